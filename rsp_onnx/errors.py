@@ -1,0 +1,31 @@
+"""Every error a user can cause: one clear sentence that says what is wrong and what to do next."""
+
+from __future__ import annotations
+
+
+class RspError(Exception):
+    """Base of all errors of this project; the command line prints it and exits with 2."""
+
+
+class BadModel(RspError):
+    """The model file cannot be read, is not valid ONNX, or cannot be explained as it is."""
+
+
+class UnsupportedOp(BadModel):
+    """One or more ops between input and score have no rule; the message lists all of them at once."""
+
+
+class BadTarget(RspError):
+    """A target or hostile class does not exist in the model's output or in the labels."""
+
+
+class BadInput(RspError):
+    """An image, tensor, label file or preprocessing that cannot be used with this model."""
+
+
+class BadOutput(RspError):
+    """A result cannot be written where it was asked for."""
+
+
+class DeviceUnavailable(RspError):
+    """The device asked for is not there, or the runtime cannot use it."""
