@@ -1,0 +1,89 @@
+"""Canonizing: rewrites of what the walk sees. The outputs stay equal, bit for bit where the opset stays."""
+
+from __future__ import annotations
+
+import warnings
+
+import onnx_ir as ir
+import onnxscript.version_converter
+from onnx_ir.passes.common import (
+    IdentityEliminationPass,
+    InlinePass,
+    LiftConstantsToInitializersPass,
+    NameFixPass,
+    RemoveInitializersFromInputsPass,
+    RemoveUnusedNodesPass,
+    TopologicalSortPass,
+)
+
+from .errors import BadModel
+from .model import Model
+
+LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
+_HIGHEST_IR = 10
+
+
+def canonize(model: Model) -> ir.Model:
+    """Return a rewritten copy of a model whose outputs are equal.
+
+    Local functions are inlined, Constant nodes become initializers, initializers that are also graph
+    inputs are no inputs any more, opsets below 18 are lifted, Dropout (outside training) and Identity are dropped.
+
+    Raises
+    ------
+    BadModel
+        The model's opset cannot be lifted.
+    """
+    work = model.ir.clone()
+    work.graph.opset_imports.setdefault("", 1)
+    for step in (InlinePass(), RemoveInitializersFromInputsPass(), LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)):
+        step(work)
+    work = _lift(work, model.title)
+    _drop_dropout(work.graph)
+    for cleanup in (IdentityEliminationPass(), RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
+        cleanup(work)
+    work.ir_version = max(work.ir_version, min(_HIGHEST_IR, 8))
+    return work
+
+
+def _lift(model: ir.Model, title: str) -> ir.Model:
+    version = model.graph.opset_imports[""]
+    if version >= LOWEST_OPSET:
+        return model
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converter warns of nodes it leaves as they are
+            onnxscript.version_converter.convert_version(model, LOWEST_OPSET, fallback=True)
+    except Exception as error:  # the converter raises several unrelated types
+        raise BadModel(_lift_message(title, version)) from error
+    if model.graph.opset_imports[""] < LOWEST_OPSET:
+        raise BadModel(_lift_message(title, version))
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    return model
+
+
+def _lift_message(title: str, version: int) -> str:
+    return (
+        f"{title} uses opset {version}, which cannot be lifted to {LOWEST_OPSET}; "
+        f"export the model again with opset {LOWEST_OPSET} or later."
+    )
+
+
+def _drop_dropout(graph: ir.Graph) -> None:
+    """Take Dropout nodes out: at inference they are the identity. One that trains is left and refused later."""
+    for node in list(graph):
+        if node.op_type != "Dropout" or node.domain not in ("", "ai.onnx"):
+            continue
+        mask_used = len(node.outputs) > 1 and bool(node.outputs[1].uses() or node.outputs[1].is_graph_output())
+        source, result = node.inputs[0], node.outputs[0]
+        if mask_used or source is None or result.is_graph_output() or _trains(node):
+            continue
+        result.replace_all_uses_with(source)
+        graph.remove(node, safe=True)
+
+
+def _trains(node: ir.Node) -> bool:
+    flag = node.inputs[2] if len(node.inputs) > 2 else None
+    if flag is None:
+        return False
+    return flag.const_value is None or bool(flag.const_value.numpy())

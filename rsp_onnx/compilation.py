@@ -1,0 +1,296 @@
+"""From a model file to a compiled explainer: analyse, check the rules, emit, describe."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from .canonize import canonize
+from .compiler import check_rules, feature_nodes, head_nodes
+from .composite import Method, Outcome, Plan, find_method
+from .context import Context, Options
+from .emit import Emitter
+from .errors import BadInput, BadModel
+from .graph import Graph, carries
+from .model import Model, ModelSource, load_model
+from .numerics import per_sample
+from .registry import stops
+from .section import Section, find_logits, find_section
+from .shapes import fix_shapes
+from .targets import Classes
+from .version import __version__
+from .views import Views
+
+_OWN = ("target", "hostile", "relevance", "ledger", "evidence")
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A canonized model with its DAG, its section and the scores to explain.
+
+    Attributes
+    ----------
+    kind : str
+        ``softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
+    """
+
+    model: Model
+    graph: Graph
+    output: ir.Value
+    logits: ir.Value
+    kind: str
+    section: Section
+    classes: int | None = field(default=None)
+
+
+def analyse(
+    model: ModelSource | Model,
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    inputs: Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+) -> Analysis:
+    """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
+    loaded = model if isinstance(model, Model) else load_model(model)
+    canonized = canonize(loaded)
+    fix_shapes(canonized, input_shapes)
+    graph = Graph(canonized, _explained(canonized, inputs), stops)
+    result, logits, kind = find_logits(graph, output)
+    used = [v for v in graph.inputs if v in graph.dag and result in graph.dag and _reaches(graph, v, logits)]
+    if not used:
+        raise BadModel(f"The output {result.name!r} does not depend on the explained inputs.")
+    graph.inputs[:] = used
+    sizes = graph.dims(logits)
+    count = sizes[1] if len(sizes) > 1 else None
+    return Analysis(loaded, graph, result, logits, kind, find_section(graph, logits, section), count)
+
+
+def _reaches(graph: Graph, value: ir.Value, end: ir.Value) -> bool:
+    return bool(graph.between([value], end)) or value is end
+
+
+def _explained(model: ir.Model, inputs: Sequence[str] | None) -> list[str]:
+    names = [str(v.name) for v in model.graph.inputs]
+    if inputs is None:
+        return [str(v.name) for v in model.graph.inputs if carries(v)] or names
+    for name in inputs:
+        if name not in names:
+            raise BadInput(f"The model has no input {name!r}; its inputs are {', '.join(map(repr, names))}.")
+    return list(inputs)
+
+
+def compile_explainer(
+    model: ModelSource | Model | Analysis,
+    method: str = "rsp",
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    tensors: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    purge: bool = False,
+    split: float = 2.0,
+    signed_inputs: str = "clamp",
+    form: str = "auto",
+    ledger: bool = False,
+) -> onnx.ModelProto:
+    """Compile a classifier into one ONNX model that returns its scores and their relevance.
+
+    The result's inputs are the model's own, ``target`` (int64 [K, N], class indices) and ``hostile`` (int64 [K, N, H],
+    −1 for none; H may be 0). Its outputs are the model's own and ``relevance`` (float32 [K, N, *input shape];
+    ``relevance/<input>`` where several inputs are explained). K and H are free, N where the model leaves it free.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+    method : str
+        ``rsp``, ``gradient`` or ``grad-cam``.
+    output : str, optional
+        The output to explain; default: the first one that depends on the input through numbers.
+    section : str, optional
+        The tensor where head and features meet; default: found (RSP §1).
+    tensors : sequence of str
+        Tensors whose relevance is wanted too, as outputs ``relevance/<tensor>``.
+    inputs : sequence of str, optional
+        Inputs to explain; default: all that carry numbers.
+    input_shapes : mapping, optional
+        Sizes for the dimensions the model leaves free, by input name; None keeps the batch free.
+    purge, split, signed_inputs
+        Parameters of RSP, see ``Options``.
+    form : str
+        ``auto``, ``unfold`` or ``gram``: how the conv rule is computed. All give the same relevance.
+    ledger : bool
+        Add the outputs ``ledger`` (float32 [L, K, N]: the relevance sum of each tensor on the way, named in the
+        metadata) and ``evidence`` (float32 [K, N, 1+H]: how strongly the section speaks for each class).
+
+    Returns
+    -------
+    onnx.ModelProto
+        Runs with ``onnxruntime`` alone. Metadata: ``rsp_onnx.version``, ``.method``, ``.parameters``, ``.source_sha256``.
+
+    Raises
+    ------
+    BadModel, UnsupportedOp, BadInput
+        The model cannot be read or explained, or a name does not exist.
+
+    References
+    ----------
+    Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021.
+    """
+    return ir.to_proto(
+        compile_ir(
+            model, method, output=output, section=section, tensors=tensors, inputs=inputs, input_shapes=input_shapes,
+            options=Options(purge, split, signed_inputs, form), ledger=ledger,
+        )
+    )  # fmt: skip
+
+
+def compile_ir(
+    model: ModelSource | Model | Analysis,
+    method: str = "rsp",
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    tensors: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    options: Options | None = None,
+    ledger: bool = False,
+) -> ir.Model:
+    """Do what ``compile_explainer`` does, keeping the model in memory whatever its size."""
+    options = _checked(options or Options())
+    chosen = find_method(method)
+    found = model if isinstance(model, Analysis) else analyse(
+        model, output=output, section=section, inputs=inputs, input_shapes=input_shapes
+    )  # fmt: skip
+    _check_names(found)
+    check_method(found, chosen)
+    ctx, plan = _begin(found, options)
+    outcome = chosen.emit(ctx, plan)
+    _add_outputs(ctx, found, outcome, tensors)
+    notes = {"method": method, "parameters": asdict(options), "section": found.section.name}
+    if ledger:
+        notes["ledger"] = _add_ledger(ctx, outcome)
+    _describe(found, notes)
+    return found.graph.model
+
+
+def check_method(found: Analysis, method: Method) -> None:
+    """Raise UnsupportedOp if an op on the way lacks the rule this method needs."""
+    graph, section, logits = found.graph, found.section.value, found.logits
+    parts = [("gradient, in the head", head_nodes(graph, section, logits), method.head)]
+    if method.whole:
+        parts.append(("in the features", feature_nodes(graph, section), method.features))
+    check_rules(parts)
+
+
+def context_for_inspection(found: Analysis, options: Options | None = None) -> Context:
+    """Return a context that can answer a rule's questions without any walk."""
+    return _begin(found, options or Options())[0]
+
+
+def _checked(options: Options) -> Options:
+    if options.signed_inputs not in ("clamp", "abs"):
+        raise BadInput(f"signed_inputs is 'clamp' or 'abs', not {options.signed_inputs!r}.")
+    if options.form not in ("auto", "unfold", "gram"):
+        raise BadInput(f"form is 'auto', 'unfold' or 'gram', not {options.form!r}.")
+    if not (np.isfinite(options.split) and options.split > 0):
+        raise BadInput(f"split is a positive number, not {options.split!r}.")
+    return options
+
+
+def _check_names(found: Analysis) -> None:
+    graph = found.graph
+    if "target" in graph.values and graph.values["target"].is_graph_input() and graph.values["target"].meta.get("rsp_onnx"):
+        raise BadModel("This analysis was compiled already; analyse the model again.")
+    for name in _OWN:
+        if name in graph.values:
+            raise BadModel(f"The model has a tensor called {name!r}, which the explainer needs; rename it.")
+
+
+def _begin(found: Analysis, options: Options) -> tuple[Context, Plan]:
+    graph = found.graph
+    working = np.float64 if graph.inputs[0].dtype == ir.DataType.DOUBLE else np.float32
+    batch: int | str = graph.batch or _symbol(graph)
+    target = _input("target", ["K", batch])
+    hostile = _input("hostile", ["K", batch, "H"])
+    graph.model.graph.inputs.extend([target, hostile])
+    op = Emitter(graph.model.graph, np.dtype(working))
+    front = op.Shape(target, start=0, end=1)
+    ctx = Context(op, graph, Views(op, graph), front, options)
+    return ctx, Plan(found.section, found.logits, Classes(target, hostile), front)
+
+
+def _symbol(graph: Graph) -> str:
+    shape = graph.inputs[0].shape
+    name = None if shape is None else getattr(shape[0], "value", None)
+    return str(name) if name else "N"
+
+
+def _input(name: str, shape: list[int | str]) -> ir.Value:
+    value = ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.INT64))
+    value.meta["rsp_onnx"] = True
+    return value
+
+
+def _add_outputs(ctx: Context, found: Analysis, outcome: Outcome, tensors: Sequence[str]) -> None:
+    graph = found.graph
+    several = len(graph.inputs) > 1
+    for value in graph.inputs:
+        if value not in outcome.flow.at:
+            raise BadModel(f"No relevance reaches the input {value.name!r}; choose inputs without it.")
+        _add_output(ctx, f"relevance/{value.name}" if several else "relevance", outcome.flow.at[value], value)
+    for name in tensors:
+        found_value = graph.values.get(name)
+        if found_value is None or found_value not in outcome.flow.at:
+            reached = [str(v.name) for v in outcome.flow.at]
+            why = "there is no such tensor" if found_value is None else "no relevance passes it"
+            raise BadInput(f"No relevance at {name!r}: {why}; it is known at {_some(reached)}.")
+        if f"relevance/{name}" not in [o.name for o in graph.model.graph.outputs]:
+            _add_output(ctx, f"relevance/{name}", outcome.flow.at[found_value], found_value)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(n) for n in names[:6])
+    return f"{shown} and {len(names) - 6} more (see rsp-onnx inspect --json)" if len(names) > 6 else shown
+
+
+def _add_output(ctx: Context, name: str, r: ir.Value, value: ir.Value) -> None:
+    result = ctx.op.emit("Identity", r, name=name)
+    result.dtype = ctx.op.type
+    own: list[int | str | None] = [d if isinstance(d, int) else getattr(d, "value", None) for d in value.shape or ()]
+    result.shape = ir.Shape(["K", *own])
+    ctx.graph.model.graph.outputs.append(result)
+
+
+def _add_ledger(ctx: Context, outcome: Outcome) -> list[str]:
+    op, rows, names = ctx.op, [], []
+    for value, r in outcome.flow.at.items():
+        rows.append(op.Unsqueeze(per_sample(op, r, len(ctx.dims(value)), keepdims=False), [0]))
+        names.append(str(value.name))
+    outputs = ctx.graph.model.graph.outputs
+    outputs.append(_typed(ctx, op.emit("Concat", *rows, axis=0, name="ledger"), [len(rows), "K", "N"]))
+    if outcome.evidence is not None:
+        outputs.append(_typed(ctx, op.emit("Identity", outcome.evidence, name="evidence"), ["K", "N", None]))
+    return names
+
+
+def _typed(ctx: Context, value: ir.Value, shape: list[int | str | None]) -> ir.Value:
+    value.dtype, value.shape = ctx.op.type, ir.Shape(shape)
+    return value
+
+
+def _describe(found: Analysis, notes: Mapping[str, object]) -> None:
+    import json
+
+    model = found.graph.model
+    model.metadata_props.update(copy.copy(found.model.metadata))
+    for key, value in {"version": __version__, "source_sha256": found.model.sha256, **notes}.items():
+        model.metadata_props[f"rsp_onnx.{key}"] = value if isinstance(value, str) else json.dumps(value)
+    model.producer_name, model.producer_version = "rsp-onnx", __version__

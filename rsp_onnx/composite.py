@@ -1,0 +1,139 @@
+"""A method says how relevance starts and which table the walk looks into; methods are found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from .compiler import Flow, Lookup, feature_nodes, head_nodes, walk
+from .context import Context
+from .errors import BadInput
+from .registry import find_rule, find_vjp
+from .section import Section
+from .targets import Classes, activation_maps, comparative_start, evidence, seeds, target_seeds
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method works on: the section, the logits and the classes asked for."""
+
+    section: Section
+    logits: ir.Value
+    classes: Classes
+    front: ir.Value
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method emitted: relevance by tensor, and how strongly the section speaks for each class."""
+
+    flow: Flow
+    evidence: ir.Value | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named method.
+
+    Attributes
+    ----------
+    features, head : callable
+        Which rule for which node, on either side of the section.
+    emit : callable
+        Writes the backward pass.
+    """
+
+    name: str
+    title: str
+    paper: str
+    features: Lookup
+    head: Lookup
+    emit: Callable[[Context, Plan], Outcome]
+    whole: bool = True
+
+
+def _rsp(ctx: Context, plan: Plan) -> Outcome:
+    section, graph = plan.section, ctx.graph
+    cotangents, valid = seeds(ctx, plan.classes, plan.logits)
+    gradient = _to_section(ctx, plan, cotangents)
+    maps = activation_maps(ctx, section, gradient)
+    start = comparative_start(ctx, section, maps, valid)
+    flow = walk(ctx, {section.value: start}, feature_nodes(graph, section.value), find_rule)
+    peaks = ctx.op.Reshape(evidence(ctx, section, maps), ctx.op.Shape(valid))
+    return Outcome(flow, ctx.op.Transpose(peaks, perm=[1, 2, 0]))
+
+
+def _to_section(ctx: Context, plan: Plan, cotangents: ir.Value) -> ir.Value:
+    """Walk cotangents of y to the section; their leading axis is their own."""
+    if plan.section.value is plan.logits:
+        return cotangents
+    front = ctx.op.Shape(cotangents, start=0, end=1)
+    head = ctx.with_front(front)
+    nodes = head_nodes(ctx.graph, plan.section.value, plan.logits)
+    return walk(head, {plan.logits: cotangents}, nodes, find_vjp).at[plan.section.value]
+
+
+def _gradient(ctx: Context, plan: Plan) -> Outcome:
+    start = {plan.logits: target_seeds(ctx, plan.classes, plan.logits)}
+    return Outcome(walk(ctx, start, ctx.graph.between(ctx.graph.inputs, plan.logits), find_vjp))
+
+
+def _grad_cam(ctx: Context, plan: Plan) -> Outcome:
+    op, section = ctx.op, plan.section
+    gradient = _to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
+    maps = activation_maps(ctx, section, gradient)
+    cam = op.Relu(op.ReduceSum(maps, [section.channel_axis + 1], keepdims=1))
+    flow = Flow({section.value: cam})
+    for value in ctx.graph.inputs:
+        flow.at[value] = _enlarge(ctx, section, cam, value)
+    return Outcome(flow)
+
+
+def _enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> ir.Value:
+    """Resize the map to the image and spread it over the channels, so that the channel sum is the map."""
+    op, rank = ctx.op, len(ctx.dims(image))
+    if len(section.position_axes) != rank - 2:
+        raise BadInput("Grad-CAM needs a section with as many spatial axes as the image; name one with --section.")
+    places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes]
+    sizes = ctx.sizes(image)
+    last = rank == 4 and sizes[-1] in (1, 3, 4) and sizes[0] not in (1, 3, 4)
+    target = sizes[:-1] if last else sizes[1:]
+    channels = sizes[-1] if last else sizes[0]
+    flat = op.Reshape(cam, [-1, 1, *places])
+    wide = op.Resize(flat, None, None, op.Concat(op.Shape(flat, start=0, end=1), [1, *target], axis=0), mode="linear")
+    spread = op.Div(wide, float(channels))
+    if last:
+        return op.Expand(ctx.part(spread, *target, 1), [1, 1, *target, channels])
+    return op.Expand(ctx.part(spread, 1, *target), [1, 1, channels, *target])
+
+
+METHODS = {
+    m.name: m
+    for m in (
+        Method(
+            "rsp", "Relative Sectional Propagation",
+            "Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021, "
+            "arXiv 2012.03434",
+            find_rule, find_vjp, _rsp,
+        ),
+        Method(
+            "gradient", "Gradient (saliency)",
+            "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, ICLR workshop 2014, arXiv 1312.6034",
+            find_vjp, find_vjp, _gradient,
+        ),
+        Method(
+            "grad-cam", "Grad-CAM",
+            "Selvaraju et al.: Grad-CAM, ICCV 2017, arXiv 1610.02391",
+            find_vjp, find_vjp, _grad_cam, whole=False,
+        ),
+    )
+}  # fmt: skip
+
+
+def find_method(name: str) -> Method:
+    """Return a method by name; BadInput lists the names where there is none."""
+    if name not in METHODS:
+        raise BadInput(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
+    return METHODS[name]

@@ -1,0 +1,170 @@
+"""The networkx DAG of a canonized model and what it answers: order, dominators, constants, the image's reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+
+import networkx as nx
+import numpy as np
+import onnx
+import onnx.reference
+import onnx_ir as ir
+
+from .shapes import Dims, dims
+
+STANDARD = ("", "ai.onnx")
+_CARRIERS = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
+
+
+def op_name(node: ir.Node) -> str:
+    """Return the op type, with its domain where that is not ONNX's own."""
+    return node.op_type if node.domain in STANDARD else f"{node.domain}::{node.op_type}"
+
+
+class Graph:
+    """A canonized model as a DAG of tensors and op nodes, seen from the explained inputs.
+
+    Parameters
+    ----------
+    model : onnx_ir.Model
+        Canonized, with fixed shapes.
+    explained : sequence of str
+        Names of the inputs whose relevance is wanted.
+    stops : callable
+        Tells of a node that nothing flows through it (Shape, ArgMax, ...).
+    """
+
+    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Callable[[ir.Node], bool]) -> None:
+        self.model = model
+        self.nodes: tuple[ir.Node, ...] = tuple(model.graph)
+        self.inputs = [v for v in model.graph.inputs if v.name in set(explained)]
+        self.values: dict[str, ir.Value] = {str(v.name): v for v in model.graph.inputs}
+        self.values.update({str(v.name): v for v in model.graph.initializers.values()})
+        self.values.update({str(v.name): v for n in self.nodes for v in n.outputs if v.name})
+        self._constants: dict[ir.Value, np.ndarray | None] = {}
+        self.dag = self._build(stops)
+        self._uses = {v: tuple(dict.fromkeys(v.consumers())) for v in self.values.values()}
+
+    def _build(self, stops: Callable[[ir.Node], bool]) -> nx.DiGraph:
+        dag: nx.DiGraph = nx.DiGraph()
+        dag.add_nodes_from(self.inputs)
+        for node in self.nodes:
+            sources = [v for v in node.inputs if v is not None and v in dag]
+            if not sources or stops(node):
+                continue
+            results = [v for v in node.outputs if carries(v)]
+            dag.add_edges_from((source, node) for source in sources if results)
+            dag.add_edges_from((node, result) for result in results)
+        return dag
+
+    def active(self, value: ir.Value | None) -> bool:
+        """Tell whether a tensor depends on an explained input."""
+        return value is not None and value in self.dag
+
+    def active_inputs(self, node: ir.Node) -> list[ir.Value]:
+        """Return the node's inputs that depend on an explained input."""
+        return [v for v in node.inputs if v is not None and self.active(v)]
+
+    def consumers(self, value: ir.Value) -> tuple[ir.Node, ...]:
+        """Return the model's own nodes that read a tensor (never the emitted ones)."""
+        return self._uses.get(value, ())
+
+    def between(self, sources: Iterable[ir.Value], end: ir.Value) -> list[ir.Node]:
+        """Return the op nodes on some path from the sources to a tensor, in order."""
+        behind = nx.ancestors(self.dag, end) if end in self.dag else set()
+        ahead: set[object] = set()
+        for source in sources:
+            ahead |= nx.descendants(self.dag, source)
+        return [node for node in self.nodes if node in behind and node in ahead]
+
+    def dominators(self, end: ir.Value) -> list[ir.Value]:
+        """Return the tensors that every path from the explained inputs to ``end`` crosses, last first."""
+        if end not in self.dag:
+            return []
+        root = object()
+        dag = self.dag.subgraph(nx.ancestors(self.dag, end) | {end}).copy()
+        dag.add_edges_from((root, v) for v in self.inputs if v in dag)
+        above = nx.immediate_dominators(dag, root)
+        chain: list[ir.Value] = []
+        here: object = end
+        while here is not root and here is not None:
+            if isinstance(here, ir.Value):
+                chain.append(here)
+            here = above[here]
+        return chain
+
+    @cached_property
+    def batch(self) -> int | None:
+        """The batch size the graph fixes, or None where it is free."""
+        return self.dims(self.inputs[0])[0] if self.dims(self.inputs[0]) else 1
+
+    def dims(self, value: ir.Value) -> Dims:
+        """Return a tensor's shape, None where free."""
+        return dims(value)
+
+    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """Return the value of a tensor that does not depend on any input, or None."""
+        if value is None:
+            return None
+        if value not in self._constants:
+            self._constants[value] = self._constant(value)
+        return self._constants[value]
+
+    def _constant(self, value: ir.Value) -> np.ndarray | None:
+        if value.const_value is not None and not value.is_graph_input():
+            return value.const_value.numpy()
+        node = value.producer()
+        if node is None or any(isinstance(a, ir.Attr) and a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+            return None
+        if node.op_type == "Shape" and node.domain in STANDARD:
+            return self._shape_constant(node)
+        arrays = [None if v is None else self.constant(v) for v in node.inputs]
+        if any(v is not None and a is None for v, a in zip(node.inputs, arrays, strict=True)):
+            return None
+        results = evaluate(node, self.model.graph.opset_imports, arrays)
+        for output, result in zip(node.outputs, results, strict=False):
+            self._constants[output] = result
+        return self._constants.get(value)
+
+    def _shape_constant(self, node: ir.Node) -> np.ndarray | None:
+        source = node.inputs[0]
+        shape = self.dims(source) if source is not None and source.shape is not None else (None,)
+        part = shape[slice(attribute(node, "start", 0), attribute(node, "end", None))]
+        return None if None in part else np.array(part, dtype=np.int64)
+
+
+def carries(value: ir.Value) -> bool:
+    """Tell whether a tensor's type can carry relevance: floating point, or the small ints of quantisation."""
+    return value.dtype is None or value.dtype.is_floating_point() or value.dtype in _CARRIERS
+
+
+def evaluate(node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    """Compute one node on constant inputs by ONNX's reference implementation; None where it cannot."""
+    proto = ir.to_proto(node)
+    names = [f"in{i}" if a is not None else "" for i, a in enumerate(arrays)]
+    del proto.input[:]
+    proto.input.extend(names)
+    feeds = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
+    inputs = [onnx.ValueInfoProto(name=n) for n in feeds]
+    outputs = [onnx.ValueInfoProto(name=n) for n in proto.output if n]
+    graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    try:
+        results = onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, feeds)
+    except Exception:  # an op the reference does not know stays unfolded; a rule that needs it says so
+        return [None] * len(node.outputs)
+    found = iter(results)
+    return [np.asarray(next(found)) if name else None for name in proto.output]
+
+
+def attribute(node: ir.Node, name: str, default: object = None) -> object:
+    """Return an attribute's value as Python has it, or the default."""
+    found = node.attributes.get(name)
+    if found is None or not isinstance(found, ir.Attr) or found.value is None:
+        return default
+    if found.type == ir.AttributeType.STRING:
+        return found.as_string()
+    if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS):
+        return list(found.value)
+    return found.value

@@ -1,0 +1,195 @@
+"""Loading: a path, bytes or a ModelProto becomes a checked model in memory, whatever its size."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from .errors import BadModel
+
+ModelSource: TypeAlias = "str | Path | bytes | onnx.ModelProto"
+FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+_CHUNK = 1 << 24
+_INLINE_LIMIT = 1 << 30  # a serialised protobuf must stay below 2 GiB; half of it is a safe margin
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as it was deployed, with what its file tells about itself.
+
+    Attributes
+    ----------
+    graph : onnx_ir.Model
+        The model; weights in external files are mapped, not read.
+    sha256 : str
+        Of the file, followed by its external data files in the order of their names.
+    path : Path or None
+        The file it came from.
+    """
+
+    ir: ir.Model
+    sha256: str
+    path: Path | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    producer: str = ""
+
+    @property
+    def title(self) -> str:
+        """What to call the model in a message."""
+        return str(self.path) if self.path else "the model"
+
+
+def load_model(source: ModelSource) -> Model:
+    """Read and check a model.
+
+    Parameters
+    ----------
+    source : path, bytes or onnx.ModelProto
+        External data is looked for beside the file, so a model with external data needs a path.
+
+    Raises
+    ------
+    BadModel
+        The source is not a valid ONNX model, its weights are missing, outside its folder or NaN.
+    """
+    path = Path(source) if isinstance(source, (str, Path)) else None
+    raw = _read(path) if path else source
+    title = str(path) if path else "the model"
+    if isinstance(raw, onnx.ModelProto):
+        proto, digest = raw, hashlib.sha256(_serialize(raw))
+    else:
+        assert isinstance(raw, bytes)
+        proto, digest = _parse(raw, title), hashlib.sha256(raw)
+    for data in _external_files(proto, path):
+        _hash_file(digest, data)
+    model = ir.from_proto(proto)
+    if path:
+        ir.external_data.set_base_dir(model.graph, path.parent)
+    _check(model, title)
+    _check_weights(model, title)
+    metadata = {p.key: p.value for p in proto.metadata_props}
+    return Model(model, digest.hexdigest(), path, metadata, proto.producer_name)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise BadModel(f"There is no file {path}; give the path of an .onnx file.") from None
+    except IsADirectoryError:
+        raise BadModel(f"{path} is a folder; give the path of an .onnx file.") from None
+    except OSError as error:
+        raise BadModel(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _parse(raw: bytes, title: str) -> onnx.ModelProto:
+    if not raw:
+        raise BadModel(f"{title} is empty; export the model again.")
+    hint = "it is not an ONNX file, or it was cut off; copy or export it again"
+    try:
+        proto = onnx.ModelProto.FromString(raw)
+    except DecodeError:
+        raise BadModel(f"{title} cannot be read as a model: {hint}.") from None
+    if not proto.graph.node or not proto.graph.output:
+        raise BadModel(f"{title} holds no graph: {hint}.")
+    return proto
+
+
+def _serialize(proto: onnx.ModelProto) -> bytes:
+    try:
+        return proto.SerializeToString(deterministic=True)
+    except (ValueError, OSError) as error:  # above 2 GiB protobuf refuses
+        raise BadModel(
+            "The model is above 2 GiB in memory; save it with external data and give its path."
+        ) from error
+
+
+def _hash_file(digest: hashlib._Hash, path: Path) -> None:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+
+
+def _external_files(proto: onnx.ModelProto, path: Path | None) -> list[Path]:
+    """Return the external data files; each must lie in the model's folder and be long enough."""
+    files: set[Path] = set()
+    for tensor in onnx.external_data_helper._get_all_tensors(proto):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        info = {entry.key: entry.value for entry in tensor.external_data}
+        if path is None:
+            raise BadModel(
+                f"The weight {tensor.name!r} lies in an external file; give the model's path instead."
+            )
+        files.add(_external_file(tensor.name, info, path))
+    return sorted(files)
+
+
+def _external_file(name: str, info: dict[str, str], path: Path) -> Path:
+    location = info.get("location", "")
+    folder = path.parent.resolve()
+    file = (folder / location).resolve()
+    if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
+        raise BadModel(
+            f"The weight {name!r} of {path} points to {location!r}, outside the model's folder; "
+            "this is refused: put the data file beside the model and export it again."
+        )
+    if not file.is_file():
+        raise BadModel(
+            f"The external data file {location!r} of {path} is missing; copy it beside the model "
+            "(both files belong together)."
+        )
+    end = int(info.get("offset", 0) or 0) + int(info.get("length", 0) or 0)
+    if file.stat().st_size < end:
+        raise BadModel(
+            f"The external data file {location!r} of {path} is too short for the weight {name!r}: "
+            "it was cut off; copy it again."
+        )
+    return file
+
+
+def _check(model: ir.Model, title: str) -> None:
+    """Run ONNX's checker on the structure; the weights are left out, so size does not matter."""
+    from onnx_ir.passes.common import CheckerPass
+
+    try:
+        CheckerPass()(model)
+    except Exception as error:  # the checker raises several unrelated types
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = next((line.strip() for line in str(cause).splitlines() if line.strip()), "no reason given")
+        raise BadModel(f"{title} is not a valid ONNX model: {reason.rstrip('.')}.") from error
+
+
+def _check_weights(model: ir.Model, title: str) -> None:
+    for value in model.graph.initializers.values():
+        tensor = value.const_value
+        if tensor is None or tensor.dtype not in FLOATS:
+            continue
+        if _has_nan(tensor):
+            raise BadModel(
+                f"The weight {value.name!r} of {title} contains NaN; no explanation can be computed: "
+                "export the model again from a healthy checkpoint."
+            )
+
+
+def _has_nan(tensor: ir.TensorProtocol) -> bool:
+    flat = tensor.numpy().reshape(-1)
+    step = _CHUNK // 4
+    chunks = (flat[start : start + step] for start in range(0, flat.size, step))
+    return any(bool(np.isnan(c.astype(np.float32) if c.dtype == ml_dtypes.bfloat16 else c).any()) for c in chunks)
+
+
+def is_large(model: ir.Model) -> bool:
+    """Tell whether the weights are too many for one serialised protobuf."""
+    sizes = (v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
+    return sum(sizes) > _INLINE_LIMIT

@@ -1,0 +1,218 @@
+"""Where head and features meet: the last tensor with positions that every path crosses (rsp.md §1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from .errors import BadInput, BadModel
+from .graph import Graph, op_name
+
+_TAIL = ("Softmax", "Sigmoid", "LogSoftmax", "HardSigmoid")
+_NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout",
+            "QuantizeLinear", "DequantizeLinear")  # fmt: skip
+_DOWN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum", "LpPool",
+         "GlobalLpPool", "Pad", "Slice")  # fmt: skip
+_CHANNELS_FIRST = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization", "LRN", "InstanceNormalization")
+_CHANNELS_LAST = ("MatMul", "Gemm", "LayerNormalization", "Attention")
+
+
+@dataclass(frozen=True)
+class Section:
+    """The section F: its tensor, its layout, and why it was chosen.
+
+    Attributes
+    ----------
+    channel_axis : int
+        Of the forward tensor.
+    position_axes : tuple of int
+        Spatial (or token) axes; empty where there are none.
+    alternatives : tuple of str
+        Other tensors every path crosses, deepest first.
+    """
+
+    value: ir.Value
+    channel_axis: int
+    position_axes: tuple[int, ...]
+    alternatives: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the tensor."""
+        return str(self.value.name)
+
+
+def find_logits(graph: Graph, output: str | None = None) -> tuple[ir.Value, ir.Value, str]:
+    """Return (the explained output, the logits y before a final softmax or sigmoid, its kind).
+
+    The kind is ``softmax``, ``sigmoid`` or ``logits`` (no activation at the end).
+
+    Raises
+    ------
+    BadInput
+        No output of this name.
+    BadModel
+        No output depends on the explained inputs through numbers.
+    """
+    result = _output(graph, output)
+    value, kind, found = result, "logits", result
+    while (node := value.producer()) is not None and len(set(graph.active_inputs(node))) == 1:
+        above = graph.active_inputs(node)[0]
+        if node.op_type in _TAIL:
+            kind = "sigmoid" if node.op_type in ("Sigmoid", "HardSigmoid") else "softmax"
+            found = above
+            break
+        if node.op_type not in _NEUTRAL:
+            break
+        value = above
+    return result, found, kind
+
+
+def _output(graph: Graph, name: str | None) -> ir.Value:
+    outputs = list(graph.model.graph.outputs)
+    if name is not None:
+        for value in outputs:
+            if value.name == name:
+                return value
+        names = ", ".join(repr(v.name) for v in outputs)
+        raise BadInput(f"The model has no output {name!r}; its outputs are {names}.")
+    for value in outputs:
+        if graph.active(value):
+            return value
+    raise BadModel(
+        "No output of the model depends on its input through numbers that have a gradient "
+        "(only indices or labels leave it); export the scores as an output too."
+    )
+
+
+def find_section(graph: Graph, logits: ir.Value, wanted: str | None = None) -> Section:
+    """Return the section for these logits, or the one the user names.
+
+    Raises
+    ------
+    BadInput
+        The named tensor does not exist, or some path goes around it.
+    """
+    chain = graph.dominators(logits)
+    if wanted is not None:
+        return _named(graph, chain, wanted)
+    head = _head_length(graph, chain, logits)
+    spatial = [v for v in chain[head:] if _has_positions(graph, v)]
+    hidden = [v for v in spatial if v.producer() is not None]
+    names = tuple(str(v.name) for v in chain[1:] if v.producer() is not None)
+    if hidden:
+        best = _back_to_features(graph, hidden)
+        return _describe(graph, best, tuple(n for n in names if n != best.name))
+    return _without_positions(graph, chain, names)
+
+
+def _named(graph: Graph, chain: list[ir.Value], wanted: str) -> Section:
+    for value in chain:
+        if value.name == wanted:
+            return _describe(graph, value, tuple(str(v.name) for v in chain if v is not value), "named by the user")
+    close = ", ".join(repr(v.name) for v in chain[1:9])
+    why = "some path from the input to the scores goes around it" if wanted in graph.values else "there is no such tensor"
+    raise BadInput(f"The tensor {wanted!r} cannot be the section: {why}; possible ones are {close}.")
+
+
+def _head_length(graph: Graph, chain: list[ir.Value], logits: ir.Value) -> int:
+    """Return how many tensors at the end of the chain belong to a 1×1 classifier convolution and what follows it."""
+    classes = _classes(graph, logits)
+    for index, value in enumerate(chain):
+        node = value.producer()
+        if node is None or node.op_type in ("Gemm", "MatMul"):
+            return 0
+        if node.op_type == "Conv":
+            pointwise = all(d == 1 for d in graph.dims(node.inputs[1])[2:]) if node.inputs[1] is not None else False
+            channels = graph.dims(value)[1:2]
+            return index + 1 if pointwise and channels == (classes,) else 0
+    return 0
+
+
+def _classes(graph: Graph, logits: ir.Value) -> int | None:
+    sizes = graph.dims(logits)
+    return sizes[1] if len(sizes) > 1 else None
+
+
+def _has_positions(graph: Graph, value: ir.Value) -> bool:
+    sizes = graph.dims(value)
+    if len(sizes) < 3:
+        return False
+    _, places = _layout(graph, value)
+    return math.prod(sizes[a] or 1 for a in places) > 1
+
+
+def _back_to_features(graph: Graph, spatial: list[ir.Value]) -> ir.Value:
+    """Go up from the deepest spatial tensor past final down-pooling and neutral ops to the last feature extractor."""
+    for index, value in enumerate(spatial):
+        node = value.producer()
+        assert node is not None
+        if node.op_type == "DequantizeLinear" and _source_op(graph, node) not in _NEUTRAL + _DOWN:
+            return value  # the deployed model's own int8 tensor
+        if op_name(node) not in _NEUTRAL + _DOWN:
+            return value
+        if index == len(spatial) - 1:
+            break
+    return spatial[0]
+
+
+def _source_op(graph: Graph, node: ir.Node) -> str:
+    """Return the op in front of a Quantize/Dequantize pair."""
+    seen: ir.Node | None = node
+    while seen is not None and seen.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        source = seen.inputs[0]
+        seen = source.producer() if source is not None else None
+    return op_name(seen) if seen is not None else "input"
+
+
+def _without_positions(graph: Graph, chain: list[ir.Value], names: tuple[str, ...]) -> Section:
+    """Return the first hidden activation of a model without positions, or its input where it has one layer."""
+    linear_seen = False
+    for value in reversed(chain[1:]):
+        node = value.producer()
+        linear_seen |= node is not None and node.op_type in ("Gemm", "MatMul", "Conv")
+        if linear_seen and node is not None and node.op_type not in ("Gemm", "MatMul", "Conv", "Add", *_NEUTRAL):
+            note = "no tensor has positions: the first hidden activation"
+            return _describe(graph, value, tuple(n for n in names if n != value.name), note)
+    return _describe(graph, chain[-1], names, "the model has one layer: the input itself")
+
+
+def _describe(graph: Graph, value: ir.Value, alternatives: tuple[str, ...], note: str = "") -> Section:
+    channel, places = _layout(graph, value)
+    return Section(value, channel, places, alternatives, note)
+
+
+def _layout(graph: Graph, value: ir.Value) -> tuple[int, tuple[int, ...]]:
+    """Return (channel axis, position axes): channels first behind convolutions, last for tokens."""
+    rank = len(graph.dims(value))
+    if rank < 3:
+        return rank - 1, ()
+    last = _channels_last(graph, value)
+    if last:
+        return rank - 1, tuple(range(1, rank - 1))
+    return 1, tuple(range(2, rank))
+
+
+def _channels_last(graph: Graph, value: ir.Value) -> bool:
+    """Follow the tensor up to the op that gave it its layout."""
+    node = value.producer()
+    steps = 0
+    while node is not None and steps < 100:
+        if node.op_type in _CHANNELS_FIRST:
+            return False
+        if node.op_type in _CHANNELS_LAST:
+            return True
+        if node.op_type == "Transpose":
+            perm = node.attributes.get_ints("perm", [])
+            if perm and perm[-1] == 1:
+                return True
+            if perm and perm[1] == len(perm) - 1:
+                return False
+        active = graph.active_inputs(node)
+        node = active[0].producer() if active else None
+        steps += 1
+    sizes = graph.dims(value)
+    return len(sizes) == 4 and sizes[-1] in (1, 3, 4) and sizes[1] not in (1, 3, 4)

@@ -1,0 +1,131 @@
+"""The shape of every tensor: inferred, and where inference gives up, read off a run of the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnx.reference
+import onnx_ir as ir
+from onnx_ir.passes.common import ShapeInferencePass
+
+from .errors import BadInput, BadModel
+
+Dims = tuple["int | None", ...]
+BATCH = "N"
+_LOG = logging.getLogger(__name__)
+
+
+def fix_shapes(model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]] | None = None) -> None:
+    """Give every tensor of the model its shape, in place; only the batch may stay free.
+
+    Parameters
+    ----------
+    input_shapes : mapping of input name to shape
+        Needed where the graph leaves more than the batch free. None or -1 keeps a dimension free.
+
+    Raises
+    ------
+    BadInput
+        A name that is no input, or a shape that contradicts the graph's.
+    BadModel
+        Dimensions other than the batch stay free.
+    """
+    given = dict(input_shapes or {})
+    unknown = sorted(set(given) - {v.name for v in model.graph.inputs})
+    if unknown:
+        names = ", ".join(repr(v.name) for v in model.graph.inputs)
+        raise BadInput(f"The model has no input {unknown[0]!r}; its inputs are {names}.")
+    for value in model.graph.inputs:
+        _fix_input(value, given.get(value.name or ""))
+    for node in model.graph:
+        for output in node.outputs:
+            output.shape = None  # an exporter's shapes may be for another input size
+    try:
+        ShapeInferencePass(check_type=False, strict_mode=False)(model)
+    except Exception as error:  # the run below still finds the shapes
+        _LOG.debug("shape inference failed: %s", error)
+    if any(None in dims(v) and dims(v)[1:].count(None) for v in _float_values(model)):
+        _probe(model)
+
+
+def dims(value: ir.Value) -> Dims:
+    """Return a tensor's shape; None where the size is free (the batch) or unknown."""
+    if value.shape is None:
+        return (None, None)
+    return tuple(d if isinstance(d, int) else None for d in value.shape)
+
+
+def _float_values(model: ir.Model) -> list[ir.Value]:
+    return [v for n in model.graph for v in n.outputs if v.dtype is None or v.dtype.is_floating_point()]
+
+
+def _fix_input(value: ir.Value, given: Sequence[int | None] | None) -> None:
+    if value.shape is None:
+        if given is None:
+            raise BadModel(f"The input {value.name!r} has no shape in the file; say it with input_shapes.")
+        value.shape = ir.Shape([BATCH if i == 0 else d for i, d in enumerate(given)])
+    own = list(value.shape)
+    wanted: list[int | None] = [None] * len(own) if given is None else [None if d in (None, -1) else d for d in given]
+    if len(wanted) != len(own):
+        raise BadInput(f"The input {value.name!r} has {len(own)} dimensions, {len(wanted)} were given.")
+    result: list[int | str] = []
+    for axis, (size, ask) in enumerate(zip(own, wanted, strict=True)):
+        if isinstance(size, int) and size > 0:
+            if ask is not None and ask != size:
+                raise BadInput(f"The input {value.name!r} has size {size} on axis {axis}, not {ask}.")
+            result.append(size)
+        else:
+            result.append(ask if ask is not None else BATCH if axis == 0 else f"{value.name}_{axis}")
+    value.shape = ir.Shape(result)
+
+
+def _probe(model: ir.Model) -> None:
+    """Run the model on two batch sizes (where it allows) and read every float tensor's shape off."""
+    values = [v for v in _float_values(model) if v.name]
+    sizes = (2, 3) if any(dims(v)[:1] == (None,) for v in model.graph.inputs) else (1,)
+    runs = [_shapes_at(model, values, size) for size in sizes]
+    for value, *shapes in zip(values, *runs, strict=True):
+        if any(s is None for s in shapes):
+            continue
+        first, last = shapes[0], shapes[-1]
+        if len(first) != len(last):
+            continue
+        value.shape = ir.Shape([a if a == b else (BATCH if a == sizes[0] else None) for a, b in zip(first, last, strict=True)])
+
+
+def _shapes_at(model: ir.Model, values: list[ir.Value], batch: int) -> list[tuple[int, ...] | None]:
+    feeds = {str(v.name): _dummy(v, batch) for v in model.graph.inputs}
+    proto = ir.to_proto(model)
+    own = {o.name for o in proto.graph.output}
+    names = [str(v.name) for v in values]
+    for name in names:
+        if name not in own:
+            proto.graph.output.append(onnx.ValueInfoProto(name=name))
+    try:
+        results = _run(proto, names, feeds)
+    except Exception as error:  # shapes stay unknown; whoever needs one says which
+        _LOG.debug("the probing run failed: %s", error)
+        return [None] * len(values)
+    return [np.shape(r) for r in results]
+
+
+def _run(proto: onnx.ModelProto, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    import onnxruntime as ort
+
+    try:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return list(session.run(names, feeds))
+    except Exception as error:  # ONNX Runtime lacks some float64 kernels; the reference has them
+        _LOG.debug("ONNX Runtime cannot run the probe: %s", error)
+        return list(onnx.reference.ReferenceEvaluator(proto).run(names, feeds))
+
+
+def _dummy(value: ir.Value, batch: int) -> np.ndarray:
+    shape = [d if d is not None else (batch if axis == 0 else 1) for axis, d in enumerate(dims(value))]
+    dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+    return np.ones(shape, dtype=dtype)

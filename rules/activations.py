@@ -1,0 +1,187 @@
+"""Elementwise activations: relevance passes unchanged (RSP, rsp.md §3); gradients are g·f'(x)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeAlias, cast
+
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.emit import Emitter
+from rsp_onnx.numerics import unbroadcast
+from rsp_onnx.registry import Parts, rule, vjp
+
+Derivative: TypeAlias = "Callable[[Emitter, ir.Value, ir.Value, Callable[[str, float], float]], ir.Value]"
+
+
+@rule(
+    "Relu", "LeakyRelu", "PRelu", "Clip", "Elu", "Selu", "Celu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus",
+    "Softsign", "HardSwish", "Mish", "Gelu", "ThresholdedRelu", "Erf", "Exp", "Log", "Sqrt", "Abs",
+)  # fmt: skip
+def pass_through(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Pass relevance unchanged through an elementwise activation. r and x: same shape."""
+    return [r] + [None] * (len(node.inputs) - 1)
+
+
+def _as_number(op: Emitter, truth: ir.Value) -> ir.Value:
+    return op.Cast(truth, to=int(op.type))
+
+
+def _relu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return _as_number(op, op.Greater(y, 0.0))
+
+
+def _leaky_relu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Where(op.Less(x, 0.0), a("alpha", 0.01), 1.0)
+
+
+def _elu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Where(op.Less(x, 0.0), op.Mul(op.Exp(op.Min(x, 0.0)), a("alpha", 1.0)), 1.0)
+
+
+def _selu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    alpha, gamma = a("alpha", 1.6732632423543772), a("gamma", 1.0507009873554805)
+    return op.Where(op.Greater(x, 0.0), gamma, op.Mul(op.Exp(op.Min(x, 0.0)), alpha * gamma))
+
+
+def _celu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Where(op.Less(x, 0.0), op.Exp(op.Div(op.Min(x, 0.0), a("alpha", 1.0))), 1.0)
+
+
+def _sigmoid(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Mul(y, op.Sub(1.0, y))
+
+
+def _hard_sigmoid(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    inside = op.And(op.Greater(y, 0.0), op.Less(y, 1.0))
+    return op.Mul(_as_number(op, inside), a("alpha", 0.2))
+
+
+def _tanh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Sub(1.0, op.Mul(y, y))
+
+
+def _softplus(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Sigmoid(x)
+
+
+def _softsign(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    wide = op.Add(op.Abs(x), 1.0)
+    return op.Div(1.0, op.Mul(wide, wide))
+
+
+def _hard_swish(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    middle = op.Add(op.Div(x, 3.0), 0.5)
+    return op.Where(op.Less(x, -3.0), 0.0, op.Where(op.Greater(x, 3.0), 1.0, middle))
+
+
+def _mish(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    t = op.Tanh(op.Softplus(x))
+    return op.Add(t, op.Mul(op.Mul(x, op.Sigmoid(x)), op.Sub(1.0, op.Mul(t, t))))
+
+
+def _thresholded_relu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return _as_number(op, op.Greater(x, a("alpha", 1.0)))
+
+
+def _erf(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2.0 / math.sqrt(math.pi))
+
+
+def _exp(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return y
+
+
+def _log(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Reciprocal(x)
+
+
+def _sqrt(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Div(0.5, y)
+
+
+def _abs(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Sign(x)
+
+
+_DERIVATIVES: dict[str, Derivative] = {
+    "Relu": _relu, "LeakyRelu": _leaky_relu, "Elu": _elu, "Selu": _selu, "Celu": _celu, "Sigmoid": _sigmoid,
+    "HardSigmoid": _hard_sigmoid, "Tanh": _tanh, "Softplus": _softplus, "Softsign": _softsign,
+    "HardSwish": _hard_swish, "Mish": _mish, "ThresholdedRelu": _thresholded_relu, "Erf": _erf, "Exp": _exp,
+    "Log": _log, "Sqrt": _sqrt, "Abs": _abs,
+}  # fmt: skip
+_OF_OUTPUT_ALONE = {"Relu", "Sigmoid", "HardSigmoid", "Tanh", "Exp", "Sqrt"}  # the input need not be kept
+
+
+@vjp(*_DERIVATIVES)
+def scale_by_derivative(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Scale by the derivative: g·f'(x). g and x: same shape."""
+
+    def number(name: str, default: float) -> float:
+        return float(cast("float", ctx.attr(node, name, default)))
+
+    y = ctx.read(node.outputs[0])
+    x = y if node.op_type in _OF_OUTPUT_ALONE else ctx.read(node.inputs[0])
+    return [ctx.op.Mul(g, _DERIVATIVES[node.op_type](ctx.op, x, y, number))]
+
+
+@vjp("Clip")
+def stop_at_bounds(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Let the gradient through strictly between the bounds (at a bound it is 0, as for ReLU)."""
+    op, y = ctx.op, ctx.read(node.outputs[0])
+    for slot, compare in ((1, op.Greater), (2, op.Less)):
+        bound = node.inputs[slot] if len(node.inputs) > slot else None
+        if bound is not None:
+            g = op.Mul(g, _as_number(op, compare(y, ctx.read(bound))))
+    return [g] + [None] * (len(node.inputs) - 1)
+
+
+@vjp("PRelu")
+def scale_negative_side(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Scale the gradient by the slope where x < 0; a slope computed from the image gets its own gradient."""
+    op, x = ctx.op, ctx.read(node.inputs[0])
+    slope = node.inputs[1]
+    assert slope is not None
+    below = op.Less(x, 0.0)
+    gx = op.Mul(g, op.Where(below, ctx.read(slope), 1.0))
+    if not ctx.graph.active(slope):
+        return [gx, None]
+    return [gx, unbroadcast(ctx, op.Mul(g, op.Where(below, x, 0.0)), node.outputs[0], slope)]
+
+
+@vjp("Gelu")
+def scale_by_gelu_derivative(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Scale by GELU's derivative: Φ(x) + x·φ(x), or the derivative of the tanh form."""
+    op, x = ctx.op, ctx.read(node.inputs[0])
+    if ctx.attr(node, "approximate", "none") == "tanh":
+        c = math.sqrt(2.0 / math.pi)
+        inner = op.Mul(op.Add(x, op.Mul(op.Mul(op.Mul(x, x), x), 0.044715)), c)
+        t = op.Tanh(inner)
+        slope = op.Mul(op.Add(op.Mul(op.Mul(x, x), 3 * 0.044715), 1.0), c)
+        tail = op.Mul(op.Mul(op.Mul(x, 0.5), op.Sub(1.0, op.Mul(t, t))), slope)
+        return [op.Mul(g, op.Add(op.Mul(op.Add(t, 1.0), 0.5), tail))]
+    cumulative = op.Mul(op.Add(op.Erf(op.Mul(x, math.sqrt(0.5))), 1.0), 0.5)
+    density = op.Mul(op.Exp(op.Mul(op.Mul(x, x), -0.5)), 1.0 / math.sqrt(2.0 * math.pi))
+    return [op.Mul(g, op.Add(cumulative, op.Mul(x, density)))]
+
+
+@vjp("Softmax")
+def subtract_expected(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """y ⊙ (g − Σ g⊙y) along the softmax axis."""
+    op, y = ctx.op, ctx.read(node.outputs[0])
+    axis = _axis(ctx, node)
+    return [op.Mul(y, op.Sub(g, op.ReduceSum(op.Mul(g, y), [axis], keepdims=1)))]
+
+
+@vjp("LogSoftmax")
+def subtract_total(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """g − exp(y) ⊙ Σ g along the softmax axis."""
+    op, y = ctx.op, ctx.read(node.outputs[0])
+    return [op.Sub(g, op.Mul(op.Exp(y), op.ReduceSum(g, [_axis(ctx, node)], keepdims=1)))]
+
+
+def _axis(ctx: Context, node: ir.Node) -> int:
+    rank = len(ctx.dims(node.outputs[0]))
+    return int(cast("int", ctx.attr(node, "axis", -1))) % rank + 1

@@ -1,0 +1,145 @@
+"""Gemm and MatMul: dense layers, flat or per position, and products of two activations."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.errors import BadModel
+from rsp_onnx.linear import Dense, dense
+from rsp_onnx.numerics import safe_divide, uniform_shift
+from rsp_onnx.registry import Parts, rule, vjp
+
+from ._forms import choose, propagate_rows
+from ._image import image_source, z_bounded_dense
+from ._purge import nonnegative, purge
+
+
+@vjp("MatMul", "Gemm")
+def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """g·Bᵀ for the left factor, Aᵀ·g for the right one; Gemm's alpha scales both, its bias gets g·beta."""
+    if node.op_type == "Gemm":
+        return _gemm(ctx, node, g)
+    layer = dense(ctx, node)
+    if layer is not None and layer.slot == 0 and len(ctx.dims(layer.weight)) == 2:
+        return [_through_weight(ctx, g, layer, cast("ir.Value", node.inputs[0])), None]
+    a, b = node.inputs
+    return [_left(ctx, node, g) if ctx.graph.active(a) else None, _right(ctx, node, g) if ctx.graph.active(b) else None]
+
+
+def _gemm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    layer = dense(ctx, node)
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if layer is None or layer.slot != 0 or ctx.attr(node, "transA", 0) or ctx.graph.active(bias):
+        raise BadModel(
+            f"The Gemm node {node.name!r} multiplies two tensors that both depend on the image, or transposes it; "
+            "choose a section behind it with --section."
+        )
+    back = _through_weight(ctx, g, layer, cast("ir.Value", node.inputs[0]))
+    return [back] + [None] * (len(node.inputs) - 1)
+
+
+def _through_weight(ctx: Context, g: ir.Value, layer: Dense, source: ir.Value) -> ir.Value:
+    """g·Wᵀ as one product over rows; Gemm transposes while it reads, so W is never copied."""
+    op = ctx.op
+    outputs = ctx.dims(layer.weight)[0 if layer.transposed else 1]
+    rows = op.Reshape(g, [-1, cast("int", outputs)])
+    back = op.Gemm(rows, ctx.read(layer.weight), transB=int(not layer.transposed), alpha=layer.scale)
+    return ctx.like(back, source)
+
+
+def _left(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
+    op, (a, b) = ctx.op, cast("tuple[ir.Value, ir.Value]", tuple(node.inputs))
+    rank_a, rank_b = len(ctx.dims(a)), len(ctx.dims(b))
+    if rank_a < 2 or rank_b < 2:
+        raise BadModel(f"The MatMul node {node.name!r} has a factor with one axis; this is not supported.")
+    back = op.MatMul(g, op.Transpose(ctx.read(b), perm=[*range(rank_b - 2), rank_b - 1, rank_b - 2]))
+    return _narrow(ctx, back, node, a)
+
+
+def _right(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
+    op, (a, b) = ctx.op, cast("tuple[ir.Value, ir.Value]", tuple(node.inputs))
+    rank_a, rank_b = len(ctx.dims(a)), len(ctx.dims(b))
+    if rank_a < 2 or rank_b < 2:
+        raise BadModel(f"The MatMul node {node.name!r} has a factor with one axis; this is not supported.")
+    back = op.MatMul(op.Transpose(ctx.read(a), perm=[*range(rank_a - 2), rank_a - 1, rank_a - 2]), g)
+    return _narrow(ctx, back, node, b)
+
+
+def _narrow(ctx: Context, back: ir.Value, node: ir.Node, source: ir.Value) -> ir.Value:
+    """Sum over the stacking axes along which one factor was broadcast."""
+    wide, narrow = ctx.dims(node.outputs[0])[:-2], ctx.dims(source)[:-2]
+    if wide == narrow:
+        return back
+    extra = len(wide) - len(narrow)
+    axes = [1 + i for i in range(extra)]
+    axes += [1 + extra + i for i, (p, q) in enumerate(zip(wide[extra:], narrow, strict=True)) if q == 1 and p != 1]
+    return ctx.like(ctx.op.ReduceSum(back, axes, keepdims=0), source) if axes else back
+
+
+@rule("MatMul", "Gemm")
+def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """RSP's rule for dense layers (RSP §3): z^B on the image; doubled and shifted on flattened maps; else as 1×1."""
+    layer = dense(ctx, node)
+    if layer is None:
+        return _share_product(ctx, node, r)
+    source = node.inputs[layer.slot]
+    assert source is not None
+    if layer.slot != 0 or ctx.attr(node, "transA", 0):
+        back = _mix_rows(ctx, node, r)
+    elif image_source(ctx, source) is not None:
+        back = z_bounded_dense(ctx, r, layer, source)
+    else:
+        rank = len(ctx.dims(source))
+        r = purge(ctx, r, rank - 1, rank)
+        back = _flat(ctx, r, source) if rank == 2 else _per_position(ctx, node, r, source)
+    return [back if i == layer.slot else None for i in range(len(node.inputs))]
+
+
+def _flat(ctx: Context, r: ir.Value, source: ir.Value) -> ir.Value:
+    """One position, so Γ = Σx² is a number and C_p − C_n = x²·ΣR/Γ; doubled and shifted. r [K,N,O] → [K,N,F]."""
+    op, x = ctx.op, nonnegative(ctx, source)
+    squares = op.Mul(x, x)
+    total = op.ReduceSum(r, [2], keepdims=1)
+    scale = safe_divide(op, op.Mul(total, 2.0), op.ReduceSum(squares, [1], keepdims=1), nonnegative=True)
+    return uniform_shift(op, op.Mul(squares, scale), total, 2)
+
+
+def _per_position(ctx: Context, node: ir.Node, r: ir.Value, source: ir.Value) -> ir.Value:
+    """The 1×1 rule over all positions: x [N,...,F] as [N,1,P,F], r [K,N,...,O] as [K,N,1,P,O]."""
+    *places, features = ctx.sizes(source)
+    outputs = ctx.sizes(node.outputs[0])[-1]
+    count = int(np.prod(places))
+    rows = ctx.op.Reshape(nonnegative(ctx, source), [-1, 1, count, features])
+    form = choose(ctx, node)
+    back = propagate_rows(ctx.op, rows, ctx.part(r, 1, count, outputs), form)
+    return ctx.like(back, source)
+
+
+def _mix_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
+    """A constant times the activation mixes positions: shared by the z⁺ products of |W| and x."""
+    slot = 1 if not ctx.graph.active(node.inputs[0]) else 0
+    source = node.inputs[slot]
+    weight = ctx.need_constant(node, 1 - slot)
+    if source is None or slot != 1 or weight.ndim != 2 or node.op_type != "MatMul":
+        raise BadModel(f"The {node.op_type} node {node.name!r} transposes the activation; this is not supported yet.")
+    op, x, w = ctx.op, nonnegative(ctx, source), np.maximum(weight, 0)
+    s = safe_divide(op, r, op.MatMul(w, x), nonnegative=True)
+    return op.Mul(op.MatMul(np.ascontiguousarray(w.T), s), x)
+
+
+def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Two activations: relevance goes to the right one by the z-rule, the left one acts as its weights (attention)."""
+    a, b = node.inputs
+    if node.op_type != "MatMul" or a is None or b is None:
+        raise BadModel(f"The Gemm node {node.name!r} multiplies two activations; this is not supported.")
+    op, x = ctx.op, ctx.op.Add(ctx.read(b), 1e-9)
+    s = safe_divide(op, r, op.MatMul(ctx.read(a), x))
+    rank = len(ctx.dims(a))
+    back = op.MatMul(op.Transpose(ctx.read(a), perm=[*range(rank - 2), rank - 1, rank - 2]), s)
+    return [None, op.Mul(_narrow(ctx, back, node, b), x)]
+
+

@@ -1,0 +1,29 @@
+"""Ops that hand relevance on unchanged, and ops through which nothing flows."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.registry import Parts, moves, no_flow
+
+no_flow("Shape", "Size", reason="a shape says nothing about the pixels' values")
+no_flow("ArgMax", "ArgMin", "NonZero", reason="indices have no gradient")
+no_flow(
+    "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf",
+    reason="truth values have no gradient",
+)  # fmt: skip
+no_flow("ConstantOfShape", "Range", "EyeLike", "RandomNormalLike", reason="the result depends on the shape alone")
+no_flow("Sign", "Floor", "Ceil", "Round", reason="piecewise constant")
+
+
+@moves("Identity", "Cast", "CastLike", "Dropout")
+def hand_on(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Hand relevance on unchanged. A Cast changes the precision of values, not of relevance."""
+    return [r] + [None] * (len(node.inputs) - 1)
+
+
+@moves("QuantizeLinear", "DequantizeLinear", "com.microsoft::QuantizeLinear", "com.microsoft::DequantizeLinear")
+def hand_through_quantisation(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Hand relevance on unchanged: rounding is not differentiated (straight-through estimator)."""
+    return [r] + [None] * (len(node.inputs) - 1)

@@ -1,0 +1,62 @@
+"""MaxPool and AveragePool, whatever their padding, overlap, dilation and ceil_mode."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.linear import Window, adjoint_convolve, window
+from rsp_onnx.registry import Parts, moves, rule, vjp
+
+from ._z_rule import z_rule
+
+
+@moves("MaxPool")
+def winner_takes_all(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """All of r goes to its window's maximum, the first of equal ones; overlapping windows add up (RSP's z-rule)."""
+    op = ctx.op
+    keep = {n: a.value for n, a in node.attributes.items() if isinstance(a, ir.Attr) and n != "storage_order"}
+    x = ctx.read(node.inputs[0])
+    _, flat = op.emit_many("MaxPool", x, outputs=2, **keep)
+    size = op.Size(x)
+    rows = op.Reshape(r, op.Concat(ctx.front, [-1], axis=0))
+    zeros = op.Expand(0.0, op.Concat(ctx.front, op.Reshape(size, [1]), axis=0))
+    where = op.Expand(op.Reshape(flat, [1, -1]), op.Shape(rows))
+    return [ctx.like(op.ScatterElements(zeros, where, rows, axis=1, reduction="add"), cast("ir.Value", node.inputs[0]))]
+
+
+@vjp("AveragePool")
+def spread_over_window(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Spread g/n over its window, n as count_include_pad and ceil_mode have it."""
+    op, w = ctx.op, _window(ctx, node)
+    channels = ctx.sizes(node.inputs[0])[0]
+    g = op.Div(g, _divisors(w, node)[None])
+    flat = ctx.merge(g, (1, *w.out))
+    back = adjoint_convolve(op, flat, np.ones((1, 1, *w.kernel)), w, 1)
+    return [ctx.part(back, channels, *w.size)]
+
+
+@rule("AveragePool")
+def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Share r by the values in its window (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3)."""
+    return z_rule(ctx, node, r, spread_over_window)
+
+
+def _window(ctx: Context, node: ir.Node) -> Window:
+    size, out = ctx.sizes(node.inputs[0])[1:], ctx.sizes(node.outputs[0])[1:]
+    return window(node, tuple(cast("list[int]", ctx.attr(node, "kernel_shape"))), size, out)
+
+
+def _divisors(w: Window, node: ir.Node) -> np.ndarray:
+    """Return what each output is divided by: [1, 1, *out]."""
+    include = bool(node.attributes.get_int("count_include_pad", 0))
+    total = np.ones((1, 1))
+    for k, s, d, b, a, n, o in zip(w.kernel, w.strides, w.dilations, w.before, w.after, w.size, w.out, strict=True):
+        first, last = (-b, n + a) if include else (0, n)
+        at = -b + np.arange(o)[:, None] * s + np.arange(k)[None, :] * d
+        counts = ((at >= first) & (at < last)).sum(axis=1).astype(float)
+        total = total[..., None] * counts
+    return total

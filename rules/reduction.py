@@ -1,0 +1,75 @@
+"""Means, sums and maxima over axes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.errors import BadModel
+from rsp_onnx.registry import Parts, rule, vjp
+
+from ._z_rule import z_rule
+
+
+@vjp("ReduceMean", "ReduceSum", "GlobalAveragePool")
+def spread(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Spread g evenly over what was reduced: g/n for a mean, g for a sum."""
+    axes, sizes = _reduced(ctx, node)
+    if node.op_type != "ReduceSum":
+        g = ctx.op.Div(g, float(math.prod(sizes)))
+    return [_expand(ctx, node, g, axes)] + [None] * (len(node.inputs) - 1)
+
+
+@rule("ReduceMean", "ReduceSum", "GlobalAveragePool")
+def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Share r by the inputs' values (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3)."""
+    return z_rule(ctx, node, r, spread)
+
+
+@vjp("ReduceMax", "ReduceMin", "GlobalMaxPool")
+def to_the_extreme(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """All of g goes to the extreme entry; equal ones share it."""
+    op, (axes, _) = ctx.op, _reduced(ctx, node)
+    y = ctx.read(node.outputs[0])
+    shape = [1 if i in axes else (-1 if d is None else d) for i, d in enumerate(ctx.dims(node.inputs[0]))]
+    chosen = op.Cast(op.Equal(ctx.read(node.inputs[0]), op.Reshape(y, shape)), to=int(op.type))
+    share = op.Div(chosen, op.ReduceSum(chosen, list(axes), keepdims=1))
+    return [op.Mul(_expand(ctx, node, g, axes), share)] + [None] * (len(node.inputs) - 1)
+
+
+@rule("ReduceMax", "ReduceMin", "GlobalMaxPool")
+def winner_takes_all(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """All of r goes to the extreme entry; equal ones share it (the z-rule of a maximum)."""
+    return to_the_extreme(ctx, node, r)
+
+
+def _reduced(ctx: Context, node: ir.Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the reduced axes and their sizes."""
+    dims = ctx.dims(node.inputs[0])
+    rank = len(dims)
+    if node.op_type.startswith("Global"):
+        axes: tuple[int, ...] = tuple(range(2, rank))
+    else:
+        given = ctx.attr(node, "axes")
+        if given is None and len(node.inputs) > 1 and node.inputs[1] is not None:
+            given = ctx.need_constant(node, 1).tolist()
+        noop = ctx.attr(node, "noop_with_empty_axes", 0)
+        axes = tuple(int(a) % rank for a in np.asarray(given)) if given else () if noop else tuple(range(rank))
+    sizes = [dims[a] for a in axes]
+    if None in sizes:
+        raise BadModel(
+            f"The {node.op_type} node {node.name!r} reduces over the batch or an axis of free size; "
+            "choose the section behind it, or fix the sizes when exporting."
+        )
+    return tuple(sorted(axes)), tuple(s for s in sizes if s is not None)
+
+
+def _expand(ctx: Context, node: ir.Node, g: ir.Value, axes: tuple[int, ...]) -> ir.Value:
+    dims = ctx.dims(node.inputs[0])
+    shape = [1 if i in axes else (-1 if d is None else d) for i, d in enumerate(dims)]
+    g = ctx.op.Reshape(g, ctx.op.Concat(ctx.front, shape, axis=0))
+    full = [1] + [d if i in axes and d is not None else 1 for i, d in enumerate(dims)]
+    return ctx.op.Expand(g, full)
