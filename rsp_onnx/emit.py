@@ -56,7 +56,7 @@ class Emitter:
         self, op_type: str, *inputs: Operand, outputs: int, name: str | None = None, **attributes: object
     ) -> Sequence[ir.Value]:
         """Append a node with several outputs and return them."""
-        given = {key: value for key, value in attributes.items() if value is not None}
+        given = {key: _plain(value) for key, value in attributes.items() if value is not None}
         node = ir.Node(
             "",
             op_type,
@@ -98,3 +98,10 @@ class Emitter:
             name = f"{PREFIX}/{word}_{self._count}"
             if name not in self._taken:
                 return name
+
+
+def _plain(value: object) -> object:
+    """Turn numpy numbers inside an attribute into Python's."""
+    if isinstance(value, (list, tuple)):
+        return [v.item() if isinstance(v, np.generic) else v for v in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 
@@ -13,6 +14,7 @@ import onnx_ir as ir
 
 from .shapes import Dims, dims
 
+_LOG = logging.getLogger(__name__)
 STANDARD = ("", "ai.onnx")
 _CARRIERS = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
 
@@ -140,22 +142,38 @@ def carries(value: ir.Value) -> bool:
 
 
 def evaluate(node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
-    """Compute one node on constant inputs by ONNX's reference implementation; None where it cannot."""
+    """Compute one node on constant inputs; None where neither ONNX's reference nor the runtime knows the op."""
     proto = ir.to_proto(node)
     names = [f"in{i}" if a is not None else "" for i, a in enumerate(arrays)]
     del proto.input[:]
     proto.input.extend(names)
     feeds = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
-    inputs = [onnx.ValueInfoProto(name=n) for n in feeds]
+    inputs = [onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()]
     outputs = [onnx.ValueInfoProto(name=n) for n in proto.output if n]
     graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    try:
-        results = onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, feeds)
-    except Exception:  # an op the reference does not know stays unfolded; a rule that needs it says so
-        return [None] * len(node.outputs)
-    found = iter(results)
-    return [np.asarray(next(found)) if name else None for name in proto.output]
+    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
+    for run in (_run_reference, _run_runtime):
+        try:
+            found = iter(run(model, feeds))
+        except Exception as error:  # either may lack the op; a rule that needs the value says so
+            _LOG.debug("%s cannot be folded by %s: %s", node.name, run.__name__, error)
+            continue
+        return [np.asarray(next(found)) if name else None for name in proto.output]
+    return [None] * len(node.outputs)
+
+
+def _run_reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return list(onnx.reference.ReferenceEvaluator(model).run(None, feeds))
+
+
+def _run_runtime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, feeds))
 
 
 def attribute(node: ir.Node, name: str, default: object = None) -> object:

@@ -1,0 +1,26 @@
+"""What all tests share: where the checkout is, and where the real models and photographs are."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parent.parent
+SHARED_DATA = REPO.parent / "shared" / "data"
+
+# a plain `pytest` tests this checkout, as `python -m pytest` does, whatever is installed
+sys.path.insert(0, str(REPO))
+
+
+@pytest.fixture(scope="session")
+def repo():
+    """Return the root of the checkout."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Return the folder of the real models and photographs; skip where there is none."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("../shared/data is not here; this test needs the real models and photographs")
+    return SHARED_DATA

@@ -1,0 +1,175 @@
+"""The package list, the direction of imports, and what may stand in the repository."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rsp_onnx
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REPO = Path(__file__).parent.parent
+INSTALLED_AS = {"rsp_onnx": "rsp_onnx", "rules": "rsp_onnx.rules", "cli": "rsp_onnx.cli"}
+OURS = {"rsp_onnx", "rules", "cli", "tests"}
+FOR_RULES = {"context", "emit", "errors", "graph", "linear", "numerics", "registry", "signs"}
+
+
+def read(name):
+    return (REPO / name).read_text(encoding="utf-8")
+
+
+# ---- packages ----
+
+
+def package_of(folder):
+    first, *rest = folder.relative_to(REPO).parts
+    return ".".join([INSTALLED_AS[first], *rest])
+
+
+def test_the_package_list_is_the_folders_on_disk():
+    setuptools = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]
+    folders = {path.parent for top in INSTALLED_AS for path in (REPO / top).rglob("*.py")}
+    assert sorted(setuptools["packages"]) == sorted(package_of(folder) for folder in folders)
+    assert setuptools["package-dir"] == {package: folder for folder, package in INSTALLED_AS.items()}
+    assert [folder.name for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_a_source_checkout_works_without_installing():
+    code = "import rsp_onnx.rules as r, rsp_onnx.cli as c; print(r.__file__, c.__file__, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(REPO / folder / "__init__.py") for folder in ("rules", "cli")]
+    # the import hook of an editable install would find them too; a checkout has only this
+    assert str(REPO) in rsp_onnx.__path__
+
+
+def test_every_dependency_has_a_reason():
+    block = re.search(
+        r"^dependencies = \[\n(.*?)^\]", read("pyproject.toml"), re.DOTALL | re.MULTILINE
+    ).group(1)
+    without, above = [], False
+    for line in map(str.strip, block.splitlines()):
+        if "#" in line:
+            above = line.startswith("#")  # a comment on a line of its own is for all lines below it
+        elif not above:
+            without.append(line)
+    assert without == []
+
+
+# ---- imports flow one way: cli → rsp_onnx ← rules ----
+
+
+def imports(path, package=""):
+    """Return what a file imports as (module, name), absolutely; the name is "" for ``import module``."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            module = ".".join(parents + ([node.module] if node.module else []))
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def imported(top, wanted):
+    """Return what the files of a top folder import and ``wanted(module, name)`` says yes to."""
+    return [
+        f"{path.relative_to(REPO)}: {module} {name}".rstrip()
+        for path in sorted((REPO / top).rglob("*.py"))
+        for module, name in imports(path, package_of(path.parent) if top in INSTALLED_AS else "")
+        if wanted(module, name)
+    ]
+
+
+def within(module, package):
+    return f"{module}.".startswith(f"{package}.")
+
+
+@pytest.mark.parametrize("top", ["rsp_onnx", "rules", "cli", "tests", "models", "benchmarks", "docs"])
+def test_nobody_imports_rules_or_cli_under_a_second_name(top):
+    assert imported(top, lambda module, _: within(module, "rules") or within(module, "cli")) == []
+
+
+def test_the_library_imports_neither_rules_nor_cli():
+    def forbidden(module, name):
+        return any(within(f"{module}.{name}", f"rsp_onnx.{part}") for part in ("rules", "cli"))
+
+    assert imported("rsp_onnx", forbidden) == []
+
+
+def test_rules_import_only_what_is_made_for_them():
+    def forbidden(module, name):
+        if not within(module, "rsp_onnx") or within(module, "rsp_onnx.rules"):
+            return False
+        return f"{module}.{name}".split(".")[1] not in FOR_RULES
+
+    assert imported("rules", forbidden) == []
+
+
+def test_the_command_line_imports_only_public_names():
+    public = {"", "errors", "__version__", *getattr(rsp_onnx, "__all__", ())}
+
+    def forbidden(module, name):
+        if not within(module, "rsp_onnx") or within(module, "rsp_onnx.cli") or module == "rsp_onnx.errors":
+            return False
+        return module != "rsp_onnx" or name not in public
+
+    assert imported("cli", forbidden) == []
+
+
+def test_scripts_of_the_models_import_nothing_of_ours():
+    assert imported("models", lambda module, _: module.split(".")[0] in OURS) == []
+
+
+def test_the_reader_of_imports_sees_every_form(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text("import a.b, c\nfrom d import e\nfrom . import f\nfrom .g import h\nfrom ..i import k\n")
+    want = [("a.b", ""), ("c", ""), ("d", "e"), ("p.q", "f"), ("p.q.g", "h"), ("p.i", "k")]
+    assert list(imports(path, "p.q")) == want
+
+
+# ---- the repository ----
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    """Return the files that are, or would be, committed."""
+
+    def git(*words):
+        return subprocess.run(["git", *words], cwd=REPO, capture_output=True, text=True, check=True).stdout
+
+    try:
+        root = Path(git("rev-parse", "--show-toplevel").strip())
+        names = git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    if root != REPO.resolve():
+        pytest.skip("not a git checkout of its own")
+    return [REPO / name for name in names if name and (REPO / name).is_file()]
+
+
+def test_no_file_names_a_machine_or_a_package_index(tracked):
+    paths = ["/" + name + "/" for name in ("work", "root", "home")]
+    hosts = [name + ".org" for name in ("pypi", "pythonhosted", "download.pytorch")]
+    found = []
+    for path in tracked:
+        content = path.read_bytes()
+        if b"\0" not in content:
+            text = content.decode("utf-8")
+            found += [f"{path.relative_to(REPO)}: {word}" for word in paths + hosts if word in text]
+    assert found == []
+
+
+def test_no_large_file_is_tracked(tracked):
+    assert [str(path.relative_to(REPO)) for path in tracked if path.stat().st_size > 2 * 2**20] == []
+
+
+def test_make_demo_runs_the_command_of_the_readme():
+    command = re.search(r"^DEMO := (.*)$", read("Makefile"), re.MULTILINE).group(1)
+    assert command in " ".join(read("README.md").replace("\\\n", " ").split())
