@@ -51,5 +51,5 @@ $(VENV)/.made:
 	    "$$python" -m venv "$(VENV)" && touch $@; exit; \
 	  fi; \
 	done; \
-	echo "rsp-onnx needs Python 3.10 or newer, and none of these is one: $(PYTHON). Name yours: make test PYTHON=/path/to/python3" >&2; \
+	echo "rsp-onnx needs Python 3.10 or newer, and none of these is one: $(PYTHON). Say which is: make demo PYTHON=python3.12" >&2; \
 	exit 1

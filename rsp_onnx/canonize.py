@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 
 import onnx_ir as ir
@@ -50,12 +51,17 @@ def _lift(model: ir.Model, title: str) -> ir.Model:
     version = model.graph.opset_imports[""]
     if version >= LOWEST_OPSET:
         return model
+    log = logging.getLogger("onnxscript.version_converter")
+    level = log.level
     try:
+        log.setLevel(logging.ERROR)  # it announces the fall-back to onnx's own converter, which is what we want
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter warns of nodes it leaves as they are
             onnxscript.version_converter.convert_version(model, LOWEST_OPSET, fallback=True)
     except Exception as error:  # the converter raises several unrelated types
         raise BadModel(_lift_message(title, version)) from error
+    finally:
+        log.setLevel(level)
     if model.graph.opset_imports[""] < LOWEST_OPSET:
         raise BadModel(_lift_message(title, version))
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

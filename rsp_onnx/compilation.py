@@ -36,7 +36,7 @@ class Analysis:
     Attributes
     ----------
     kind : str
-        ``softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
+        ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
     """
 
     model: Model

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from .errors import BadInput, BadModel
 from .graph import Graph, op_name
 
-_TAIL = ("Softmax", "Sigmoid", "LogSoftmax", "HardSigmoid")
+_KINDS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
 _NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout",
             "QuantizeLinear", "DequantizeLinear")  # fmt: skip
 _DOWN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum", "LpPool",
@@ -48,7 +48,7 @@ class Section:
 def find_logits(graph: Graph, output: str | None = None) -> tuple[ir.Value, ir.Value, str]:
     """Return (the explained output, the logits y before a final softmax or sigmoid, its kind).
 
-    The kind is ``softmax``, ``sigmoid`` or ``logits`` (no activation at the end).
+    The kind is ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits`` (no activation at the end).
 
     Raises
     ------
@@ -61,8 +61,8 @@ def find_logits(graph: Graph, output: str | None = None) -> tuple[ir.Value, ir.V
     value, kind, found = result, "logits", result
     while (node := value.producer()) is not None and len(set(graph.active_inputs(node))) == 1:
         above = graph.active_inputs(node)[0]
-        if node.op_type in _TAIL:
-            kind = "sigmoid" if node.op_type in ("Sigmoid", "HardSigmoid") else "softmax"
+        if node.op_type in _KINDS:
+            kind = _KINDS[node.op_type]
             found = above
             break
         if node.op_type not in _NEUTRAL:

@@ -1,0 +1,360 @@
+"""The facade: a model once, then explanation after explanation."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .classes import Choice, as_scores, choose_hostile, choose_targets, needs_scores
+from .compilation import Analysis, analyse, compile_ir
+from .composite import find_method
+from .context import Options
+from .errors import BadInput, BadModel
+from .explanation import Explanation
+from .feeds import Feeds, Picture, make_feeds, signature_of
+from .images import InputSignature, Preprocess, resolve_preprocess
+from .labels import check_labels, read_labels
+from .model import ModelSource, load_model
+from .session import Session
+
+Array = np.ndarray[Any, Any]
+_Shapes = tuple[tuple[str, tuple["int | None", ...]], ...]
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    session: Session
+    analysis: Analysis
+    ledger: tuple[str, ...]
+
+
+class Explainer:
+    """Explains one model. Safe to use from several threads.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+        Any exported classifier. External data is found beside the file.
+    preprocess : str, path, Preprocess or mapping, optional
+        A preset (``imagenet-torch``, ``imagenet-caffe``, ``imagenet-tf``, ``unit``, ``raw``), a TOML file, or values.
+        Default: ``<model>.preprocess.toml`` beside the model, the model's metadata, else a guess from the graph
+        (``explainer.preprocess.source`` says which).
+    labels : path or sequence of str, optional
+        Class names; default: the model's metadata.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    method : str
+        ``rsp``, ``gradient`` or ``grad-cam``.
+    output, section : str, optional
+        The output to explain, and the tensor where head and features meet; found by default.
+    purge, split, signed_inputs
+        Parameters of RSP, see ``Options``.
+    threads : int, optional
+        Threads ONNX Runtime uses within one op.
+
+    Raises
+    ------
+    BadModel, UnsupportedOp, BadInput, DeviceUnavailable
+        Each with one sentence that says what to do.
+
+    Examples
+    --------
+    >>> explainer = Explainer("models/digits_pytorch.onnx")  # doctest: +SKIP
+    >>> explainer.explain("models/scenes/scene_0.png", target="three").save("three.png")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ModelSource,
+        *,
+        preprocess: str | Path | Preprocess | Mapping[str, Any] | None = None,
+        labels: str | Path | Sequence[str] | None = None,
+        device: str = "auto",
+        method: str = "rsp",
+        output: str | None = None,
+        section: str | None = None,
+        purge: bool = False,
+        split: float = 2.0,
+        signed_inputs: str = "clamp",
+        threads: int | None = None,
+    ) -> None:
+        find_method(method)
+        self.model = load_model(model)
+        self.method = method
+        self.options = Options(purge, split, signed_inputs)
+        self._output, self._section, self._device, self._threads = output, section, device, threads
+        self._lock = threading.Lock()
+        self._compiled: dict[tuple[_Shapes, tuple[str, ...]], _Compiled] = {}
+        self._forward: Session | None = None
+        self._given = preprocess
+        self._preprocess: Preprocess | None = None
+        self.signatures = tuple(signature_of(v) for v in _own_inputs(self.model.ir))
+        self.labels = read_labels(labels, self.model.metadata)
+        if preprocess is not None:
+            _ = self.preprocess  # a wrong preset or file is reported before any work
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How photographs become tensors. BadInput where the model's input is not an image."""
+        if self._preprocess is None:
+            self._preprocess = resolve_preprocess(
+                self._given, signature=self._image_signature(), metadata=self.model.metadata,
+                model_path=self.model.path, producer=self.model.producer,
+            )  # fmt: skip
+        return self._preprocess
+
+    def explain(
+        self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> Any:
+        """Explain one image.
+
+        Parameters
+        ----------
+        image : path, PIL image, H×W×3 uint8 array, ready tensor or mapping
+            Photographs are preprocessed; a ``.npy``/``.npz`` file, a tensor of the model's own dtype and shape, or a
+            mapping by input name passes as it is.
+        target : str, int or sequence
+            ``auto`` (highest score), an index, a label, ``topk:N``, or several.
+        hostile : str, int or sequence
+            ``auto`` (other present classes of a multi-label model, else none), ``none``, ``runners-up``, index, label.
+        tensors : sequence of str
+            Tensors whose relevance is wanted too, in ``.relevances``.
+
+        Returns
+        -------
+        Explanation, or list of Explanation
+            A list where several targets were asked for (a sequence or ``topk:N``).
+        """
+        results = self.explain_batch([image], target, hostile, tensors=tensors)[0]
+        return results if _asks_for_several(target) else results[0]
+
+    def explain_batch(
+        self,
+        images: Sequence[Picture],
+        target: Choice = "auto",
+        hostile: Choice = "auto",
+        *,
+        batch_size: int = 8,
+        tensors: Sequence[str] = (),
+    ) -> list[list[Explanation]]:
+        """Explain several images, ``batch_size`` at a time; one list of explanations (one per target) per image.
+
+        The results equal those of explaining one by one.
+        """
+        if batch_size < 1:
+            raise BadInput(f"The batch size must be 1 or more, not {batch_size}.")
+        results: list[list[Explanation]] = []
+        for start in range(0, len(images), batch_size):
+            items = [self._feeds(image) for image in images[start : start + batch_size]]
+            for group in _same_shapes(items):
+                results += self._explain(group, target, hostile, tuple(tensors))
+        return results
+
+    def scores(self, image: Picture) -> Array:
+        """Return the model's own scores of one image, float32 [classes]."""
+        item = self._feeds(image)
+        return self._scores([item], self._get(_shapes(item), ()))[0]
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use, once something ran."""
+        sessions = [c.session for c in self._compiled.values()] + ([self._forward] if self._forward else [])
+        return sessions[0].provider if sessions else ""
+
+    def _feeds(self, image: Picture) -> Feeds:
+        try:
+            preprocess = self.preprocess if len(self.signatures) == 1 else None
+        except BadInput:
+            preprocess = None
+            if not _is_tensor(image):
+                raise
+        return make_feeds(image, self.signatures, preprocess)
+
+    def _image_signature(self) -> InputSignature:
+        if len(self.signatures) != 1:
+            names = ", ".join(repr(s.name) for s in self.signatures)
+            raise BadInput(f"The model has several inputs ({names}); photographs cannot be preprocessed, give tensors.")
+        return self.signatures[0]
+
+    def _get(self, shapes: _Shapes, tensors: tuple[str, ...]) -> _Compiled:
+        """Return the compiled explainer for these input sizes, compiling it at most once."""
+        with self._lock:
+            key = (shapes, tensors)
+            if key not in self._compiled:
+                self._compiled[key] = self._compile(shapes, tensors)
+            return self._compiled[key]
+
+    def _compile(self, shapes: _Shapes, tensors: tuple[str, ...]) -> _Compiled:
+        analysis = analyse(self.model, output=self._output, section=self._section, input_shapes=dict(shapes))
+        if self.labels is not None and analysis.classes is not None:
+            check_labels(self.labels, analysis.classes)
+        compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
+        names = json.loads(compiled.metadata_props["rsp_onnx.ledger"])
+        return _Compiled(Session(compiled, self._device, self._threads), analysis, tuple(names))
+
+    def _forward_session(self) -> Session:
+        with self._lock:
+            if self._forward is None:
+                self._forward = Session(self.model.ir, self._device, self._threads)
+            return self._forward
+
+    def _scores(self, items: Sequence[Feeds], compiled: _Compiled) -> Array:
+        """Return float32 [N, classes] of the model alone."""
+        session, name = self._forward_session(), str(compiled.analysis.output.name)
+        raw = [session.run(f, [name])[name][:n] for f, n in _stacked(items, compiled.analysis.graph.batch)]
+        return _finite(as_scores(np.concatenate(raw), compiled.analysis.output, compiled.analysis.graph.constant))
+
+    def _explain(
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, tensors: tuple[str, ...]
+    ) -> list[list[Explanation]]:
+        compiled = self._get(_shapes(items[0]), tensors)
+        classes, kind = compiled.analysis.classes, compiled.analysis.kind
+        if needs_scores(target) or needs_scores(hostile) and not (_is(hostile, "auto") and kind != "sigmoid"):
+            scores = self._scores(items, compiled)
+        else:
+            scores = np.zeros((len(items), classes or 1), np.float32)
+        targets = [choose_targets(target, s, self.labels) for s in scores]
+        rivals = [
+            [choose_hostile(hostile, t, s, kind, self.labels) for t in ts] for ts, s in zip(targets, scores, strict=True)
+        ]
+        results: list[list[Explanation]] = []
+        batch = compiled.analysis.graph.batch
+        done = 0
+        for feeds, count in _stacked(items, batch):
+            part = slice(done, done + count)
+            results += self._run(compiled, feeds, items[part], targets[part], rivals[part])
+            done += count
+        return results
+
+    def _run(
+        self, compiled: _Compiled, feeds: Mapping[str, Array], items: Sequence[Feeds],
+        targets: Sequence[list[int]], rivals: Sequence[list[list[int]]],
+    ) -> list[list[Explanation]]:  # fmt: skip
+        size = next(iter(feeds.values())).shape[0]
+        target, hostile = _as_arrays(targets, rivals, size)
+        results = compiled.session.run({**feeds, "target": target, "hostile": hostile})
+        scores = as_scores(results[str(compiled.analysis.output.name)], compiled.analysis.output, compiled.analysis.graph.constant)
+        _finite(scores)
+        return [
+            [self._explanation(compiled, results, scores[n], items[n], n, k, t, tuple(rivals[n][k])) for k, t in enumerate(ts)]
+            for n, ts in enumerate(targets)
+        ]
+
+    def _explanation(
+        self, compiled: _Compiled, results: Mapping[str, Array], scores: Array, item: Feeds, n: int, k: int,
+        target: int, hostile: tuple[int, ...],
+    ) -> Explanation:  # fmt: skip
+        inputs = compiled.analysis.graph.inputs
+        relevances = {name.partition("/")[2]: r[k, n] for name, r in results.items() if name.startswith("relevance/")}
+        main = results["relevance"][k, n] if "relevance" in results else relevances[str(inputs[0].name)]
+        if not np.isfinite(main).all():
+            raise BadModel("The relevance is not finite: the model's activations overflow for this input.")
+        relevances.setdefault(str(inputs[0].name), main)
+        channels_first, heatmap = _as_image(main, signature_of(inputs[0]))
+        sums = {name: float(s) for name, s in zip(compiled.ledger, results["ledger"][:, k, n], strict=True)}
+        own = {str(v.name): results[str(v.name)][n] for v in compiled.analysis.graph.model.graph.outputs if _is_own(v, results)}
+        found = Explanation(
+            channels_first.astype(np.float32), heatmap.astype(np.float32), scores, target, hostile, sums, relevances, own,
+            (), self.labels, item.photo, item.geometry, compiled.session.provider, self.method,
+        )  # fmt: skip
+        return replace(found, warnings=_warnings(found, results, k, n))
+
+
+def _own_inputs(model: ir.Model) -> list[ir.Value]:
+    return [v for v in model.graph.inputs if not v.is_initializer()]
+
+
+def _is(choice: Choice, word: str) -> bool:
+    return isinstance(choice, str) and choice == word
+
+
+def _is_own(value: ir.Value, results: Mapping[str, Array]) -> bool:
+    name = str(value.name)
+    return name in results and name not in ("relevance", "ledger", "evidence") and not name.startswith("relevance/")
+
+
+def _is_tensor(image: Picture) -> bool:
+    if isinstance(image, (str, Path)):
+        return Path(image).suffix.lower() in (".npy", ".npz")
+    return isinstance(image, (np.ndarray, Mapping))
+
+
+def _asks_for_several(target: Choice) -> bool:
+    if isinstance(target, str):
+        return target.startswith("topk:")
+    return not isinstance(target, (int, np.integer))
+
+
+def _shapes(item: Feeds) -> _Shapes:
+    return tuple((name, (None, *x.shape[1:])) for name, x in item.tensors.items())
+
+
+def _same_shapes(items: Sequence[Feeds]) -> Iterable[list[Feeds]]:
+    """Split into runs of items with equal sizes, so that each run is one batch; the order stays."""
+    group: list[Feeds] = []
+    for item in items:
+        if group and _shapes(item) != _shapes(group[0]):
+            yield group
+            group = []
+        group.append(item)
+    if group:
+        yield group
+
+
+def _stacked(items: Sequence[Feeds], batch: int | None) -> Iterable[tuple[dict[str, Array], int]]:
+    """Yield feeds and how many of their rows count: all at once, or filled up to a batch size the graph fixes."""
+    step = batch or len(items)
+    for start in range(0, len(items), step):
+        part = list(items[start : start + step])
+        filled = part + [part[-1]] * ((batch or len(part)) - len(part))
+        yield {name: np.concatenate([f.tensors[name] for f in filled]) for name in part[0].tensors}, len(part)
+
+
+def _as_arrays(targets: Sequence[list[int]], rivals: Sequence[list[list[int]]], size: int) -> tuple[Array, Array]:
+    """Return target [K, N] and hostile [K, N, H], filled up with the first target and −1."""
+    most = max(len(ts) for ts in targets)
+    depth = max((len(h) for hs in rivals for h in hs), default=0)
+    target = np.zeros((most, size), np.int64)
+    hostile = np.full((most, size, depth), -1, np.int64)
+    for n, (ts, hs) in enumerate(zip(targets, rivals, strict=True)):
+        target[:, n] = ts[0]
+        for k, (t, h) in enumerate(zip(ts, hs, strict=True)):
+            target[k, n] = t
+            hostile[k, n, : len(h)] = h
+    return target, hostile
+
+
+def _finite(scores: Array) -> Array:
+    if not np.isfinite(scores).all():
+        raise BadModel("The model's own scores are NaN or infinite for this input; check the preprocessing and the weights.")
+    return scores
+
+
+def _as_image(relevance: Array, signature: InputSignature) -> tuple[Array, Array]:
+    """Return (relevance with channels first, its channel sum)."""
+    if relevance.ndim == 3 and signature.layout() == "NHWC":
+        relevance = np.ascontiguousarray(np.moveaxis(relevance, -1, 0))
+    if relevance.ndim < 2 or (relevance.ndim == 2 and len(signature.shape) == 3 and signature.dtype == np.uint8):
+        return relevance, relevance
+    return relevance, relevance.sum(axis=0, dtype=np.float64)
+
+
+def _warnings(found: Explanation, results: Mapping[str, Array], k: int, n: int) -> tuple[str, ...]:
+    notes = []
+    if found.is_zero:
+        notes.append(f"the relevance of {found.label!r} is zero everywhere: nothing in the model's section responds to this image")
+    elif "evidence" in results:
+        peaks = results["evidence"][k, n, : 1 + len(found.hostile)]
+        for index, peak in zip((found.target, *found.hostile), peaks, strict=True):
+            if peak <= 0:
+                notes.append(f"nothing in the model's section speaks for class {index}; its map was scaled by its largest magnitude")
+    return tuple(notes)
+
+

@@ -1,0 +1,115 @@
+"""Float64 kernels of the ops ONNX Runtime's CPU has in float32 only, for the test kit.
+
+They stand in for those of ``onnx.reference`` 1.23, which is wrong for LRN, for a grouped ConvTranspose with several
+filters per group and for AveragePool's last windows under ceil_mode. ``tests/test_rules_grid.py`` holds every one of
+them against ONNX Runtime in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx.reference.op_run import OpRun
+
+Array = NDArray[np.floating[Any]]
+Sizes = Sequence[int]
+
+
+def _out_and_before(n: int, k: int, s: int, d: int, pads: tuple[int, int], auto_pad: str, ceil: int) -> tuple[int, int]:
+    """Return how many windows fit on one axis, and the padding before it."""
+    span = (k - 1) * d + 1
+    if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+        out = -(-n // s)
+        need = max((out - 1) * s + span - n, 0)
+        return out, need // 2 if auto_pad == "SAME_UPPER" else need - need // 2
+    before, after = (0, 0) if auto_pad == "VALID" else pads
+    room = n + before + after - span
+    out = (-(-room // s) if ceil else room // s) + 1
+    if ceil and (out - 1) * s >= n + before:  # no window begins in the padding behind
+        out -= 1
+    return out, before
+
+
+def _taps(x: Array, kernel: Sizes, s: Sizes, d: Sizes, before: Sizes, out: Sizes) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """For every kernel entry, what it reads at every output position: [N, C, *out]; zeros in the padding."""
+    ends = [(o - 1) * t + (k - 1) * e + 1 for o, t, k, e in zip(out, s, kernel, d, strict=True)]
+    after = [max(e - b - n, 0) for e, b, n in zip(ends, before, x.shape[2:], strict=True)]
+    wide = np.pad(x, [(0, 0), (0, 0), *zip(before, after, strict=True)])
+    for entry in product(*map(range, kernel)):
+        rows = zip(entry, d, out, s, strict=True)
+        yield entry, wide[(..., *(slice(e * t, e * t + (o - 1) * u + 1, u) for e, t, o, u in rows))]
+
+
+def _pairs(pads: Sizes | None, n: int) -> list[tuple[int, int]]:
+    return [(pads[i], pads[i + n]) for i in range(n)] if pads else [(0, 0)] * n
+
+
+class Conv(OpRun):
+    """Convolution, one product per kernel entry."""
+
+    def _run(self, x: Array, w: Array, b: Array | None = None, **given: Any) -> tuple[Array]:
+        n, kernel, group = x.ndim - 2, w.shape[2:], given["group"] or 1
+        s, d = given["strides"] or [1] * n, given["dilations"] or [1] * n
+        pads, mode = _pairs(given["pads"], n), given["auto_pad"] or "NOTSET"
+        found = [_out_and_before(*row, mode, 0) for row in zip(x.shape[2:], kernel, s, d, pads, strict=True)]
+        out, before = zip(*found, strict=True)
+        weight = w.reshape(group, -1, *w.shape[1:])
+        y = np.zeros((len(x), group, w.shape[0] // group, int(np.prod(out))))
+        for entry, read in _taps(x, kernel, s, d, before, out):
+            columns = read.reshape(len(x), group, w.shape[1], -1)
+            y += np.matmul(weight[(..., *entry)], columns)
+        y = y.reshape(len(x), w.shape[0], *out)
+        return (y if b is None else y + b.reshape(-1, *[1] * n),)
+
+
+class ConvTranspose(OpRun):
+    """Transposed convolution, without auto_pad and output_shape."""
+
+    def _run(self, x: Array, w: Array, b: Array | None = None, **given: Any) -> tuple[Array]:
+        n, kernel, group = x.ndim - 2, w.shape[2:], given["group"] or 1
+        s, d = given["strides"] or [1] * n, given["dilations"] or [1] * n
+        pads, extra = _pairs(given["pads"], n), given["output_padding"] or [0] * n
+        assert given["output_shape"] is None and (given["auto_pad"] or "NOTSET") == "NOTSET"
+        rows = list(zip(x.shape[2:], s, kernel, d, extra, strict=True))
+        full = np.zeros((len(x), group * w.shape[1], *((i - 1) * t + (k - 1) * e + 1 + o for i, t, k, e, o in rows)))
+        columns = x.reshape(len(x), group, -1, int(np.prod(x.shape[2:])))
+        weight = w.reshape(group, -1, *w.shape[1:])
+        for entry in product(*map(range, kernel)):
+            add = np.matmul(weight[(..., *entry)].swapaxes(1, 2), columns)
+            at = (slice(e * q, e * q + (i - 1) * t + 1, t) for e, (i, t, _, q, _) in zip(entry, rows, strict=True))
+            full[(..., *at)] += add.reshape(len(x), -1, *x.shape[2:])
+        y = full[(..., *(slice(p, size - q) for (p, q), size in zip(pads, full.shape[2:], strict=True)))]
+        return (y if b is None else y + b.reshape(-1, *[1] * n),)
+
+
+class AveragePool(OpRun):
+    """Average pooling; with count_include_pad the file's padding counts, what ceil_mode adds behind it does not."""
+
+    def _run(self, x: Array, **given: Any) -> tuple[Array]:
+        kernel, n = given["kernel_shape"], x.ndim - 2
+        s, d = given["strides"] or [1] * n, given.get("dilations") or [1] * n
+        pads, mode = _pairs(given["pads"], n), given["auto_pad"] or "NOTSET"
+        rows = zip(x.shape[2:], kernel, s, d, pads, strict=True)
+        out, before = zip(*(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True)
+        total = sum(read for _, read in _taps(x, kernel, s, d, before, out))
+        counted, start = np.ones((1, 1, *x.shape[2:])), before
+        if given["count_include_pad"]:
+            counted, start = np.pad(counted, [(0, 0), (0, 0), *pads], constant_values=1.0), (0,) * n
+        return (total / sum(read for _, read in _taps(counted, kernel, s, d, start, out)),)
+
+
+class LRN(OpRun):
+    """Local response normalisation over channels."""
+
+    def _run(self, x: Array, *, alpha: float, beta: float, bias: float, size: int) -> tuple[Array]:
+        low, high = (size - 1) // 2, size // 2
+        wide = np.pad(x**2, [(0, 0), (low, high)] + [(0, 0)] * (x.ndim - 2))
+        squares = sum(wide[:, k : k + x.shape[1]] for k in range(size))
+        return (x / (bias + alpha / size * squares) ** beta,)
+
+
+KERNELS = [Conv, ConvTranspose, AveragePool, LRN]
