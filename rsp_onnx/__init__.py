@@ -10,11 +10,16 @@ if not (Path(__file__).parent / "rules").is_dir():
 
 from .activations import collect_activations
 from .compilation import compile_explainer
+from .composite import methods
+from .context import Options
 from .errors import BadInput, BadModel, BadOutput, BadTarget, DeviceUnavailable, RspError, UnsupportedOp
 from .explainer import Explainer
 from .explanation import Explanation
 from .images import PRESETS, Preprocess
+from .inspection import inspect_model, summary_numbers
 from .registry import supported_ops
+from .runs import explain_files
+from .saving import save_activations, save_explainer
 from .version import __version__
 
 __all__ = [
@@ -26,11 +31,18 @@ __all__ = [
     "DeviceUnavailable",
     "Explainer",
     "Explanation",
+    "Options",
     "Preprocess",
     "RspError",
     "UnsupportedOp",
     "__version__",
     "collect_activations",
     "compile_explainer",
+    "explain_files",
+    "inspect_model",
+    "methods",
+    "save_activations",
+    "save_explainer",
+    "summary_numbers",
     "supported_ops",
 ]

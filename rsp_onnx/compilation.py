@@ -178,7 +178,29 @@ def compile_ir(
     if ledger:
         notes["ledger"] = _add_ledger(ctx, outcome)
     _describe(found, notes)
+    _restore_shapes(found)
     return found.graph.model
+
+
+def _restore_shapes(found: Analysis) -> None:
+    """Leave the deployed nodes the shapes their file gives, no more.
+
+    ONNX Runtime fuses where it knows shapes to be equal; more fusions than before change the scores' last bits.
+    """
+    own = {v.name: v.shape for node in found.model.ir.graph for v in node.outputs}
+    for value in (v for node in found.graph.nodes for v in node.outputs):
+        shape = own.get(value.name)
+        if shape is not None and _agree(shape, value.shape):
+            value.shape = shape
+        elif not value.is_graph_output():
+            value.shape = None
+
+
+def _agree(one: ir.Shape, other: ir.Shape | None) -> bool:
+    if other is None or len(one) != len(other):
+        return False
+    pairs = zip(one, other, strict=True)
+    return all(a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in pairs)
 
 
 def check_method(found: Analysis, method: Method) -> None:

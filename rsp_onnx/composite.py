@@ -137,3 +137,8 @@ def find_method(name: str) -> Method:
     if name not in METHODS:
         raise BadInput(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
     return METHODS[name]
+
+
+def methods() -> list[dict[str, str]]:
+    """Return the methods: one record of name, title and paper each."""
+    return [{"name": m.name, "title": m.title, "paper": m.paper} for m in METHODS.values()]

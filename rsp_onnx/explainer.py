@@ -22,7 +22,7 @@ from .feeds import Feeds, Picture, make_feeds, signature_of
 from .images import InputSignature, Preprocess, resolve_preprocess
 from .labels import check_labels, read_labels
 from .model import ModelSource, load_model
-from .session import Session
+from .session import Session, resolve_device
 
 Array = np.ndarray[Any, Any]
 _Shapes = tuple[tuple[str, tuple["int | None", ...]], ...]
@@ -58,6 +58,8 @@ class Explainer:
         Parameters of RSP, see ``Options``.
     threads : int, optional
         Threads ONNX Runtime uses within one op.
+    size, channels, scale, mean, std, resize, ...
+        Single values of ``Preprocess`` that override the preset's or the file's.
 
     Raises
     ------
@@ -84,31 +86,43 @@ class Explainer:
         split: float = 2.0,
         signed_inputs: str = "clamp",
         threads: int | None = None,
+        **preprocess_values: Any,
     ) -> None:
         find_method(method)
+        resolve_device(device)
         self.model = load_model(model)
         self.method = method
         self.options = Options(purge, split, signed_inputs)
-        self._output, self._section, self._device, self._threads = output, section, device, threads
+        self.device = device
+        self._output, self._section, self._threads = output, section, threads
         self._lock = threading.Lock()
         self._compiled: dict[tuple[_Shapes, tuple[str, ...]], _Compiled] = {}
         self._forward: Session | None = None
-        self._given = preprocess
+        self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
         self.signatures = tuple(signature_of(v) for v in _own_inputs(self.model.ir))
         self.labels = read_labels(labels, self.model.metadata)
-        if preprocess is not None:
+        if preprocess is not None or self._values:
             _ = self.preprocess  # a wrong preset or file is reported before any work
 
     @property
     def preprocess(self) -> Preprocess:
         """How photographs become tensors. BadInput where the model's input is not an image."""
         if self._preprocess is None:
-            self._preprocess = resolve_preprocess(
+            found = resolve_preprocess(
                 self._given, signature=self._image_signature(), metadata=self.model.metadata,
                 model_path=self.model.path, producer=self.model.producer,
             )  # fmt: skip
+            if self._values:
+                found = resolve_preprocess(
+                    {**_fields(found), **self._values}, signature=self._image_signature(), metadata={}
+                )
+            self._preprocess = found
         return self._preprocess
+
+    def feeds(self, image: Picture) -> dict[str, Array]:
+        """Return the tensors the model would be given for an image, by input name."""
+        return dict(self._feeds(image).tensors)
 
     def explain(
         self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
@@ -197,12 +211,12 @@ class Explainer:
             check_labels(self.labels, analysis.classes)
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
         names = json.loads(compiled.metadata_props["rsp_onnx.ledger"])
-        return _Compiled(Session(compiled, self._device, self._threads), analysis, tuple(names))
+        return _Compiled(Session(compiled, self.device, self._threads), analysis, tuple(names))
 
     def _forward_session(self) -> Session:
         with self._lock:
             if self._forward is None:
-                self._forward = Session(self.model.ir, self._device, self._threads)
+                self._forward = Session(self.model.ir, self.device, self._threads)
             return self._forward
 
     def _scores(self, items: Sequence[Feeds], compiled: _Compiled) -> Array:
@@ -265,6 +279,10 @@ class Explainer:
             (), self.labels, item.photo, item.geometry, compiled.session.provider, self.method,
         )  # fmt: skip
         return replace(found, warnings=_warnings(found, results, k, n))
+
+
+def _fields(preprocess: Preprocess) -> dict[str, Any]:
+    return {k: v for k, v in preprocess.to_dict().items() if k not in ("name", "source") and v is not None}
 
 
 def _own_inputs(model: ir.Model) -> list[ir.Value]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import onnx_ir as ir
 
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 Parts: TypeAlias = "Sequence[ir.Value | None]"
 Rule: TypeAlias = "Callable[[Context, ir.Node, ir.Value], Parts]"
+Report: TypeAlias = "Callable[[Context, ir.Node], dict[str, object] | None]"
 R = TypeVar("R", bound=Callable[..., object])
 
 _VJPS: dict[str, Rule] = {}
 _RULES: dict[str, Rule] = {}
 _NO_FLOW: dict[str, str] = {}
+_REPORTS: dict[str, Report] = {}
 
 
 def vjp(*ops: str) -> Callable[[R], R]:
@@ -50,6 +52,18 @@ def no_flow(*ops: str, reason: str) -> None:
     for op in ops:
         _refuse_twice(_NO_FLOW, op, reason)
         _NO_FLOW[op] = reason
+
+
+def reports(*ops: str) -> Callable[[R], R]:
+    """Register what ``inspect`` says of a node: ``(ctx, node) -> record or None``."""
+    return _registrar(_REPORTS, ops)
+
+
+def node_report(ctx: Context, node: ir.Node) -> dict[str, object] | None:
+    """Return what there is to say of a node before it is compiled, such as the form chosen; None for most."""
+    _tables()
+    found = _REPORTS.get(op_name(node))
+    return found(ctx, node) if found is not None else None
 
 
 def find_vjp(node: ir.Node) -> Rule | None:
@@ -82,17 +96,17 @@ def _says(table: dict[str, Rule], none: dict[str, str], op: str) -> str:
     return (table[op].__doc__ or table[op].__name__).strip().splitlines()[0].rstrip(".")
 
 
-def _registrar(table: dict[str, Rule], ops: Sequence[str]) -> Callable[[R], R]:
+def _registrar(table: dict[str, Any], ops: Sequence[str]) -> Callable[[R], R]:
     def register(function: R) -> R:
         for op in ops:
             _refuse_twice(table, op, function)
-            table[op] = function  # type: ignore[assignment]  # R is bound to the same signature
+            table[op] = function
         return function
 
     return register
 
 
-def _refuse_twice(table: dict[str, Rule] | dict[str, str], op: str, new: object) -> None:
+def _refuse_twice(table: Mapping[str, Any], op: str, new: object) -> None:
     if op in table:
         first, second = getattr(table[op], "__module__", "?"), getattr(new, "__module__", "?")
         raise ValueError(f"{op} is registered twice, in {first} and in {second}; keep one")

@@ -63,6 +63,8 @@ class Session:
         """
         wanted = list(outputs) if outputs is not None else list(self.outputs)
         self._check(feeds)
+        if not wanted:  # ONNX Runtime takes an empty list for all outputs
+            return {}
         try:
             results = self._session.run(wanted, dict(feeds))
         except Exception as error:  # ONNX Runtime raises its own unrelated types

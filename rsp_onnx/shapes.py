@@ -49,6 +49,8 @@ def fix_shapes(model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]]
         _LOG.debug("shape inference failed: %s", error)
     if any(None in dims(v) and dims(v)[1:].count(None) for v in _float_values(model)):
         _probe(model)
+    for node in model.graph:
+        _note_sizes(node)
 
 
 def dims(value: ir.Value) -> Dims:
@@ -80,6 +82,25 @@ def _fix_input(value: ir.Value, given: Sequence[int | None] | None) -> None:
         else:
             result.append(ask if ask is not None else BATCH if axis == 0 else f"{value.name}_{axis}")
     value.shape = ir.Shape(result)
+
+
+def _note_sizes(node: ir.Node) -> None:
+    """Note the sizes a node takes out of a shape where they are known, though the batch is free."""
+    if node.op_type not in ("Gather", "Slice") or node.inputs[0] is None:
+        return
+    shape, picks = node.inputs[0].producer(), [v.const_value for v in node.inputs[1:] if v is not None]
+    if shape is None or shape.op_type != "Shape" or shape.inputs[0] is None or None in picks:
+        return
+    sizes = np.array([-1 if d is None else d for d in dims(shape.inputs[0])], dtype=np.int64)
+    end = shape.attributes.get("end")
+    sizes = sizes[shape.attributes.get_int("start", 0) : None if end is None else end.as_int()]
+    at = [p.numpy() for p in picks if p is not None]
+    if node.op_type == "Gather":
+        taken = sizes[at[0]]
+    else:
+        taken = sizes[int(at[0][0]) : int(at[1][0]) : int(at[3][0]) if len(at) > 3 else 1]
+    if (taken >= 0).all():
+        node.outputs[0].const_value = ir.tensor(np.asarray(taken))
 
 
 def _probe(model: ir.Model) -> None:

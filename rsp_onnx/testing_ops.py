@@ -1,4 +1,4 @@
-"""Float64 kernels of the ops ONNX Runtime's CPU has in float32 only, for the test kit.
+"""Running models in float64, for the test kit: ONNX Runtime where it can, and kernels for what its CPU has in float32 only.
 
 They stand in for those of ``onnx.reference`` 1.23, which is wrong for LRN, for a grouped ConvTranspose with several
 filters per group and for AveragePool's last windows under ceil_mode. ``tests/test_rules_grid.py`` holds every one of
@@ -7,19 +7,24 @@ them against ONNX Runtime in float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
-Array = NDArray[np.floating[Any]]
-Sizes = Sequence[int]
+Array: TypeAlias = "NDArray[np.floating[Any]]"
+Sizes: TypeAlias = "Sequence[int]"
+Runner: TypeAlias = "Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]"
 
 
-def _out_and_before(n: int, k: int, s: int, d: int, pads: tuple[int, int], auto_pad: str, ceil: int) -> tuple[int, int]:
+def _out_and_before(
+    n: int, k: int, s: int, d: int, pads: tuple[int, int], auto_pad: str, ceil: int
+) -> tuple[int, int]:
     """Return how many windows fit on one axis, and the padding before it."""
     span = (k - 1) * d + 1
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
@@ -34,7 +39,9 @@ def _out_and_before(n: int, k: int, s: int, d: int, pads: tuple[int, int], auto_
     return out, before
 
 
-def _taps(x: Array, kernel: Sizes, s: Sizes, d: Sizes, before: Sizes, out: Sizes) -> Iterator[tuple[tuple[int, ...], Array]]:
+def _taps(
+    x: Array, kernel: Sizes, s: Sizes, d: Sizes, before: Sizes, out: Sizes
+) -> Iterator[tuple[tuple[int, ...], Array]]:
     """For every kernel entry, what it reads at every output position: [N, C, *out]; zeros in the padding."""
     ends = [(o - 1) * t + (k - 1) * e + 1 for o, t, k, e in zip(out, s, kernel, d, strict=True)]
     after = [max(e - b - n, 0) for e, b, n in zip(ends, before, x.shape[2:], strict=True)]
@@ -75,12 +82,17 @@ class ConvTranspose(OpRun):
         pads, extra = _pairs(given["pads"], n), given["output_padding"] or [0] * n
         assert given["output_shape"] is None and (given["auto_pad"] or "NOTSET") == "NOTSET"
         rows = list(zip(x.shape[2:], s, kernel, d, extra, strict=True))
-        full = np.zeros((len(x), group * w.shape[1], *((i - 1) * t + (k - 1) * e + 1 + o for i, t, k, e, o in rows)))
+        full = np.zeros(
+            (len(x), group * w.shape[1], *((i - 1) * t + (k - 1) * e + 1 + o for i, t, k, e, o in rows))
+        )
         columns = x.reshape(len(x), group, -1, int(np.prod(x.shape[2:])))
         weight = w.reshape(group, -1, *w.shape[1:])
         for entry in product(*map(range, kernel)):
             add = np.matmul(weight[(..., *entry)].swapaxes(1, 2), columns)
-            at = (slice(e * q, e * q + (i - 1) * t + 1, t) for e, (i, t, _, q, _) in zip(entry, rows, strict=True))
+            at = (
+                slice(e * q, e * q + (i - 1) * t + 1, t)
+                for e, (i, t, _, q, _) in zip(entry, rows, strict=True)
+            )
             full[(..., *at)] += add.reshape(len(x), -1, *x.shape[2:])
         y = full[(..., *(slice(p, size - q) for (p, q), size in zip(pads, full.shape[2:], strict=True)))]
         return (y if b is None else y + b.reshape(-1, *[1] * n),)
@@ -94,7 +106,9 @@ class AveragePool(OpRun):
         s, d = given["strides"] or [1] * n, given.get("dilations") or [1] * n
         pads, mode = _pairs(given["pads"], n), given["auto_pad"] or "NOTSET"
         rows = zip(x.shape[2:], kernel, s, d, pads, strict=True)
-        out, before = zip(*(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True)
+        out, before = zip(
+            *(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True
+        )
         total = sum(read for _, read in _taps(x, kernel, s, d, before, out))
         counted, start = np.ones((1, 1, *x.shape[2:])), before
         if given["count_include_pad"]:
@@ -113,3 +127,25 @@ class LRN(OpRun):
 
 
 KERNELS = [Conv, ConvTranspose, AveragePool, LRN]
+
+
+def runner(model: onnx.ModelProto) -> Runner:
+    """Return a function that runs a model on feeds and returns its outputs by name.
+
+    ONNX Runtime's CPU kernels where it has all of the model's ops for its dtype, else ``onnx.reference`` with this
+    project's float64 kernels for Conv, ConvTranspose, AveragePool and LRN.
+    """
+    import onnxruntime as ort
+    from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
+
+    names = [o.name for o in model.graph.output]
+    settings = ort.SessionOptions()
+    settings.log_severity_level, settings.intra_op_num_threads = 4, 1
+    settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        run = ort.InferenceSession(
+            model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
+        ).run
+    except NoKernel:
+        run = ReferenceEvaluator(model, new_ops=KERNELS).run
+    return lambda feeds: dict(zip(names, run(names, dict(feeds)), strict=True))

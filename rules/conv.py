@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import onnx_ir as ir
@@ -9,9 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 from rsp_onnx.linear import adjoint_convolve, convolution
 from rsp_onnx.numerics import per_sample, uniform_shift
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.registry import Parts, reports, rule, vjp
 
-from ._forms import choose, propagate_conv
+from ._forms import choose, propagate_conv, report
 from ._image import image_source, z_bounded
 from ._purge import nonnegative, purge
 
@@ -42,3 +43,13 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         if not c.window.pointwise:
             back = uniform_shift(ctx.op, ctx.op.Mul(back, 2.0), per_sample(ctx.op, r, rank), rank)
     return [back] + [None] * (len(node.inputs) - 1)
+
+
+@reports("Conv")
+def describe(ctx: Context, node: ir.Node) -> dict[str, object]:
+    """Say which form is chosen and what it costs; the layer on the image uses z^B."""
+    if image_source(ctx, cast("ir.Value", node.inputs[0])) is None:
+        return report(ctx, node)
+    c = convolution(ctx, node)
+    forward = 2 * c.filters * (c.channels // c.group) * math.prod(c.window.kernel) * math.prod(c.window.out)
+    return {"form": "z-box", "operations": 4 * forward, "memory": 4 * 6 * c.channels * math.prod(c.window.size), "alternatives": []}

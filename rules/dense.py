@@ -11,9 +11,9 @@ from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
 from rsp_onnx.linear import Dense, dense
 from rsp_onnx.numerics import safe_divide, uniform_shift
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.registry import Parts, reports, rule, vjp
 
-from ._forms import choose, propagate_rows
+from ._forms import choose, propagate_rows, report
 from ._image import image_source, z_bounded_dense
 from ._purge import nonnegative, purge
 
@@ -143,3 +143,12 @@ def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [None, op.Mul(_narrow(ctx, back, node, b), x)]
 
 
+
+
+@reports("MatMul", "Gemm")
+def describe(ctx: Context, node: ir.Node) -> dict[str, object] | None:
+    """Say which form is chosen for a dense layer per position; the others have one form only."""
+    layer = dense(ctx, node)
+    if layer is None or layer.slot != 0 or ctx.attr(node, "transA", 0) or len(ctx.dims(node.inputs[0])) < 3:
+        return None
+    return None if image_source(ctx, cast("ir.Value", node.inputs[0])) is not None else report(ctx, node)

@@ -1,0 +1,5 @@
+"""``python -m rsp_onnx.cli``."""
+
+from .main import main
+
+main()

@@ -1,0 +1,94 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+model_argument = click.argument("model", type=click.Path())
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+section_option = click.option(
+    "--section", metavar="NAME", help="Tensor where head and features meet; default: found (see inspect)."
+)
+output_option = click.option("--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first.")
+device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to run."
+)
+
+
+class Size(click.ParamType):
+    """Height and width: 224 or 224x320."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Turn 224 or 224x320 into (height, width)."""
+        if isinstance(value, tuple):
+            return value
+        words = str(value).lower().split("x")
+        if len(words) in (1, 2) and all(w.isdecimal() and int(w) > 0 for w in words):
+            return int(words[0]), int(words[-1])
+        self.fail(f"{value!r} is not a size; write 224 or HEIGHTxWIDTH.", param, ctx)
+
+
+class Numbers(click.ParamType):
+    """One number, or several with commas."""
+
+    name = "NUMBERS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Turn 0.5 or 0.485,0.456,0.406 into floats."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(w) for w in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number or a list like 0.485,0.456,0.406.", param, ctx)
+
+
+def preprocess_options(command: F) -> F:
+    """Add --preprocess and the flags that override single values."""
+    options = [
+        click.option(
+            "--preprocess", metavar="PRESET|FILE",
+            help="imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the model's metadata, "
+            "MODEL.preprocess.toml beside it, else a guess.",
+        ),
+        click.option("--size", type=Size(), help="Height and width, where the model leaves them free."),
+        click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="Order of the colour channels."),
+        click.option("--scale", type=float, help="Pixels are multiplied by it first."),
+        click.option("--mean", type=Numbers(), help="Then subtracted, one number or one per channel."),
+        click.option("--std", type=Numbers(), help="Then divided by."),
+        click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="How the photo is made to fit."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def progress_bar(length: int, label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a progress bar on a terminal's stderr; where there is no terminal, nothing."""
+    stream = click.get_text_stream("stderr")
+    if length < 2 or not stream.isatty():
+        yield None
+        return
+    with click.progressbar(length=length, label=label, file=stream) as bar:
+        yield lambda done, _: bar.update(done - bar.pos)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(rows: list[list[str]]) -> str:
+    """Lay rows out in columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,57 @@
+"""``rsp-onnx compile``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rsp_onnx import Options, save_explainer
+
+from ._options import json_option, model_argument, output_option, print_json, section_option
+
+
+@click.command("compile")
+@model_argument
+@click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .onnx file to write.")
+@click.option("--method", default="rsp", show_default=True, help="One of `rsp-onnx methods`.")
+@click.option("--layer", "tensors", multiple=True, metavar="NAME", help="Return the relevance of this tensor too; repeatable.")
+@section_option
+@output_option
+@click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer.")
+@click.option("--split", type=float, default=2.0, show_default=True, help="RSP: share of the target against the hostile classes.")
+@click.option("--signed-inputs", type=click.Choice(["clamp", "abs"]), default="clamp", show_default=True, help="RSP: how signed activations are read.")
+@click.option("--input-shape", "shapes", multiple=True, metavar="NAME=N,3,224,224", help="Sizes the model leaves free; N stays free.")
+@json_option
+def compile_command(model: str, out: str, method: str, tensors: tuple[str, ...], shapes: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Compile a model into one .onnx file that returns its scores and their relevance; it runs with onnxruntime alone.
+
+    Its further inputs are target (int64 [K, N], class indices) and hostile (int64 [K, N, H], -1 for none; H may be 0).
+
+    \b
+    Examples:
+      rsp-onnx compile model.onnx -o explainer.onnx
+      rsp-onnx compile model.onnx -o explainer.onnx --input-shape image=N,3,320,320
+    """
+    section, output = options.pop("section"), options.pop("output_name")
+    written = save_explainer(
+        model, out, method, output=output, section=section, tensors=tensors, input_shapes=_shapes(shapes) or None,
+        options=Options(**options),
+    )  # fmt: skip
+    if as_json:
+        print_json(written)
+        return
+    click.echo(f"Wrote {written['path']} ({written['bytes'] / 1e6:.1f} MB).")
+    click.echo(f"  inputs: {', '.join(written['inputs'])}")
+    click.echo(f"  outputs: {', '.join(written['outputs'])}")
+
+
+def _shapes(words: tuple[str, ...]) -> dict[str, list[int | None]]:
+    shapes: dict[str, list[int | None]] = {}
+    for word in words:
+        name, _, sizes = word.rpartition("=")
+        parts = sizes.split(",")
+        if not name or not all(p.isdecimal() or p == "N" for p in parts):
+            raise click.BadParameter(f"{word!r} is not like image=N,3,224,224.", param_hint="--input-shape")
+        shapes[name] = [None if p == "N" else int(p) for p in parts]
+    return shapes

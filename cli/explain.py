@@ -1,0 +1,76 @@
+"""``rsp-onnx explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rsp_onnx import Explainer, explain_files
+
+from ._options import device_option, json_option, model_argument, output_option, preprocess_options, print_json, progress_bar
+
+
+@click.command()
+@model_argument
+@click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
+@click.option(
+    "--target", "targets", multiple=True, default=["auto"], show_default=True, metavar="auto|INDEX|LABEL|topk:N",
+    help="The class to explain; repeat for several.",
+)
+@click.option(
+    "--hostile", "rivals", multiple=True, default=["auto"], show_default=True, metavar="auto|none|runners-up|INDEX|LABEL",
+    help="Classes the target is held against; repeat for several. auto: for multi-label models the other classes present, "
+    "for single-label models none.",
+)
+@click.option("--labels", type=click.Path(), metavar="FILE", help="Class names: a text file, one per line, or JSON.")
+@preprocess_options
+@click.option("--layer", "--section", "section", metavar="NAME", help="Tensor where head and features meet; default: found.")
+@output_option
+@click.option("--method", default="rsp", show_default=True, help="One of `rsp-onnx methods`.")
+@click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer.")
+@click.option("--signed-inputs", type=click.Choice(["clamp", "abs"]), default="clamp", show_default=True, help="RSP: how signed activations are read.")
+@device_option
+@click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
+@click.option("-o", "--out", default="rsp-explanations", show_default=True, type=click.Path(), metavar="DIR", help="Folder for the results.")
+@json_option
+def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
+    """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).
+
+    IMAGE is a photograph, or a .npy/.npz file with ready tensors. For each image and target a picture and an .npz file
+    (relevance, heatmap, heatmap_original) are written, and explain.json with all records.
+
+    \b
+    Examples:
+      rsp-onnx explain model.onnx photo.jpg
+      rsp-onnx explain model.onnx dog_cat.png --target 243 --hostile 282 --labels imagenet.txt -o out
+      rsp-onnx explain model.onnx *.png --target topk:3 --preprocess imagenet-caffe
+    """  # fmt: skip
+    out, as_json = options.pop("out"), options.pop("as_json")
+    targets, rivals, batch_size = options.pop("targets"), options.pop("rivals"), options.pop("batch_size")
+    explainer = Explainer(model, output=options.pop("output_name"), **options)
+    with progress_bar(len(images), "explaining") as progress:
+        records = explain_files(
+            explainer, images, out, target=targets, hostile=rivals, batch_size=batch_size, progress=progress
+        )
+    if as_json:
+        print_json(records)
+    else:
+        _say(records, Path(out))
+
+
+def _say(records: list[dict[str, Any]], out: Path) -> None:
+    for record in records:
+        against = f" against {', '.join(record['hostile_labels'])}" if record["hostile"] else ""
+        where = out / (record["png"] or record["npz"])
+        click.echo(f"{record['image']}: {record['target_label']} (score {record['score']:.3f}){against} -> {where}")
+        for warning in record["warnings"]:
+            click.echo(f"Warning: {record['image']}: {warning}.", err=True)
+    first = records[0]
+    if first["preprocessing"]:
+        how = first["preprocessing"]
+        click.echo(f"Preprocessing: {how['name']} ({how['source']}). Ran on {first['provider']}.")
+    else:
+        click.echo(f"Ran on {first['provider']}.")
+    click.echo(f"All records: {out / 'explain.json'}")

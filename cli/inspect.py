@@ -1,0 +1,86 @@
+"""``rsp-onnx inspect``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rsp_onnx import inspect_model, summary_numbers
+
+from ._options import json_option, model_argument, output_option, print_json, section_option, table
+
+
+@click.command()
+@model_argument
+@section_option
+@output_option
+@json_option
+def inspect(model: str, section: str | None, output_name: str | None, as_json: bool) -> None:
+    """Show what would happen to a model: inputs, ops and their rules, the section, the form of each conv rule, warnings.
+
+    \b
+    Examples:
+      rsp-onnx inspect model.onnx
+      rsp-onnx inspect model.onnx --json
+    """
+    report = inspect_model(model, output=output_name, section=section)
+    if as_json:
+        print_json(report)
+        return
+    for lines in (_head(report), _ops(report), _section(report), _forms(report), _notes(report)):
+        if lines:
+            click.echo("\n".join(lines) + "\n")
+
+
+def _head(report: dict[str, Any]) -> list[str]:
+    lines = [f"{report['model']}  (opset {report['opset'].get('', '?')}, sha256 {report['sha256'][:12]}…)"]
+    for kind in ("inputs", "outputs"):
+        for row in report[kind]:
+            shape = " × ".join("?" if d is None else str(d) for d in row["shape"])
+            mark = "" if row["explained"] else "  (not explained)"
+            lines.append(f"  {kind[:-1]:<7} {row['name']}  {row['dtype']} {shape}{mark}")
+    lines.append(f"  scores  {report['classes']} classes, {report['scores']}")
+    if report["preprocessing"]:
+        lines.append(f"  photos  preprocessed as {report['preprocessing']['name']} ({report['preprocessing']['source']})")
+    return lines
+
+
+def _ops(report: dict[str, Any]) -> list[str]:
+    rows = [["op", "where", "count", "relevance", "gradient"]]
+    for row in report["ops"]:
+        mark = "" if row["explained"] else "  <- no rule"
+        rows.append([row["op"], row["where"], str(row["count"]), _yes(row["relevance"]), _yes(row["gradient"]) + mark])
+    return ["Ops:", table(rows)]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "-"
+
+
+def _section(report: dict[str, Any]) -> list[str]:
+    section = report["section"]
+    shape = " × ".join("?" if d is None else str(d) for d in section["shape"])
+    lines = [f"Section: {section['tensor']}  {shape}"]
+    if report["alternatives"]:
+        lines.append(f"  alternatives: {', '.join(report['alternatives'][:6])}" + (" …" if len(report["alternatives"]) > 6 else ""))
+    return lines
+
+
+def _forms(report: dict[str, Any]) -> list[str]:
+    if not report["forms"]:
+        return []
+    rows = [["node", "form", "Mop", "MiB"]]
+    for row in report["forms"]:
+        name = row["node"] or row["output"]
+        rows.append([name if len(name) <= 60 else "…" + name[-59:], row["form"], f"{row['operations'] / 1e6:.1f}", f"{row['memory'] / 2**20:.1f}"])
+    totals = summary_numbers(report)
+    rows.append(["in all (memory: the largest)", "", f"{totals['operations'] / 1e6:.1f}", f"{totals['memory'] / 2**20:.1f}"])
+    return ["Conv rules, for one sample and one target:", table(rows)]
+
+
+def _notes(report: dict[str, Any]) -> list[str]:
+    lines = [f"Note: {note}" for note in report["warnings"]]
+    if report["missing"]:
+        lines.append(f"No rule for: {', '.join(report['missing'])}. The model cannot be explained yet.")
+    return lines

@@ -1,0 +1,45 @@
+"""The group of commands; every error of the library becomes one sentence and exit code 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rsp_onnx import RspError, __version__
+
+from .activations import activations
+from .compile import compile_command
+from .explain import explain
+from .inspect import inspect
+from .methods import methods_command
+from .ops import ops
+
+
+class _Sentence(click.ClickException):
+    exit_code = 2
+
+
+class _Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RspError as error:
+            raise _Sentence(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="rsp-onnx")
+def main() -> None:
+    """Explain any exported ONNX classifier: which pixels speak for a class, and which for its rivals.
+
+    \b
+    Examples:
+      rsp-onnx explain model.onnx photo.jpg
+      rsp-onnx explain model.onnx photo.jpg --target "tiger cat" --hostile "bull mastiff" --labels labels.txt
+      rsp-onnx inspect model.onnx
+    """
+
+
+for command in (explain, inspect, compile_command, activations, methods_command, ops):
+    main.add_command(command)

@@ -1,0 +1,184 @@
+"""What would happen to a model, before anything runs: inputs, ops, section, forms, warnings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .compilation import Analysis, analyse, context_for_inspection
+from .compiler import feature_nodes, head_nodes
+from .errors import BadInput, RspError
+from .feeds import signature_of
+from .graph import op_name
+from .images import resolve_preprocess
+from .labels import read_labels
+from .model import Model, ModelSource, load_model
+from .registry import find_rule, find_vjp, node_report, stops
+from .version import __version__
+
+_SMALL_INTS = ("uint8", "int8", "uint16", "int16")
+
+
+def inspect_model(
+    model: ModelSource,
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+) -> dict[str, Any]:
+    """Describe a model and how it would be explained.
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``model``, ``sha256``, ``version``, ``opset``, ``inputs``, ``outputs``, ``ops`` (op, count, where,
+        relevance, gradient, explained), ``section``, ``alternatives``, ``forms`` (per conv or dense node: form,
+        operations, memory, alternatives), ``missing``, ``warnings``, ``explainable``, ``tensors``.
+
+    Raises
+    ------
+    BadModel, BadInput
+        The model cannot be read, or a name does not exist.
+    """
+    loaded = load_model(model)
+    opsets = dict(loaded.ir.graph.opset_imports)
+    found = analyse(loaded, output=output, section=section, input_shapes=_with_default_size(loaded, input_shapes))
+    graph = found.graph
+    head = head_nodes(graph, found.section.value, found.logits)
+    features = feature_nodes(graph, found.section.value)
+    ops = _ops(found, features, head)
+    missing = [row["op"] for row in ops if not row["explained"]]
+    return {
+        "model": str(loaded.path) if loaded.path else None,
+        "sha256": loaded.sha256,
+        "version": __version__,
+        "producer": loaded.producer,
+        "opset": opsets,
+        "inputs": [_tensor(v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
+        "outputs": [_tensor(v) | {"explained": v is found.output} for v in graph.model.graph.outputs],
+        "scores": found.kind,
+        "logits": str(found.logits.name),
+        "classes": found.classes,
+        "labels": _labels(loaded),
+        "preprocessing": _preprocessing(loaded, found),
+        "ops": ops,
+        "section": {
+            "tensor": found.section.name,
+            "shape": _shape(found.section.value),
+            "channel_axis": found.section.channel_axis,
+            "note": found.section.note,
+        },
+        "alternatives": list(found.section.alternatives),
+        "forms": [] if missing else _forms(found, features),
+        "missing": missing,
+        "explainable": not missing,
+        "warnings": _warnings(loaded, found, opsets),
+        "tensors": [_tensor(v) for n in graph.nodes for v in n.outputs if v.name],
+    }
+
+
+def _with_default_size(
+    loaded: Model, given: Mapping[str, Sequence[int | None]] | None
+) -> Mapping[str, Sequence[int | None]] | None:
+    """Fill free image sizes with 224, as ``explain`` does for photographs."""
+    if given is not None:
+        return given
+    shapes: dict[str, Sequence[int | None]] = {}
+    for value in loaded.ir.graph.inputs:
+        sizes = [d if isinstance(d, int) else None for d in value.shape or ()]
+        if len(sizes) == 4 and None in sizes[1:]:
+            shapes[str(value.name)] = [None, *(224 if d is None else d for d in sizes[1:])]
+    return shapes or None
+
+
+def _ops(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    places = {node: "features" for node in features} | {node: "head" for node in head}
+    counts = Counter((op_name(n), places.get(n, "beside")) for n in found.graph.nodes)
+    first = {(op_name(n), places.get(n, "beside")): n for n in reversed(found.graph.nodes)}
+    rows = []
+    for (op, place), count in sorted(counts.items()):
+        node = first[op, place]
+        relevance, gradient = find_rule(node) is not None, find_vjp(node) is not None
+        explained = place == "beside" or (relevance if place == "features" else gradient) or stops(node)
+        rows.append({"op": op, "where": place, "count": count, "relevance": relevance, "gradient": gradient, "explained": explained})
+    return rows
+
+
+def _forms(found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    ctx = context_for_inspection(found)
+    rows = []
+    for node in features:
+        report = node_report(ctx, node)
+        if report is not None:
+            rows.append({"node": str(node.name), "op": op_name(node), "output": str(node.outputs[0].name), **report})
+    return rows
+
+
+def _tensor(value: ir.Value) -> dict[str, Any]:
+    return {"name": str(value.name), "dtype": str(value.dtype.numpy()) if value.dtype else None, "shape": _shape(value)}
+
+
+def _shape(value: ir.Value) -> list[int | str | None]:
+    if value.shape is None:
+        return []
+    return [d if isinstance(d, int) else getattr(d, "value", None) for d in value.shape]
+
+
+def _labels(loaded: Model) -> int | None:
+    try:
+        labels = read_labels(None, loaded.metadata)
+    except RspError:
+        return None
+    return None if labels is None else len(labels)
+
+
+def _preprocessing(loaded: Model, found: Analysis) -> dict[str, Any] | None:
+    """Return how a photograph would be preprocessed; None where the input is not an image."""
+    if len(found.graph.inputs) != 1:
+        return None
+    try:
+        return resolve_preprocess(
+            None, signature=signature_of(found.graph.inputs[0]), metadata=loaded.metadata,
+            model_path=loaded.path, producer=loaded.producer,
+        ).to_dict()  # fmt: skip
+    except BadInput:
+        return None
+
+
+def _warnings(loaded: Model, found: Analysis, opsets: Mapping[str, int]) -> list[str]:
+    graph, notes = found.graph, []
+    for value in graph.inputs:
+        sizes = graph.dims(value)
+        if len(sizes) == 4 and sizes[-1] in (1, 3, 4) and sizes[1] not in (1, 3, 4):
+            notes.append(f"The input {value.name!r} has its channels last (NHWC).")
+        if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:
+            notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
+    if found.kind != "logits":
+        notes.append(f"The model ends in a {found.kind}; the classes' gradients start at {found.logits.name!r} before it.")
+    ops = {op_name(n) for n in graph.nodes}
+    if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
+        notes.append("The model is quantised (int8): scores stay its own, relevance reads its dequantised tensors.")
+    if any(v.dtype == ir.DataType.FLOAT16 for v in graph.inputs):
+        notes.append("The model runs in half precision; relevance is computed in float32.")
+    if opsets.get("", 18) < 18:
+        notes.append(f"The model's opset {opsets['']} is lifted to {graph.model.graph.opset_imports['']} for the explanation.")
+    if graph.batch is not None:
+        notes.append(f"The batch size is fixed to {graph.batch} in the file; images are run {graph.batch} at a time.")
+    if found.section.note:
+        notes.append(f"Section {found.section.name!r}: {found.section.note}.")
+    return notes
+
+
+def summary_numbers(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the total operations and the largest memory of the conv rules, per sample and target."""
+    forms = report["forms"]
+    return {
+        "operations": float(np.sum([f["operations"] for f in forms])) if forms else 0.0,
+        "memory": float(max((f["memory"] for f in forms), default=0)),
+    }
+
+

@@ -1,0 +1,110 @@
+"""Explaining a list of files into a folder: pictures, arrays and one JSON with what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .classes import Choice
+from .errors import BadInput
+from .explainer import Explainer
+from .explanation import Explanation
+from .files import make_folder, save_json
+from .labels import label_of
+from .version import __version__
+
+Progress = Callable[[int, int], None]
+
+
+def explain_files(
+    explainer: Explainer,
+    images: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    target: Choice = "auto",
+    hostile: Choice = "auto",
+    batch_size: int = 1,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Explain image files into a folder.
+
+    Writes per image and target ``<stem>.<class index>.png`` and ``.npz`` (relevance, heatmap, heatmap_original), and
+    ``explain.json`` with one record each. Nothing is written half; a map that is zero everywhere gets no picture.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    list of dict
+        The records of ``explain.json``.
+
+    Raises
+    ------
+    BadInput
+        An image cannot be read, or two images would write the same files.
+    BadOutput
+        The folder cannot be written.
+    """
+    paths = [Path(p) for p in images]
+    _check_stems(paths)
+    out = make_folder(folder)
+    records: list[dict[str, Any]] = []
+    for start in range(0, len(paths), max(batch_size, 1)):
+        part = paths[start : start + max(batch_size, 1)]
+        results = explainer.explain_batch(part, target, hostile, batch_size=batch_size)
+        for path, found in zip(part, results, strict=True):
+            records += [_write(explainer, path, one, out) for one in found]
+        if progress is not None:
+            progress(start + len(part), len(paths))
+    save_json(out / "explain.json", records)
+    return records
+
+
+def _check_stems(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            raise BadInput(
+                f"{seen[path.stem]} and {path} would both be written as {path.stem}.*; explain them into different folders."
+            )
+        seen[path.stem] = path
+
+
+def _write(explainer: Explainer, path: Path, found: Explanation, out: Path) -> dict[str, Any]:
+    stem = f"{path.stem}.{found.target}"
+    arrays = out / f"{stem}.npz"
+    found.save(arrays)
+    picture: Path | None = None
+    if found.heatmap.ndim == 2 and not found.is_zero:
+        picture = out / f"{stem}.png"
+        found.save(picture)
+    return _record(explainer, path, found, picture, arrays)
+
+
+def _record(explainer: Explainer, path: Path, found: Explanation, picture: Path | None, arrays: Path) -> dict[str, Any]:
+    return {
+        "image": str(path),
+        "target": found.target,
+        "target_label": found.label,
+        "hostile": list(found.hostile),
+        "hostile_labels": list(found.hostile_labels),
+        "score": found.score,
+        "predicted": found.predicted,
+        "predicted_label": label_of(found.predicted, found.labels),
+        "scores": [float(s) for s in found.scores],
+        "png": None if picture is None else picture.name,
+        "npz": arrays.name,
+        "relevance_sums": found.sums(),
+        "ledger": dict(found.ledger),
+        "warnings": list(found.warnings),
+        "method": found.method,
+        "provider": found.provider,
+        "model": str(explainer.model.path) if explainer.model.path else None,
+        "model_sha256": explainer.model.sha256,
+        "version": __version__,
+        "preprocessing": explainer.preprocess.to_dict() if found.photo is not None else None,
+    }
