@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -16,60 +16,53 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 section_option = click.option(
     "--section", metavar="NAME", help="Tensor where head and features meet; default: found (see inspect)."
 )
-output_option = click.option("--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first.")
+output_option = click.option(
+    "--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first."
+)
 device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to run."
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to run.",
 )
 
 
-class Size(click.ParamType):
-    """Height and width: 224 or 224x320."""
-
-    name = "SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Turn 224 or 224x320 into (height, width)."""
-        if isinstance(value, tuple):
-            return value
-        words = str(value).lower().split("x")
-        if len(words) in (1, 2) and all(w.isdecimal() and int(w) > 0 for w in words):
-            return int(words[0]), int(words[-1])
-        self.fail(f"{value!r} is not a size; write 224 or HEIGHTxWIDTH.", param, ctx)
+def size(value: str) -> tuple[int, int]:
+    """Turn 224 or 224x320 into (height, width)."""
+    words = value.lower().split("x")
+    if len(words) in (1, 2) and all(w.isdecimal() and int(w) > 0 for w in words):
+        return int(words[0]), int(words[-1])
+    raise click.BadParameter(f"{value!r} is not a size; write 224 or HEIGHTxWIDTH.")
 
 
-class Numbers(click.ParamType):
-    """One number, or several with commas."""
-
-    name = "NUMBERS"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Turn 0.5 or 0.485,0.456,0.406 into floats."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(w) for w in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a number or a list like 0.485,0.456,0.406.", param, ctx)
+def numbers(value: str) -> tuple[float, ...]:
+    """Turn 0.5 or 0.485,0.456,0.406 into floats."""
+    try:
+        return tuple(float(w) for w in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a number or a list like 0.485,0.456,0.406.") from None
 
 
 def preprocess_options(command: F) -> F:
     """Add --preprocess and the flags that override single values."""
-    options = [
+    options: list[Callable[[Any], Any]] = [
         click.option(
             "--preprocess", metavar="PRESET|FILE",
-            help="imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the model's metadata, "
+            help="imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the metadata, "
             "MODEL.preprocess.toml beside it, else a guess.",
         ),
-        click.option("--size", type=Size(), help="Height and width, where the model leaves them free."),
+        click.option("--size", type=size, metavar="SIZE", help="Height and width, where the model leaves them free."),
         click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="Order of the colour channels."),
         click.option("--scale", type=float, help="Pixels are multiplied by it first."),
-        click.option("--mean", type=Numbers(), help="Then subtracted, one number or one per channel."),
-        click.option("--std", type=Numbers(), help="Then divided by."),
+        click.option("--mean", type=numbers, metavar="NUMBERS", help="Then subtracted, one number or one per channel."),
+        click.option("--std", type=numbers, metavar="NUMBERS", help="Then divided by."),
         click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="How the photo is made to fit."),
     ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    decorated: Any = command
+    for decorate in reversed(options):
+        decorated = decorate(decorated)
+    return cast(F, decorated)
 
 
 @contextmanager

@@ -14,7 +14,14 @@ from ._options import device_option, json_option, model_argument, preprocess_opt
 @click.command()
 @model_argument
 @click.argument("image", type=click.Path())
-@click.option("--tensor", "tensors", multiple=True, required=True, metavar="NAME", help="A tensor of the graph; repeatable.")
+@click.option(
+    "--tensor",
+    "tensors",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A tensor of the graph; repeatable.",
+)
 @click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .npz file to write.")
 @preprocess_options
 @device_option

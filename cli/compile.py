@@ -15,15 +15,47 @@ from ._options import json_option, model_argument, output_option, print_json, se
 @model_argument
 @click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .onnx file to write.")
 @click.option("--method", default="rsp", show_default=True, help="One of `rsp-onnx methods`.")
-@click.option("--layer", "tensors", multiple=True, metavar="NAME", help="Return the relevance of this tensor too; repeatable.")
+@click.option(
+    "--layer",
+    "tensors",
+    multiple=True,
+    metavar="NAME",
+    help="Return the relevance of this tensor too; repeatable.",
+)
 @section_option
 @output_option
 @click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer.")
-@click.option("--split", type=float, default=2.0, show_default=True, help="RSP: share of the target against the hostile classes.")
-@click.option("--signed-inputs", type=click.Choice(["clamp", "abs"]), default="clamp", show_default=True, help="RSP: how signed activations are read.")
-@click.option("--input-shape", "shapes", multiple=True, metavar="NAME=N,3,224,224", help="Sizes the model leaves free; N stays free.")
+@click.option(
+    "--split",
+    type=float,
+    default=2.0,
+    show_default=True,
+    help="RSP: share of the target against the hostile classes.",
+)
+@click.option(
+    "--signed-inputs",
+    type=click.Choice(["clamp", "abs"]),
+    default="clamp",
+    show_default=True,
+    help="RSP: how signed activations are read.",
+)
+@click.option(
+    "--input-shape",
+    "shapes",
+    multiple=True,
+    metavar="NAME=N,3,224,224",
+    help="Sizes the model leaves free; N stays free.",
+)
 @json_option
-def compile_command(model: str, out: str, method: str, tensors: tuple[str, ...], shapes: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def compile_command(
+    model: str,
+    out: str,
+    method: str,
+    tensors: tuple[str, ...],
+    shapes: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Compile a model into one .onnx file that returns its scores and their relevance; it runs with onnxruntime alone.
 
     Its further inputs are target (int64 [K, N], class indices) and hostile (int64 [K, N, H], -1 for none; H may be 0).

@@ -9,31 +9,69 @@ import click
 
 from rsp_onnx import Explainer, explain_files
 
-from ._options import device_option, json_option, model_argument, output_option, preprocess_options, print_json, progress_bar
+from ._options import (
+    device_option,
+    json_option,
+    model_argument,
+    output_option,
+    preprocess_options,
+    print_json,
+    progress_bar,
+)
 
 
 @click.command()
 @model_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
 @click.option(
-    "--target", "targets", multiple=True, default=["auto"], show_default=True, metavar="auto|INDEX|LABEL|topk:N",
+    "--target",
+    "targets",
+    multiple=True,
+    default=["auto"],
+    show_default=True,
+    metavar="auto|INDEX|LABEL|topk:N",
     help="The class to explain; repeat for several.",
 )
 @click.option(
-    "--hostile", "rivals", multiple=True, default=["auto"], show_default=True, metavar="auto|none|runners-up|INDEX|LABEL",
-    help="Classes the target is held against; repeat for several. auto: for multi-label models the other classes present, "
+    "--hostile",
+    "rivals",
+    multiple=True,
+    default=["auto"],
+    show_default=True,
+    metavar="auto|none|runners-up|INDEX|LABEL",
+    help="Classes the target is held against; repeat for several. auto: for multi-label models the classes present, "
     "for single-label models none.",
 )
 @click.option("--labels", type=click.Path(), metavar="FILE", help="Class names: a text file, one per line, or JSON.")
 @preprocess_options
-@click.option("--layer", "--section", "section", metavar="NAME", help="Tensor where head and features meet; default: found.")
+@click.option(
+    "--layer",
+    "--section",
+    "section",
+    metavar="NAME",
+    help="Tensor where head and features meet; default: found.",
+)
 @output_option
 @click.option("--method", default="rsp", show_default=True, help="One of `rsp-onnx methods`.")
 @click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer.")
-@click.option("--signed-inputs", type=click.Choice(["clamp", "abs"]), default="clamp", show_default=True, help="RSP: how signed activations are read.")
+@click.option(
+    "--signed-inputs",
+    type=click.Choice(["clamp", "abs"]),
+    default="clamp",
+    show_default=True,
+    help="RSP: how signed activations are read.",
+)
 @device_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
-@click.option("-o", "--out", default="rsp-explanations", show_default=True, type=click.Path(), metavar="DIR", help="Folder for the results.")
+@click.option(
+    "-o",
+    "--out",
+    default="rsp-explanations",
+    show_default=True,
+    type=click.Path(),
+    metavar="DIR",
+    help="Folder for the results.",
+)
 @json_option
 def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).

@@ -17,7 +17,7 @@ from ._options import json_option, model_argument, output_option, print_json, se
 @output_option
 @json_option
 def inspect(model: str, section: str | None, output_name: str | None, as_json: bool) -> None:
-    """Show what would happen to a model: inputs, ops and their rules, the section, the form of each conv rule, warnings.
+    """Show what would happen to a model: inputs, ops and their rules, the section, the conv rules' forms, warnings.
 
     \b
     Examples:
@@ -42,7 +42,9 @@ def _head(report: dict[str, Any]) -> list[str]:
             lines.append(f"  {kind[:-1]:<7} {row['name']}  {row['dtype']} {shape}{mark}")
     lines.append(f"  scores  {report['classes']} classes, {report['scores']}")
     if report["preprocessing"]:
-        lines.append(f"  photos  preprocessed as {report['preprocessing']['name']} ({report['preprocessing']['source']})")
+        lines.append(
+            f"  photos  preprocessed as {report['preprocessing']['name']} ({report['preprocessing']['source']})"
+        )
     return lines
 
 
@@ -63,7 +65,10 @@ def _section(report: dict[str, Any]) -> list[str]:
     shape = " × ".join("?" if d is None else str(d) for d in section["shape"])
     lines = [f"Section: {section['tensor']}  {shape}"]
     if report["alternatives"]:
-        lines.append(f"  alternatives: {', '.join(report['alternatives'][:6])}" + (" …" if len(report["alternatives"]) > 6 else ""))
+        lines.append(
+            f"  alternatives: {', '.join(report['alternatives'][:6])}"
+            + (" …" if len(report["alternatives"]) > 6 else "")
+        )
     return lines
 
 
@@ -73,9 +78,23 @@ def _forms(report: dict[str, Any]) -> list[str]:
     rows = [["node", "form", "Mop", "MiB"]]
     for row in report["forms"]:
         name = row["node"] or row["output"]
-        rows.append([name if len(name) <= 60 else "…" + name[-59:], row["form"], f"{row['operations'] / 1e6:.1f}", f"{row['memory'] / 2**20:.1f}"])
+        rows.append(
+            [
+                name if len(name) <= 60 else "…" + name[-59:],
+                row["form"],
+                f"{row['operations'] / 1e6:.1f}",
+                f"{row['memory'] / 2**20:.1f}",
+            ]
+        )
     totals = summary_numbers(report)
-    rows.append(["in all (memory: the largest)", "", f"{totals['operations'] / 1e6:.1f}", f"{totals['memory'] / 2**20:.1f}"])
+    rows.append(
+        [
+            "in all (memory: the largest)",
+            "",
+            f"{totals['operations'] / 1e6:.1f}",
+            f"{totals['memory'] / 2**20:.1f}",
+        ]
+    )
     return ["Conv rules, for one sample and one target:", table(rows)]
 
 

@@ -22,4 +22,11 @@ def ops(as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        click.echo(table([["op", "relevance", "gradient"], *([r["op"], r["relevance"] or "-", r["gradient"] or "-"] for r in found)]))
+        click.echo(
+            table(
+                [
+                    ["op", "relevance", "gradient"],
+                    *([r["op"], r["relevance"] or "-", r["gradient"] or "-"] for r in found),
+                ]
+            )
+        )

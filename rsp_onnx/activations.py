@@ -58,7 +58,10 @@ def collect_activations(
 
 
 def _pick(
-    name: str, results: Mapping[str, np.ndarray], feeds: Mapping[str, np.ndarray], values: Mapping[str, ir.Value]
+    name: str,
+    results: Mapping[str, np.ndarray],
+    feeds: Mapping[str, np.ndarray],
+    values: Mapping[str, ir.Value],
 ) -> np.ndarray:
     if name in results:
         return results[name]
@@ -68,13 +71,18 @@ def _pick(
 
 def tensor_table(model: ir.Model) -> dict[str, ir.Value]:
     """Return every named tensor of the main graph."""
-    values = [*model.graph.inputs, *model.graph.initializers.values(), *(v for n in model.graph for v in n.outputs)]
+    values = [
+        *model.graph.inputs,
+        *model.graph.initializers.values(),
+        *(v for n in model.graph for v in n.outputs),
+    ]
     return {str(v.name): v for v in values if v.name}
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=4, cutoff=0.3) or list(known[:4])
-    return f"The model has no tensor {name!r}; similar ones are {', '.join(map(repr, close))} (rsp-onnx inspect --json lists all)."
+    similar = ", ".join(map(repr, close))
+    return f"The model has no tensor {name!r}; similar ones are {similar} (rsp-onnx inspect --json lists all)."
 
 
 def _only_input(model: ir.Model) -> str:

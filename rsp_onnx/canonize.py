@@ -37,7 +37,11 @@ def canonize(model: Model) -> ir.Model:
     """
     work = model.ir.clone()
     work.graph.opset_imports.setdefault("", 1)
-    for step in (InlinePass(), RemoveInitializersFromInputsPass(), LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)):
+    for step in (
+        InlinePass(),
+        RemoveInitializersFromInputsPass(),
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+    ):
         step(work)
     work = _lift(work, model.title)
     _drop_dropout(work.graph)

@@ -75,11 +75,18 @@ def _target(one: str | int, scores: np.ndarray[Any, Any], labels: Sequence[str] 
 
 def needs_scores(choice: Choice) -> bool:
     """Tell whether a choice of targets or hostile classes depends on the model's scores."""
-    return any(isinstance(one, str) and (one in ("auto", "runners-up") or one.startswith("topk:")) for one in _several(choice))
+    return any(
+        isinstance(one, str) and (one in ("auto", "runners-up") or one.startswith("topk:")) for one in _several(choice)
+    )
 
 
 def choose_hostile(
-    choice: Choice, target: int, scores: np.ndarray[Any, Any], kind: str, labels: Sequence[str] | None, threshold: float = PRESENT
+    choice: Choice,
+    target: int,
+    scores: np.ndarray[Any, Any],
+    kind: str,
+    labels: Sequence[str] | None,
+    threshold: float = PRESENT,
 ) -> list[int]:
     """Return the hostile classes for one target of one item; never the target itself.
 
@@ -106,7 +113,12 @@ def choose_hostile(
 
 
 def _hostile(
-    one: str | int, target: int, scores: np.ndarray[Any, Any], kind: str, labels: Sequence[str] | None, threshold: float
+    one: str | int,
+    target: int,
+    scores: np.ndarray[Any, Any],
+    kind: str,
+    labels: Sequence[str] | None,
+    threshold: float,
 ) -> list[int]:
     if one == "none":
         return []

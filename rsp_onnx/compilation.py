@@ -132,7 +132,8 @@ def compile_explainer(
     Returns
     -------
     onnx.ModelProto
-        Runs with ``onnxruntime`` alone. Metadata: ``rsp_onnx.version``, ``.method``, ``.parameters``, ``.source_sha256``.
+        Runs with ``onnxruntime`` alone. Metadata: ``rsp_onnx.version``, ``.method``, ``.parameters``,
+        ``.section``, ``.source_sha256``.
 
     Raises
     ------
@@ -229,7 +230,11 @@ def _checked(options: Options) -> Options:
 
 def _check_names(found: Analysis) -> None:
     graph = found.graph
-    if "target" in graph.values and graph.values["target"].is_graph_input() and graph.values["target"].meta.get("rsp_onnx"):
+    if (
+        "target" in graph.values
+        and graph.values["target"].is_graph_input()
+        and graph.values["target"].meta.get("rsp_onnx")
+    ):
         raise BadModel("This analysis was compiled already; analyse the model again.")
     for name in _OWN:
         if name in graph.values:

@@ -44,7 +44,9 @@ def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.No
             assert rule is not None
             parts = rule(ctx.at_output(index), node, r)
             if len(parts) != len(node.inputs):
-                raise AssertionError(f"the rule of {op_name(node)} gave {len(parts)} parts for {len(node.inputs)} inputs")
+                raise AssertionError(
+                    f"the rule of {op_name(node)} gave {len(parts)} parts for {len(node.inputs)} inputs"
+                )
             for value, part in zip(node.inputs, parts, strict=True):
                 if value is not None and part is not None and ctx.graph.active(value):
                     arriving.setdefault(value, []).append(part)

@@ -125,7 +125,12 @@ class Explainer:
         return dict(self._feeds(image).tensors)
 
     def explain(
-        self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+        self,
+        image: Picture,
+        target: Choice = "auto",
+        hostile: Choice = "auto",
+        *,
+        tensors: Sequence[str] = (),
     ) -> Any:
         """Explain one image.
 
@@ -174,7 +179,8 @@ class Explainer:
     def scores(self, image: Picture) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""
         item = self._feeds(image)
-        return self._scores([item], self._get(_shapes(item), ()))[0]
+        found: Array = self._scores([item], self._get(_shapes(item), ()))[0]
+        return found
 
     @property
     def provider(self) -> str:
@@ -230,13 +236,14 @@ class Explainer:
     ) -> list[list[Explanation]]:
         compiled = self._get(_shapes(items[0]), tensors)
         classes, kind = compiled.analysis.classes, compiled.analysis.kind
-        if needs_scores(target) or needs_scores(hostile) and not (_is(hostile, "auto") and kind != "sigmoid"):
+        if needs_scores(target) or (needs_scores(hostile) and not (_is(hostile, "auto") and kind != "sigmoid")):
             scores = self._scores(items, compiled)
         else:
             scores = np.zeros((len(items), classes or 1), np.float32)
         targets = [choose_targets(target, s, self.labels) for s in scores]
         rivals = [
-            [choose_hostile(hostile, t, s, kind, self.labels) for t in ts] for ts, s in zip(targets, scores, strict=True)
+            [choose_hostile(hostile, t, s, kind, self.labels) for t in ts]
+            for ts, s in zip(targets, scores, strict=True)
         ]
         results: list[list[Explanation]] = []
         batch = compiled.analysis.graph.batch
@@ -254,10 +261,17 @@ class Explainer:
         size = next(iter(feeds.values())).shape[0]
         target, hostile = _as_arrays(targets, rivals, size)
         results = compiled.session.run({**feeds, "target": target, "hostile": hostile})
-        scores = as_scores(results[str(compiled.analysis.output.name)], compiled.analysis.output, compiled.analysis.graph.constant)
+        scores = as_scores(
+            results[str(compiled.analysis.output.name)],
+            compiled.analysis.output,
+            compiled.analysis.graph.constant,
+        )
         _finite(scores)
         return [
-            [self._explanation(compiled, results, scores[n], items[n], n, k, t, tuple(rivals[n][k])) for k, t in enumerate(ts)]
+            [
+                self._explanation(compiled, results, scores[n], items[n], n, k, t, tuple(rivals[n][k]))
+                for k, t in enumerate(ts)
+            ]
             for n, ts in enumerate(targets)
         ]
 
@@ -273,10 +287,14 @@ class Explainer:
         relevances.setdefault(str(inputs[0].name), main)
         channels_first, heatmap = _as_image(main, signature_of(inputs[0]))
         sums = {name: float(s) for name, s in zip(compiled.ledger, results["ledger"][:, k, n], strict=True)}
-        own = {str(v.name): results[str(v.name)][n] for v in compiled.analysis.graph.model.graph.outputs if _is_own(v, results)}
+        own = {
+            str(v.name): results[str(v.name)][n]
+            for v in compiled.analysis.graph.model.graph.outputs
+            if _is_own(v, results)
+        }
         found = Explanation(
-            channels_first.astype(np.float32), heatmap.astype(np.float32), scores, target, hostile, sums, relevances, own,
-            (), self.labels, item.photo, item.geometry, compiled.session.provider, self.method,
+            channels_first.astype(np.float32), heatmap.astype(np.float32), scores, target, hostile, sums, relevances,
+            own, (), self.labels, item.photo, item.geometry, compiled.session.provider, self.method,
         )  # fmt: skip
         return replace(found, warnings=_warnings(found, results, k, n))
 
@@ -351,7 +369,9 @@ def _as_arrays(targets: Sequence[list[int]], rivals: Sequence[list[list[int]]], 
 
 def _finite(scores: Array) -> Array:
     if not np.isfinite(scores).all():
-        raise BadModel("The model's own scores are NaN or infinite for this input; check the preprocessing and the weights.")
+        raise BadModel(
+            "The model's own scores are NaN or infinite for this input; check the preprocessing and the weights."
+        )
     return scores
 
 
@@ -367,12 +387,12 @@ def _as_image(relevance: Array, signature: InputSignature) -> tuple[Array, Array
 def _warnings(found: Explanation, results: Mapping[str, Array], k: int, n: int) -> tuple[str, ...]:
     notes = []
     if found.is_zero:
-        notes.append(f"the relevance of {found.label!r} is zero everywhere: nothing in the model's section responds to this image")
+        notes.append(f"the relevance of {found.label!r} is zero everywhere: nothing in the model's section responds")
     elif "evidence" in results:
         peaks = results["evidence"][k, n, : 1 + len(found.hostile)]
         for index, peak in zip((found.target, *found.hostile), peaks, strict=True):
             if peak <= 0:
-                notes.append(f"nothing in the model's section speaks for class {index}; its map was scaled by its largest magnitude")
+                notes.append(
+                    f"nothing in the model's section speaks for class {index}; its map was scaled by its largest size"
+                )
     return tuple(notes)
-
-

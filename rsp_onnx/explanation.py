@@ -86,7 +86,7 @@ class Explanation:
 
     @property
     def heatmap_original(self) -> Array:
-        """The heatmap laid exactly on the photo as it was given (upright): float32 [H0, W0]; the heatmap without one."""
+        """The heatmap laid exactly on the upright photo: float32 [H0, W0]; without a photo the heatmap itself."""
         if self.geometry is None:
             return self.heatmap
         return self.geometry.to_original(self.heatmap)

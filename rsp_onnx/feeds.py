@@ -78,7 +78,9 @@ def _check_image_array(picture: object, signature: InputSignature) -> None:
 def _single(signatures: Sequence[InputSignature]) -> InputSignature:
     if len(signatures) != 1:
         names = ", ".join(repr(s.name) for s in signatures)
-        raise BadInput(f"The model has {len(signatures)} inputs ({names}); give a .npz file or a mapping with all of them.")
+        raise BadInput(
+            f"The model has {len(signatures)} inputs ({names}); give a .npz file or a mapping with all of them."
+        )
     return signatures[0]
 
 
@@ -102,14 +104,18 @@ def _load(path: Path) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
     except FileNotFoundError:
         raise BadInput(f"There is no file {path}.") from None
     except Exception as error:  # numpy raises several unrelated types for broken files
-        raise BadInput(f"{path} cannot be read as numpy arrays; save it again with numpy.save or numpy.savez.") from error
+        raise BadInput(
+            f"{path} cannot be read as numpy arrays; save it again with numpy.save or numpy.savez."
+        ) from error
 
 
 def _as_mapping(array: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return {"": array}
 
 
-def _named(given: Mapping[str, np.ndarray[Any, Any]], signatures: Sequence[InputSignature]) -> dict[str, np.ndarray[Any, Any]]:
+def _named(
+    given: Mapping[str, np.ndarray[Any, Any]], signatures: Sequence[InputSignature]
+) -> dict[str, np.ndarray[Any, Any]]:
     if set(given) == {""}:
         given = {_single(signatures).name: given[""]}
     names = [s.name for s in signatures]
@@ -129,7 +135,9 @@ def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[A
         array = array[None]
     if array.dtype != signature.dtype:
         raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
-    fits = array.ndim == len(want) and all(d is None or d == n for d, n in zip(signature.shape, array.shape, strict=True))
+    fits = array.ndim == len(want) and all(
+        d is None or d == n for d, n in zip(signature.shape, array.shape, strict=True)
+    )
     if not fits:
         raise BadInput(f"The input {signature.name!r} must have the shape {want}, not {array.shape}.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():

@@ -155,9 +155,7 @@ class Geometry:
         """
         values = finite_map(heatmap)
         if values.shape != self.tensor:
-            raise BadInput(
-                f"The map has {values.shape} pixels, but the tensor it belongs to has {self.tensor}."
-            )
+            raise BadInput(f"The map has {values.shape} pixels, but the tensor it belongs to has {self.tensor}.")
         rows, columns = self._weights(axis=0), self._weights(axis=1)
         laid: NDArray[np.float32] = (rows @ values @ columns.T).astype(np.float32)
         return laid
@@ -196,9 +194,7 @@ def finite_map(heatmap: NDArray[Any]) -> NDArray[np.float64]:
     """
     values = np.asarray(heatmap, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
-        raise BadInput(
-            f"A heatmap has two axes (height, width) and at least one pixel, not shape {values.shape}."
-        )
+        raise BadInput(f"A heatmap has two axes (height, width) and at least one pixel, not shape {values.shape}.")
     broken = int(values.size - np.count_nonzero(np.isfinite(values)))
     if broken:
         raise BadInput(f"The heatmap has {broken} of {values.size} values that are NaN or infinite.")
@@ -247,7 +243,5 @@ def _area_weights(
     overlap = np.minimum(ends[:, None], pixel + 1.0) - np.maximum(starts[:, None], pixel)
     overlap = np.where((pixel >= first) & (pixel < end), np.maximum(overlap, 0.0), 0.0)
     total = overlap.sum(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = np.divide(
-        overlap, total, out=np.zeros_like(overlap), where=total > _NOTHING
-    )
+    shares: NDArray[np.float64] = np.divide(overlap, total, out=np.zeros_like(overlap), where=total > _NOTHING)
     return shares

@@ -45,11 +45,11 @@ class Graph:
         self.values.update({str(v.name): v for v in model.graph.initializers.values()})
         self.values.update({str(v.name): v for n in self.nodes for v in n.outputs if v.name})
         self._constants: dict[ir.Value, np.ndarray | None] = {}
-        self.dag = self._build(stops)
+        self.dag: nx.DiGraph[object] = self._build(stops)
         self._uses = {v: tuple(dict.fromkeys(v.consumers())) for v in self.values.values()}
 
-    def _build(self, stops: Callable[[ir.Node], bool]) -> nx.DiGraph:
-        dag: nx.DiGraph = nx.DiGraph()
+    def _build(self, stops: Callable[[ir.Node], bool]) -> nx.DiGraph[object]:
+        dag: nx.DiGraph[object] = nx.DiGraph()
         dag.add_nodes_from(self.inputs)
         for node in self.nodes:
             sources = [v for v in node.inputs if v is not None and v in dag]
@@ -117,7 +117,9 @@ class Graph:
         if value.const_value is not None and not value.is_graph_input():
             return value.const_value.numpy()
         node = value.producer()
-        if node is None or any(isinstance(a, ir.Attr) and a.type == ir.AttributeType.GRAPH for a in node.attributes.values()):
+        if node is None or any(
+            isinstance(a, ir.Attr) and a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
+        ):
             return None
         if node.op_type == "Shape" and node.domain in STANDARD:
             return self._shape_constant(node)
@@ -132,7 +134,8 @@ class Graph:
     def _shape_constant(self, node: ir.Node) -> np.ndarray | None:
         source = node.inputs[0]
         shape = self.dims(source) if source is not None and source.shape is not None else (None,)
-        part = shape[slice(attribute(node, "start", 0), attribute(node, "end", None))]
+        end = node.attributes.get("end")
+        part = shape[node.attributes.get_int("start", 0) : None if end is None else end.as_int()]
         return None if None in part else np.array(part, dtype=np.int64)
 
 
@@ -148,7 +151,10 @@ def evaluate(node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray 
     del proto.input[:]
     proto.input.extend(names)
     feeds = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
-    inputs = [onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in feeds.items()]
+    inputs = [
+        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        for n, a in feeds.items()
+    ]
     outputs = [onnx.ValueInfoProto(name=n) for n in proto.output if n]
     graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]

@@ -132,18 +132,14 @@ def _check_pixels(path: Path, size: tuple[int, int]) -> None:
     # from the header, before anything is decoded; a warning filter would not be safe between threads
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and size[0] * size[1] > limit:
-        raise BadInput(
-            f"{path} has {size[0]}×{size[1]} pixels, more than the {limit} decoded safely: shrink it first."
-        )
+        raise BadInput(f"{path} has {size[0]}×{size[1]} pixels, more than the {limit} decoded safely: shrink it first.")
 
 
 def _decode(image: Image.Image, what: str) -> Image.Image:
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise a dozen kinds of exception on damaged files
-        raise BadInput(
-            f"{what} is damaged or cut off and cannot be decoded ({error}): get a good copy."
-        ) from error
+        raise BadInput(f"{what} is damaged or cut off and cannot be decoded ({error}): get a good copy.") from error
     return _flatten(_upright(image), what)
 
 
@@ -176,9 +172,7 @@ def _to_gray(values: NDArray[Any], what: str) -> Image.Image:
     pixels = values.astype(np.float64)
     low, high = float(pixels.min()), float(pixels.max())
     if not (low >= 0 and high <= 65535):  # also catches NaN
-        raise BadInput(
-            f"{what} has pixels from {low:g} to {high:g}, outside 0..65535: scale it to 8 bits first."
-        )
+        raise BadInput(f"{what} has pixels from {low:g} to {high:g}, outside 0..65535: scale it to 8 bits first.")
     small = 255.0 if high <= 1 else 1.0
     factor = small if values.dtype.kind == "f" and high <= 255 else 1 / 257
     return Image.fromarray(np.round(pixels * factor).astype(np.uint8))
@@ -186,13 +180,9 @@ def _to_gray(values: NDArray[Any], what: str) -> Image.Image:
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
     if array.dtype != np.uint8:
-        raise BadInput(
-            f"An image array holds uint8 pixels 0..255, not {array.dtype}: scale and convert it first."
-        )
+        raise BadInput(f"An image array holds uint8 pixels 0..255, not {array.dtype}: scale and convert it first.")
     if 0 in array.shape or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        raise BadInput(
-            f"An image array has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {array.shape}."
-        )
+        raise BadInput(f"An image array has shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), not {array.shape}.")
     flat = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
     return Image.fromarray(np.ascontiguousarray(flat))
 
@@ -226,9 +216,7 @@ def prepare(
     size, order = _size(signature, preprocess), _order(signature, preprocess)
     low, high = preprocess.value_range(len(order))
     shift = _integer_shift(signature, preprocess, low, high)
-    geometry = Geometry.fit(
-        (upright.height, upright.width), size, preprocess.resize, preprocess.crop_fraction
-    )
+    geometry = Geometry.fit((upright.height, upright.width), size, preprocess.resize, preprocess.crop_fraction)
     pixels = _pixels(upright, geometry, order, preprocess).astype(np.float64)
     values = (pixels * preprocess.scale - np.array(preprocess.mean)) / np.array(preprocess.std)
     if np.dtype(signature.dtype).kind in "iu":
@@ -276,9 +264,7 @@ def _integer_shift(
     if dtype.name in _FLOATS:
         return 0.0
     if dtype.kind not in "iu":
-        raise BadInput(
-            f"Input '{signature.name}' holds {dtype}, not numbers a photo can become: give .npy or .npz."
-        )
+        raise BadInput(f"Input '{signature.name}' holds {dtype}, not numbers a photo can become: give .npy or .npz.")
     bounds, bottom, top = np.iinfo(dtype), float(low.min()), float(high.max())
     shift = 128.0 if dtype == np.int8 and bottom >= 0 else 0.0
     fits = bottom - shift >= bounds.min - 0.5 and top - shift <= bounds.max + 0.5

@@ -96,7 +96,7 @@ def _with_default_size(
 
 
 def _ops(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
-    places = {node: "features" for node in features} | {node: "head" for node in head}
+    places = dict.fromkeys(features, "features") | dict.fromkeys(head, "head")
     counts = Counter((op_name(n), places.get(n, "beside")) for n in found.graph.nodes)
     first = {(op_name(n), places.get(n, "beside")): n for n in reversed(found.graph.nodes)}
     rows = []
@@ -104,7 +104,16 @@ def _ops(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) 
         node = first[op, place]
         relevance, gradient = find_rule(node) is not None, find_vjp(node) is not None
         explained = place == "beside" or (relevance if place == "features" else gradient) or stops(node)
-        rows.append({"op": op, "where": place, "count": count, "relevance": relevance, "gradient": gradient, "explained": explained})
+        rows.append(
+            {
+                "op": op,
+                "where": place,
+                "count": count,
+                "relevance": relevance,
+                "gradient": gradient,
+                "explained": explained,
+            }
+        )
     return rows
 
 
@@ -119,7 +128,11 @@ def _forms(found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]
 
 
 def _tensor(value: ir.Value) -> dict[str, Any]:
-    return {"name": str(value.name), "dtype": str(value.dtype.numpy()) if value.dtype else None, "shape": _shape(value)}
+    return {
+        "name": str(value.name),
+        "dtype": str(value.dtype.numpy()) if value.dtype else None,
+        "shape": _shape(value),
+    }
 
 
 def _shape(value: ir.Value) -> list[int | str | None]:
@@ -158,14 +171,18 @@ def _warnings(loaded: Model, found: Analysis, opsets: Mapping[str, int]) -> list
         if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:
             notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
     if found.kind != "logits":
-        notes.append(f"The model ends in a {found.kind}; the classes' gradients start at {found.logits.name!r} before it.")
+        notes.append(
+            f"The model ends in a {found.kind}; the classes' gradients start at {found.logits.name!r} before it."
+        )
     ops = {op_name(n) for n in graph.nodes}
     if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
         notes.append("The model is quantised (int8): scores stay its own, relevance reads its dequantised tensors.")
     if any(v.dtype == ir.DataType.FLOAT16 for v in graph.inputs):
         notes.append("The model runs in half precision; relevance is computed in float32.")
     if opsets.get("", 18) < 18:
-        notes.append(f"The model's opset {opsets['']} is lifted to {graph.model.graph.opset_imports['']} for the explanation.")
+        notes.append(
+            f"The model's opset {opsets['']} is lifted to {graph.model.graph.opset_imports['']} for the explanation."
+        )
     if graph.batch is not None:
         notes.append(f"The batch size is fixed to {graph.batch} in the file; images are run {graph.batch} at a time.")
     if found.section.note:
@@ -180,5 +197,3 @@ def summary_numbers(report: Mapping[str, Any]) -> dict[str, float]:
         "operations": float(np.sum([f["operations"] for f in forms])) if forms else 0.0,
         "memory": float(max((f["memory"] for f in forms), default=0)),
     }
-
-

@@ -109,14 +109,10 @@ def find_class(text: str | int, labels: Sequence[str] | None, n_classes: int) ->
     if len(by_label) == 1:
         return by_label[0]
     if by_label:
-        raise BadTarget(
-            f"'{wanted}' means several classes, give the index of one: {_named(by_label, names)}."
-        )
+        raise BadTarget(f"'{wanted}' means several classes, give the index of one: {_named(by_label, names)}.")
     if not names:
         raise BadTarget(f"This model has no labels to find '{wanted}' in: give an index 0..{n_classes - 1}.")
-    raise BadTarget(
-        f"There is no class '{wanted}'; the nearest are {_named(_nearest(wanted, names), names)}."
-    )
+    raise BadTarget(f"There is no class '{wanted}'; the nearest are {_named(_nearest(wanted, names), names)}.")
 
 
 def _in_range(index: int, n_classes: int) -> int:

@@ -108,7 +108,12 @@ def adjoint_convolve(op: Emitter, s: ir.Value, weight: ir.Value | np.ndarray, w:
     """Convᵀ(s, W): s [B, O, *out], W [O, C/group, *kernel] → [B, C, *size]; exact for every stride and padding."""
     extra = [n + b + a - f for n, b, a, f in zip(w.size, w.before, w.after, w.span, strict=True)]
     limits = [max(x, d) for x, d in zip(w.strides, w.dilations, strict=True)]
-    settings = {"strides": list(w.strides), "dilations": list(w.dilations), "group": group, "kernel_shape": list(w.kernel)}
+    settings = {
+        "strides": list(w.strides),
+        "dilations": list(w.dilations),
+        "group": group,
+        "kernel_shape": list(w.kernel),
+    }
     if all(0 <= e < limit for e, limit in zip(extra, limits, strict=True)):
         pads = [*w.before, *w.after]
         return op.ConvTranspose(s, weight, pads=pads, output_padding=extra, **settings)

@@ -95,7 +95,7 @@ def _parse(raw: bytes, title: str) -> onnx.ModelProto:
         raise BadModel(f"{title} is empty; export the model again.")
     hint = "it is not an ONNX file, or it was cut off; copy or export it again"
     try:
-        proto = onnx.ModelProto.FromString(raw)
+        proto: onnx.ModelProto = onnx.ModelProto.FromString(raw)
     except DecodeError:
         raise BadModel(f"{title} cannot be read as a model: {hint}.") from None
     if not proto.graph.node or not proto.graph.output:
@@ -105,11 +105,9 @@ def _parse(raw: bytes, title: str) -> onnx.ModelProto:
 
 def _serialize(proto: onnx.ModelProto) -> bytes:
     try:
-        return proto.SerializeToString(deterministic=True)
+        return bytes(proto.SerializeToString(deterministic=True))
     except (ValueError, OSError) as error:  # above 2 GiB protobuf refuses
-        raise BadModel(
-            "The model is above 2 GiB in memory; save it with external data and give its path."
-        ) from error
+        raise BadModel("The model is above 2 GiB in memory; save it with external data and give its path.") from error
 
 
 def _hash_file(digest: hashlib._Hash, path: Path) -> None:
@@ -126,9 +124,7 @@ def _external_files(proto: onnx.ModelProto, path: Path | None) -> list[Path]:
             continue
         info = {entry.key: entry.value for entry in tensor.external_data}
         if path is None:
-            raise BadModel(
-                f"The weight {tensor.name!r} lies in an external file; give the model's path instead."
-            )
+            raise BadModel(f"The weight {tensor.name!r} lies in an external file; give the model's path instead.")
         files.add(_external_file(tensor.name, info, path))
     return sorted(files)
 

@@ -133,9 +133,7 @@ class Preprocess:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, ready for JSON; `resolve_preprocess` reads it back."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def value_range(self, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Smallest and largest value a pixel can become, per channel of the tensor; two arrays of [channels].
@@ -241,8 +239,7 @@ def _from_given(given: str | Path | Preprocess | Mapping[str, Any]) -> Preproces
     if Path(given).suffix in (".toml", ".json") or Path(given).exists():
         return _from_file(Path(given))
     raise BadInput(
-        f"'{given}' is neither a preprocessing preset nor a file: "
-        f"use one of {', '.join(PRESETS)}, or a TOML file."
+        f"'{given}' is neither a preprocessing preset nor a file: use one of {', '.join(PRESETS)}, or a TOML file."
     )
 
 

@@ -69,7 +69,7 @@ def _check_stems(paths: Sequence[Path]) -> None:
     for path in paths:
         if path.stem in seen:
             raise BadInput(
-                f"{seen[path.stem]} and {path} would both be written as {path.stem}.*; explain them into different folders."
+                f"{seen[path.stem]} and {path} would both be written as {path.stem}.*; use different folders."
             )
         seen[path.stem] = path
 

@@ -13,9 +13,17 @@ from .graph import Graph, op_name
 _KINDS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
 _NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout",
             "QuantizeLinear", "DequantizeLinear")  # fmt: skip
-_DOWN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum", "LpPool",
-         "GlobalLpPool", "Pad", "Slice")  # fmt: skip
-_CHANNELS_FIRST = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization", "LRN", "InstanceNormalization")
+_DOWN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum",
+         "LpPool", "GlobalLpPool", "Pad", "Slice")  # fmt: skip
+_CHANNELS_FIRST = (
+    "Conv",
+    "ConvTranspose",
+    "MaxPool",
+    "AveragePool",
+    "BatchNormalization",
+    "LRN",
+    "InstanceNormalization",
+)
 _CHANNELS_LAST = ("MatMul", "Gemm", "LayerNormalization", "Attention")
 
 
@@ -114,7 +122,9 @@ def _named(graph: Graph, chain: list[ir.Value], wanted: str) -> Section:
         if value.name == wanted:
             return _describe(graph, value, tuple(str(v.name) for v in chain if v is not value), "named by the user")
     close = ", ".join(repr(v.name) for v in chain[1:9])
-    why = "some path from the input to the scores goes around it" if wanted in graph.values else "there is no such tensor"
+    why = (
+        "some path from the input to the scores goes around it" if wanted in graph.values else "there is no such tensor"
+    )
     raise BadInput(f"The tensor {wanted!r} cannot be the section: {why}; possible ones are {close}.")
 
 

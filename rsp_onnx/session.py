@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-import onnxruntime as ort
 import onnx_ir as ir
+import onnxruntime as ort
 
 from .errors import BadInput, BadModel, DeviceUnavailable
 from .model import is_large
@@ -183,6 +183,11 @@ def _without_large(model: ir.Model) -> ir.Model:
         tensor = value.const_value
         assert tensor is not None
         value.const_value = ir.ExternalTensor(
-            "in-memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape), name=str(value.name)  # type: ignore[arg-type]  # a concrete shape is one
+            "in-memory",
+            0,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(tensor.numpy().shape),
+            name=str(value.name),
         )
     return copy

@@ -114,7 +114,9 @@ def _probe(model: ir.Model) -> None:
         first, last = shapes[0], shapes[-1]
         if len(first) != len(last):
             continue
-        value.shape = ir.Shape([a if a == b else (BATCH if a == sizes[0] else None) for a, b in zip(first, last, strict=True)])
+        value.shape = ir.Shape(
+            [a if a == b else (BATCH if a == sizes[0] else None) for a, b in zip(first, last, strict=True)]
+        )
 
 
 def _shapes_at(model: ir.Model, values: list[ir.Value], batch: int) -> list[tuple[int, ...] | None]:

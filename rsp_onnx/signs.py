@@ -6,7 +6,18 @@ import onnx_ir as ir
 
 from .graph import Graph
 
-_ALWAYS = {"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Softplus", "Abs", "Exp", "Sqrt", "ReduceL2", "ReduceSumSquare"}
+_ALWAYS = {
+    "Relu",
+    "Sigmoid",
+    "HardSigmoid",
+    "Softmax",
+    "Softplus",
+    "Abs",
+    "Exp",
+    "Sqrt",
+    "ReduceL2",
+    "ReduceSumSquare",
+}
 _KEEPING = {
     "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Concat", "Reshape", "Flatten", "Squeeze",
     "Unsqueeze", "Transpose", "Slice", "Split", "Expand", "Add", "Sum", "Mul", "Identity", "Dropout", "LRN",

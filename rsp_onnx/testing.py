@@ -160,9 +160,7 @@ def check_batch(
         whole = run({**x, **r})
         for k in range(3):
             alone = run({**x, **{n: a[k : k + 1] for n, a in r.items()}})
-            _compare(
-                op, f"the {word} of target {k}", {n: a[k : k + 1] for n, a in whole.items()}, alone, tolerance
-            )
+            _compare(op, f"the {word} of target {k}", {n: a[k : k + 1] for n, a in whole.items()}, alone, tolerance)
             alone = run({n: a[k : k + 1] for n, a in x.items()} | {n: a[:, k : k + 1] for n, a in r.items()})
             _compare(
                 op,
@@ -192,10 +190,7 @@ def _relevance(op: Ops, x: Feeds, seed: int) -> dict[str, Array]:
     results = runner(ir.to_proto(op.graph.model))(x)
     sizes = [results[str(v.name)].shape for v in op.outputs]
     kind = next(iter(x.values())).dtype
-    return {
-        n: rng.uniform(0.5, 1.5, (3, *size)).astype(kind)
-        for n, size in zip(op.cotangents(), sizes, strict=True)
-    }
+    return {n: rng.uniform(0.5, 1.5, (3, *size)).astype(kind) for n, size in zip(op.cotangents(), sizes, strict=True)}
 
 
 def _totals(parts: Sequence[Array]) -> Array:
@@ -207,9 +202,7 @@ def _totals(parts: Sequence[Array]) -> Array:
 
 def _compare(op: Ops, what: str, got: Feeds, want: Feeds, tolerance: float) -> None:
     for name, a in want.items():
-        _require(
-            op, f"{what} at {name} depends on the others", got[name], a, np.abs(a).max(initial=0), tolerance
-        )
+        _require(op, f"{what} at {name} depends on the others", got[name], a, np.abs(a).max(initial=0), tolerance)
 
 
 def _require(op: Ops, what: str, a: Array, b: Array, scale: float, tolerance: float) -> None:

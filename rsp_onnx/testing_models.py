@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx
 import onnx.parser
+import onnx.shape_inference
 import onnx_ir as ir
 
 from .canonize import canonize
@@ -82,7 +83,10 @@ def rule_model(
 
 
 def read_ops(model: Source, input_names: Sequence[str] | None) -> Ops:
+    """Read a model as the compiler does; outputs may be given without type and shape."""
     proto = onnx.parser.parse_model(model) if isinstance(model, str) else model
+    if not all(o.type.tensor_type.HasField("shape") for o in proto.graph.output):
+        proto = onnx.shape_inference.infer_shapes(proto)
     work = canonize(load_model(proto))
     fix_shapes(work)
     floats = [str(v.name) for v in work.graph.inputs if v.dtype is not None and v.dtype.is_floating_point()]

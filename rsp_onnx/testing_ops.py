@@ -22,9 +22,7 @@ Sizes: TypeAlias = "Sequence[int]"
 Runner: TypeAlias = "Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]"
 
 
-def _out_and_before(
-    n: int, k: int, s: int, d: int, pads: tuple[int, int], auto_pad: str, ceil: int
-) -> tuple[int, int]:
+def _out_and_before(n: int, k: int, s: int, d: int, pads: tuple[int, int], auto_pad: str, ceil: int) -> tuple[int, int]:
     """Return how many windows fit on one axis, and the padding before it."""
     span = (k - 1) * d + 1
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
@@ -82,17 +80,12 @@ class ConvTranspose(OpRun):
         pads, extra = _pairs(given["pads"], n), given["output_padding"] or [0] * n
         assert given["output_shape"] is None and (given["auto_pad"] or "NOTSET") == "NOTSET"
         rows = list(zip(x.shape[2:], s, kernel, d, extra, strict=True))
-        full = np.zeros(
-            (len(x), group * w.shape[1], *((i - 1) * t + (k - 1) * e + 1 + o for i, t, k, e, o in rows))
-        )
+        full = np.zeros((len(x), group * w.shape[1], *((i - 1) * t + (k - 1) * e + 1 + o for i, t, k, e, o in rows)))
         columns = x.reshape(len(x), group, -1, int(np.prod(x.shape[2:])))
         weight = w.reshape(group, -1, *w.shape[1:])
         for entry in product(*map(range, kernel)):
             add = np.matmul(weight[(..., *entry)].swapaxes(1, 2), columns)
-            at = (
-                slice(e * q, e * q + (i - 1) * t + 1, t)
-                for e, (i, t, _, q, _) in zip(entry, rows, strict=True)
-            )
+            at = (slice(e * q, e * q + (i - 1) * t + 1, t) for e, (i, t, _, q, _) in zip(entry, rows, strict=True))
             full[(..., *at)] += add.reshape(len(x), -1, *x.shape[2:])
         y = full[(..., *(slice(p, size - q) for (p, q), size in zip(pads, full.shape[2:], strict=True)))]
         return (y if b is None else y + b.reshape(-1, *[1] * n),)
@@ -106,9 +99,7 @@ class AveragePool(OpRun):
         s, d = given["strides"] or [1] * n, given.get("dilations") or [1] * n
         pads, mode = _pairs(given["pads"], n), given["auto_pad"] or "NOTSET"
         rows = zip(x.shape[2:], kernel, s, d, pads, strict=True)
-        out, before = zip(
-            *(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True
-        )
+        out, before = zip(*(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True)
         total = sum(read for _, read in _taps(x, kernel, s, d, before, out))
         counted, start = np.ones((1, 1, *x.shape[2:])), before
         if given["count_include_pad"]:
@@ -143,9 +134,7 @@ def runner(model: onnx.ModelProto) -> Runner:
     settings.log_severity_level, settings.intra_op_num_threads = 4, 1
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        run = ort.InferenceSession(
-            model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
-        ).run
+        run = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"]).run
     except NoKernel:
         run = ReferenceEvaluator(model, new_ops=KERNELS).run
     return lambda feeds: dict(zip(names, run(names, dict(feeds)), strict=True))

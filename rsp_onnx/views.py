@@ -14,7 +14,18 @@ from .emit import Emitter
 from .graph import STANDARD, Graph
 
 _SHADOWED = {"Conv", "ConvTranspose", "BatchNormalization", "Mul", "Add", "Sub", "Div"}
-_FUSING = {"Add", "Sum", "Sub", "Mul", "Div", "BatchNormalization", "Clip", "Relu", "Sigmoid", "QuantizeLinear"}
+_FUSING = {
+    "Add",
+    "Sum",
+    "Sub",
+    "Mul",
+    "Div",
+    "BatchNormalization",
+    "Clip",
+    "Relu",
+    "Sigmoid",
+    "QuantizeLinear",
+}
 _QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
 
 
@@ -90,7 +101,7 @@ class Views:
             return None
         copy = ir.Node("", node.op_type, inputs, list(attributes.values()), num_outputs=1)
         copy.name = f"rsp_onnx/shadow/{node.outputs[0].name}"
-        copy.outputs[0].name, copy.outputs[0].dtype = copy.name, node.outputs[0].dtype
+        copy.outputs[0].name, copy.outputs[0].type = copy.name, node.outputs[0].type
         copy.outputs[0].shape = node.outputs[0].shape
         self._op.graph.append(copy)
         return copy.outputs[0]

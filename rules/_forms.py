@@ -154,7 +154,7 @@ def fold(ctx: Context, v: ir.Value, w: Window, channels: int) -> ir.Value:
     v = ctx.part(v, channels, *w.kernel, *w.out)
     if w.plain:
         return ctx.part(v, channels, *w.size)
-    covered = []
+    covered: list[int] = []
     for i in range(w.axes):
         length = max(w.span[i], w.before[i] + w.size[i])
         v, length = _fold_axis(ctx, v, w, channels, i, covered, length)

@@ -98,10 +98,10 @@ def _channel_scale(ctx: Context, node: ir.Node, value: ir.Value, channels: int) 
     if node.op_type in ("Add", "Sub"):
         return np.ones(channels)
     rank = len(ctx.dims(value))
-    padded = constant.astype(np.float64).reshape((1,) * (rank - constant.ndim) + constant.shape)
-    if padded.shape[1] not in (1, channels) or padded.size != padded.shape[1]:
+    along = constant.shape[1 - rank] if constant.ndim >= rank - 1 else 1
+    if along not in (1, channels) or constant.size != along:
         return None
-    scale = np.broadcast_to(padded.reshape(-1), (channels,))
+    scale = np.broadcast_to(constant.astype(np.float64).reshape(-1), (channels,))
     return 1.0 / scale if node.op_type == "Div" else scale
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import onnx_ir as ir
 
@@ -31,8 +29,7 @@ def share_among_branches(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         sizes.append(op.Add(op.Relu(x), EPSILON) if ctx.graph.active(value) else None)
     share = op.Div(r, add_all(op, [x for x in sizes if x is not None]))
     return [
-        None if x is None else _narrow(ctx, op.Mul(x, share), node, v)
-        for x, v in zip(sizes, node.inputs, strict=True)
+        None if x is None else _narrow(ctx, op.Mul(x, share), node, v) for x, v in zip(sizes, node.inputs, strict=True)
     ]
 
 
@@ -80,7 +77,9 @@ def follow_the_signal(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
             half = ctx.op.Mul(r, 0.5)
             return [_narrow(ctx, half, node, a), _narrow(ctx, half, node, b)]
         return [None, _narrow(ctx, r, node, b)] if gates[0] else [_narrow(ctx, r, node, a), None]
-    return [_narrow(ctx, r, node, v) if v is active[0] and i == node.inputs.index(v) else None for i, v in enumerate((a, b))]
+    return [
+        _narrow(ctx, r, node, v) if v is active[0] and i == node.inputs.index(v) else None for i, v in enumerate((a, b))
+    ]
 
 
 @rule("Div")
@@ -152,12 +151,12 @@ def _is_gate(ctx: Context, value: ir.Value, other: ir.Value) -> bool:
     if len(mine) == len(theirs) and any(a == 1 and b != 1 for a, b in zip(mine, theirs, strict=True)):
         return True
     node = value.producer()
-    while node is not None and node.op_type in _THROUGH + ("Mul", "Div"):
+    while node is not None and node.op_type in (*_THROUGH, "Mul", "Div"):
         if node.op_type in ("Mul", "Div") and len(ctx.graph.active_inputs(node)) != 1:
             return False
         if node.op_type == "Clip" and _bounded(ctx, node):
             return True
-        node = cast("ir.Value", ctx.graph.active_inputs(node)[0]).producer()
+        node = ctx.graph.active_inputs(node)[0].producer()
     return node is not None and node.op_type in _GATES
 
 
@@ -167,5 +166,3 @@ def _bounded(ctx: Context, node: ir.Node) -> bool:
     source = node.inputs[0].producer() if node.inputs[0] is not None else None
     shifted = source is not None and source.op_type == "Add" and len(ctx.graph.active_inputs(source)) == 1
     return shifted and len(bounds) == 2 and all(b is not None for b in bounds)
-
-

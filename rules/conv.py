@@ -28,9 +28,9 @@ def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 
 @rule("Conv")
 def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """RSP's rule (RSP §3): weights made of activations and relevance; doubled and shifted for k > 1; z^B on the image.
+    """Weight by activations and relevance; doubled and shifted for k > 1; z^B on the image (RSP §3).
 
-    r: [K, N, O, *out] → [K, N, C, *size]. The bias takes nothing, and the layer's weights are not used but on the image.
+    r: [K, N, O, *out] → [K, N, C, *size]. The bias takes nothing; the layer's weights count on the image alone.
     """
     c = convolution(ctx, node)
     source = cast("ir.Value", node.inputs[0])
@@ -52,4 +52,9 @@ def describe(ctx: Context, node: ir.Node) -> dict[str, object]:
         return report(ctx, node)
     c = convolution(ctx, node)
     forward = 2 * c.filters * (c.channels // c.group) * math.prod(c.window.kernel) * math.prod(c.window.out)
-    return {"form": "z-box", "operations": 4 * forward, "memory": 4 * 6 * c.channels * math.prod(c.window.size), "alternatives": []}
+    return {
+        "form": "z-box",
+        "operations": 4 * forward,
+        "memory": 4 * 6 * c.channels * math.prod(c.window.size),
+        "alternatives": [],
+    }

@@ -27,7 +27,10 @@ def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     if layer is not None and layer.slot == 0 and len(ctx.dims(layer.weight)) == 2:
         return [_through_weight(ctx, g, layer, cast("ir.Value", node.inputs[0])), None]
     a, b = node.inputs
-    return [_left(ctx, node, g) if ctx.graph.active(a) else None, _right(ctx, node, g) if ctx.graph.active(b) else None]
+    return [
+        _left(ctx, node, g) if ctx.graph.active(a) else None,
+        _right(ctx, node, g) if ctx.graph.active(b) else None,
+    ]
 
 
 def _gemm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
@@ -82,7 +85,7 @@ def _narrow(ctx: Context, back: ir.Value, node: ir.Node, source: ir.Value) -> ir
 
 @rule("MatMul", "Gemm")
 def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """RSP's rule for dense layers (RSP §3): z^B on the image; doubled and shifted on flattened maps; else as 1×1."""
+    """Weight by activations and relevance; doubled and shifted when flat, else as 1×1; z^B on the image (RSP §3)."""
     layer = dense(ctx, node)
     if layer is None:
         return _share_product(ctx, node, r)
@@ -100,7 +103,7 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 
 
 def _flat(ctx: Context, r: ir.Value, source: ir.Value) -> ir.Value:
-    """One position, so Γ = Σx² is a number and C_p − C_n = x²·ΣR/Γ; doubled and shifted. r [K,N,O] → [K,N,F]."""
+    """Use that one position makes Γ = Σx² a number: C_p − C_n = x²·ΣR/Γ. r [K,N,O] → [K,N,F]."""
     op, x = ctx.op, nonnegative(ctx, source)
     squares = op.Mul(x, x)
     total = op.ReduceSum(r, [2], keepdims=1)
@@ -109,7 +112,7 @@ def _flat(ctx: Context, r: ir.Value, source: ir.Value) -> ir.Value:
 
 
 def _per_position(ctx: Context, node: ir.Node, r: ir.Value, source: ir.Value) -> ir.Value:
-    """The 1×1 rule over all positions: x [N,...,F] as [N,1,P,F], r [K,N,...,O] as [K,N,1,P,O]."""
+    """Apply the 1×1 rule over all positions: x [N,...,F] as [N,1,P,F], r [K,N,...,O] as [K,N,1,P,O]."""
     *places, features = ctx.sizes(source)
     outputs = ctx.sizes(node.outputs[0])[-1]
     count = int(np.prod(places))
@@ -120,7 +123,7 @@ def _per_position(ctx: Context, node: ir.Node, r: ir.Value, source: ir.Value) ->
 
 
 def _mix_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
-    """A constant times the activation mixes positions: shared by the z⁺ products of |W| and x."""
+    """Share by the z⁺ products of W and x where a constant on the left mixes positions."""
     slot = 1 if not ctx.graph.active(node.inputs[0]) else 0
     source = node.inputs[slot]
     weight = ctx.need_constant(node, 1 - slot)
@@ -132,7 +135,7 @@ def _mix_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
 
 
 def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Two activations: relevance goes to the right one by the z-rule, the left one acts as its weights (attention)."""
+    """Give relevance to the right factor by the z-rule; the left one acts as its weights (attention, RSP §3)."""
     a, b = node.inputs
     if node.op_type != "MatMul" or a is None or b is None:
         raise BadModel(f"The Gemm node {node.name!r} multiplies two activations; this is not supported.")
@@ -141,8 +144,6 @@ def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     rank = len(ctx.dims(a))
     back = op.MatMul(op.Transpose(ctx.read(a), perm=[*range(rank - 2), rank - 1, rank - 2]), s)
     return [None, op.Mul(_narrow(ctx, back, node, b), x)]
-
-
 
 
 @reports("MatMul", "Gemm")

@@ -106,7 +106,7 @@ def _unpad_axis(ctx: Context, node: ir.Node, r: ir.Value, axis: int, before: int
 @moves("Gather")
 def put_rows_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Add the gathered entries' relevance to where they were taken from."""
-    data, indices = node.inputs
+    data = node.inputs[0]
     if not ctx.graph.active(data):
         return [None, None]
     rank = len(ctx.dims(data))
@@ -156,4 +156,9 @@ def _known(ctx: Context, node: ir.Node, value: ir.Value | None, axis: int) -> in
 
 def _pad_axis(ctx: Context, node: ir.Node, r: ir.Value, axis: int, before: int, after: int) -> ir.Value:
     rank = len(ctx.dims(node.inputs[0])) + 1
-    return pad(ctx.op, r, [before if i == axis + 1 else 0 for i in range(rank)], [after if i == axis + 1 else 0 for i in range(rank)])
+    return pad(
+        ctx.op,
+        r,
+        [before if i == axis + 1 else 0 for i in range(rank)],
+        [after if i == axis + 1 else 0 for i in range(rank)],
+    )

@@ -15,13 +15,13 @@ from rsp_onnx.registry import Parts, rule, vjp
 
 @rule("BatchNormalization", "LRN")
 def pass_through(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Pass relevance unchanged: statistics are constants, and an elementwise affine map moves nothing (RSP §3)."""
+    """Pass relevance unchanged: statistics are constants, an affine map moves nothing (RSP §3)."""
     return [r] + [None] * (len(node.inputs) - 1)
 
 
 @vjp("BatchNormalization")
 def scale_channels(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """g · scale/√(var + ε) per channel, with the stored statistics."""
+    """Scale by scale/√(var + ε) per channel, with the stored statistics."""
     if ctx.attr(node, "training_mode", 0) or any(ctx.graph.active(v) for v in node.inputs[1:]):
         raise BadModel(
             f"The BatchNormalization node {node.name!r} takes its statistics from the image (training mode); "

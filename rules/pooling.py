@@ -16,7 +16,7 @@ from ._z_rule import z_rule
 
 @moves("MaxPool")
 def winner_takes_all(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """All of r goes to its window's maximum, the first of equal ones; overlapping windows add up (RSP's z-rule)."""
+    """All of r goes to its window's maximum, the first of equal ones; overlaps add up (RSP's z-rule)."""
     op = ctx.op
     keep = {n: a.value for n, a in node.attributes.items() if isinstance(a, ir.Attr) and n != "storage_order"}
     x = ctx.read(node.inputs[0])

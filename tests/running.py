@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 import onnxruntime as ort
+import torch
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 CPU = ["CPUExecutionProvider"]
 
@@ -23,27 +25,31 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def session(model: onnx.ModelProto | str) -> ort.InferenceSession:
-    """A session on the CPU with ONNX Runtime's own options, but without its warnings."""
+    """Open a session on the CPU with ONNX Runtime's own options, but without its warnings."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     source = model if isinstance(model, str) else model.SerializeToString()
     return ort.InferenceSession(source, options, providers=CPU)
 
 
-def run(model: onnx.ModelProto | str, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def run(
+    model: onnx.ModelProto | str | ort.InferenceSession, feeds: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """All outputs by name, from ONNX Runtime on the CPU."""
-    opened = session(model)
+    opened = model if isinstance(model, ort.InferenceSession) else session(model)
     names = [o.name for o in opened.get_outputs()]
     return dict(zip(names, opened.run(names, feeds), strict=True))
 
 
 def run_reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All outputs by name, from ONNX's reference (it has every op in float64)."""
+    """All outputs by name, from ONNX's reference, which has every op in float64."""
     names = [o.name for o in model.graph.output]
-    return dict(zip(names, ReferenceEvaluator(model).run(names, feeds), strict=True))
+    return dict(zip(names, ReferenceEvaluator(model, new_ops=MENDED).run(names, feeds), strict=True))
 
 
-def asked(target: int | Sequence[int], hostile: Sequence[int] = (), samples: int = 1) -> dict[str, np.ndarray]:
+def asked(
+    target: int | Sequence[int], hostile: Sequence[int] = (), samples: int = 1
+) -> dict[str, np.ndarray]:
     """Feeds `target` [K, N] and `hostile` [K, N, H]: the same classes for every sample."""
     targets = np.atleast_1d(np.asarray(target, dtype=np.int64))
     rivals = np.asarray(hostile, dtype=np.int64).reshape(1, 1, -1)
@@ -51,3 +57,46 @@ def asked(target: int | Sequence[int], hostile: Sequence[int] = (), samples: int
         "target": np.repeat(targets[:, None], samples, axis=1),
         "hostile": np.tile(rivals, (len(targets), samples, 1)),
     }
+
+
+# ---- ops that onnx 1.23's reference gets wrong; torch and ONNX Runtime agree with each other ----
+
+
+class LRN(OpRun):
+    """The reference's window over channels is off by one."""
+
+    op_domain = ""
+
+    def _run(self, x, alpha=None, beta=None, bias=None, size=None):
+        wide = np.pad(x**2, [(0, 0), ((size - 1) // 2, size // 2), (0, 0), (0, 0)])
+        squares = sum(wide[:, k : k + x.shape[1]] for k in range(size))
+        return (x / (float(bias) + float(alpha) / size * squares) ** float(beta),)
+
+
+class MaxPool(OpRun):
+    """The reference counts a window too many where ceil_mode meets padding."""
+
+    op_domain = ""
+
+    def _run(self, x, ceil_mode=0, kernel_shape=None, pads=None, strides=None, **_):
+        n = len(kernel_shape)
+        pads = pads or [0] * 2 * n
+        assert pads[:n] == pads[n:], "torch pads both ends alike"
+        pool = {1: torch.max_pool1d_with_indices, 2: torch.nn.functional.max_pool2d_with_indices}
+        pool[3] = torch.nn.functional.max_pool3d_with_indices
+        y, at = pool[n](torch.from_numpy(x), kernel_shape, strides, pads[:n], ceil_mode=bool(ceil_mode))
+        planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * n)
+        found = (y.numpy(), at.numpy() + planes * int(np.prod(x.shape[2:])))
+        return found[: len(self.onnx_node.output)]
+
+
+class HardSwish(OpRun):
+    """The reference takes 1/6 in float32, which leaves 6e-8."""
+
+    op_domain = ""
+
+    def _run(self, x):
+        return (x * np.clip(x / 6 + 0.5, 0, 1),)
+
+
+MENDED = [LRN, MaxPool, HardSwish]
