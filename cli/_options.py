@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -68,11 +69,10 @@ def preprocess_options(command: F) -> F:
 @contextmanager
 def progress_bar(length: int, label: str) -> Iterator[Callable[[int, int], None] | None]:
     """Show a progress bar on a terminal's stderr; where there is no terminal, nothing."""
-    stream = click.get_text_stream("stderr")
-    if length < 2 or not stream.isatty():
+    if length < 2 or not sys.stderr.isatty():
         yield None
         return
-    with click.progressbar(length=length, label=label, file=stream) as bar:
+    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield lambda done, _: bar.update(done - bar.pos)
 
 

@@ -25,14 +25,6 @@ from .model import ModelSource, load_model
 from .session import Session, resolve_device
 
 Array = np.ndarray[Any, Any]
-_Shapes = tuple[tuple[str, tuple["int | None", ...]], ...]
-
-
-@dataclass(frozen=True)
-class _Compiled:
-    session: Session
-    analysis: Analysis
-    ledger: tuple[str, ...]
 
 
 class Explainer:
@@ -96,7 +88,7 @@ class Explainer:
         self.device = device
         self._output, self._section, self._threads = output, section, threads
         self._lock = threading.Lock()
-        self._compiled: dict[tuple[_Shapes, tuple[str, ...]], _Compiled] = {}
+        self._compiled: dict[tuple[Shapes, tuple[str, ...]], Compiled] = {}
         self._forward: Session | None = None
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
@@ -203,7 +195,7 @@ class Explainer:
             raise BadInput(f"The model has several inputs ({names}); photographs cannot be preprocessed, give tensors.")
         return self.signatures[0]
 
-    def _get(self, shapes: _Shapes, tensors: tuple[str, ...]) -> _Compiled:
+    def _get(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         """Return the compiled explainer for these input sizes, compiling it at most once."""
         with self._lock:
             key = (shapes, tensors)
@@ -211,13 +203,13 @@ class Explainer:
                 self._compiled[key] = self._compile(shapes, tensors)
             return self._compiled[key]
 
-    def _compile(self, shapes: _Shapes, tensors: tuple[str, ...]) -> _Compiled:
+    def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         analysis = analyse(self.model, output=self._output, section=self._section, input_shapes=dict(shapes))
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
         names = json.loads(compiled.metadata_props["rsp_onnx.ledger"])
-        return _Compiled(Session(compiled, self.device, self._threads), analysis, tuple(names))
+        return Compiled(Session(compiled, self.device, self._threads), analysis, tuple(names))
 
     def _forward_session(self) -> Session:
         with self._lock:
@@ -225,7 +217,7 @@ class Explainer:
                 self._forward = Session(self.model.ir, self.device, self._threads)
             return self._forward
 
-    def _scores(self, items: Sequence[Feeds], compiled: _Compiled) -> Array:
+    def _scores(self, items: Sequence[Feeds], compiled: Compiled) -> Array:
         """Return float32 [N, classes] of the model alone."""
         session, name = self._forward_session(), str(compiled.analysis.output.name)
         raw = [session.run(f, [name])[name][:n] for f, n in _stacked(items, compiled.analysis.graph.batch)]
@@ -254,50 +246,6 @@ class Explainer:
             done += count
         return results
 
-    def _run(
-        self, compiled: _Compiled, feeds: Mapping[str, Array], items: Sequence[Feeds],
-        targets: Sequence[list[int]], rivals: Sequence[list[list[int]]],
-    ) -> list[list[Explanation]]:  # fmt: skip
-        size = next(iter(feeds.values())).shape[0]
-        target, hostile = _as_arrays(targets, rivals, size)
-        results = compiled.session.run({**feeds, "target": target, "hostile": hostile})
-        scores = as_scores(
-            results[str(compiled.analysis.output.name)],
-            compiled.analysis.output,
-            compiled.analysis.graph.constant,
-        )
-        _finite(scores)
-        return [
-            [
-                self._explanation(compiled, results, scores[n], items[n], n, k, t, tuple(rivals[n][k]))
-                for k, t in enumerate(ts)
-            ]
-            for n, ts in enumerate(targets)
-        ]
-
-    def _explanation(
-        self, compiled: _Compiled, results: Mapping[str, Array], scores: Array, item: Feeds, n: int, k: int,
-        target: int, hostile: tuple[int, ...],
-    ) -> Explanation:  # fmt: skip
-        inputs = compiled.analysis.graph.inputs
-        relevances = {name.partition("/")[2]: r[k, n] for name, r in results.items() if name.startswith("relevance/")}
-        main = results["relevance"][k, n] if "relevance" in results else relevances[str(inputs[0].name)]
-        if not np.isfinite(main).all():
-            raise BadModel("The relevance is not finite: the model's activations overflow for this input.")
-        relevances.setdefault(str(inputs[0].name), main)
-        channels_first, heatmap = _as_image(main, signature_of(inputs[0]))
-        sums = {name: float(s) for name, s in zip(compiled.ledger, results["ledger"][:, k, n], strict=True)}
-        own = {
-            str(v.name): results[str(v.name)][n]
-            for v in compiled.analysis.graph.model.graph.outputs
-            if _is_own(v, results)
-        }
-        found = Explanation(
-            channels_first.astype(np.float32), heatmap.astype(np.float32), scores, target, hostile, sums, relevances,
-            own, (), self.labels, item.photo, item.geometry, compiled.session.provider, self.method,
-        )  # fmt: skip
-        return replace(found, warnings=_warnings(found, results, k, n))
-
 
 def _fields(preprocess: Preprocess) -> dict[str, Any]:
     return {k: v for k, v in preprocess.to_dict().items() if k not in ("name", "source") and v is not None}
@@ -311,11 +259,6 @@ def _is(choice: Choice, word: str) -> bool:
     return isinstance(choice, str) and choice == word
 
 
-def _is_own(value: ir.Value, results: Mapping[str, Array]) -> bool:
-    name = str(value.name)
-    return name in results and name not in ("relevance", "ledger", "evidence") and not name.startswith("relevance/")
-
-
 def _is_tensor(image: Picture) -> bool:
     if isinstance(image, (str, Path)):
         return Path(image).suffix.lower() in (".npy", ".npz")
@@ -326,73 +269,3 @@ def _asks_for_several(target: Choice) -> bool:
     if isinstance(target, str):
         return target.startswith("topk:")
     return not isinstance(target, (int, np.integer))
-
-
-def _shapes(item: Feeds) -> _Shapes:
-    return tuple((name, (None, *x.shape[1:])) for name, x in item.tensors.items())
-
-
-def _same_shapes(items: Sequence[Feeds]) -> Iterable[list[Feeds]]:
-    """Split into runs of items with equal sizes, so that each run is one batch; the order stays."""
-    group: list[Feeds] = []
-    for item in items:
-        if group and _shapes(item) != _shapes(group[0]):
-            yield group
-            group = []
-        group.append(item)
-    if group:
-        yield group
-
-
-def _stacked(items: Sequence[Feeds], batch: int | None) -> Iterable[tuple[dict[str, Array], int]]:
-    """Yield feeds and how many of their rows count: all at once, or filled up to a batch size the graph fixes."""
-    step = batch or len(items)
-    for start in range(0, len(items), step):
-        part = list(items[start : start + step])
-        filled = part + [part[-1]] * ((batch or len(part)) - len(part))
-        yield {name: np.concatenate([f.tensors[name] for f in filled]) for name in part[0].tensors}, len(part)
-
-
-def _as_arrays(targets: Sequence[list[int]], rivals: Sequence[list[list[int]]], size: int) -> tuple[Array, Array]:
-    """Return target [K, N] and hostile [K, N, H], filled up with the first target and −1."""
-    most = max(len(ts) for ts in targets)
-    depth = max((len(h) for hs in rivals for h in hs), default=0)
-    target = np.zeros((most, size), np.int64)
-    hostile = np.full((most, size, depth), -1, np.int64)
-    for n, (ts, hs) in enumerate(zip(targets, rivals, strict=True)):
-        target[:, n] = ts[0]
-        for k, (t, h) in enumerate(zip(ts, hs, strict=True)):
-            target[k, n] = t
-            hostile[k, n, : len(h)] = h
-    return target, hostile
-
-
-def _finite(scores: Array) -> Array:
-    if not np.isfinite(scores).all():
-        raise BadModel(
-            "The model's own scores are NaN or infinite for this input; check the preprocessing and the weights."
-        )
-    return scores
-
-
-def _as_image(relevance: Array, signature: InputSignature) -> tuple[Array, Array]:
-    """Return (relevance with channels first, its channel sum)."""
-    if relevance.ndim == 3 and signature.layout() == "NHWC":
-        relevance = np.ascontiguousarray(np.moveaxis(relevance, -1, 0))
-    if relevance.ndim < 2 or (relevance.ndim == 2 and len(signature.shape) == 3 and signature.dtype == np.uint8):
-        return relevance, relevance
-    return relevance, relevance.sum(axis=0, dtype=np.float64)
-
-
-def _warnings(found: Explanation, results: Mapping[str, Array], k: int, n: int) -> tuple[str, ...]:
-    notes = []
-    if found.is_zero:
-        notes.append(f"the relevance of {found.label!r} is zero everywhere: nothing in the model's section responds")
-    elif "evidence" in results:
-        peaks = results["evidence"][k, n, : 1 + len(found.hostile)]
-        for index, peak in zip((found.target, *found.hostile), peaks, strict=True):
-            if peak <= 0:
-                notes.append(
-                    f"nothing in the model's section speaks for class {index}; its map was scaled by its largest size"
-                )
-    return tuple(notes)

@@ -185,7 +185,7 @@ def _has_nan(tensor: ir.TensorProtocol) -> bool:
     return any(bool(np.isnan(c.astype(np.float32) if c.dtype == ml_dtypes.bfloat16 else c).any()) for c in chunks)
 
 
-def is_large(model: ir.Model) -> bool:
-    """Tell whether the weights are too many for one serialised protobuf."""
+def is_large(model: ir.Model, limit: int = _INLINE_LIMIT) -> bool:
+    """Tell whether the weights take more bytes than a limit; by default, too many for one serialised protobuf."""
     sizes = (v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None)
-    return sum(sizes) > _INLINE_LIMIT
+    return sum(sizes) > limit

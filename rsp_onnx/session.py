@@ -16,6 +16,7 @@ from .errors import BadInput, BadModel, DeviceUnavailable
 from .model import is_large
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
 _LOCK = threading.Lock()
 
 
@@ -43,7 +44,7 @@ class Session:
         options.add_session_config_entry("session.disable_prepacking", "1")  # halves the memory, no slower
         if threads is not None:
             options.intra_op_num_threads = threads
-        self._weights = _hand_over(model, options) if is_large(model) else []
+        self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
         self._session = _create(_serialize(model, bool(self._weights)), options, device)
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())

@@ -47,10 +47,22 @@ def fix_shapes(model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]]
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
     except Exception as error:  # the run below still finds the shapes
         _LOG.debug("shape inference failed: %s", error)
-    if any(None in dims(v) and dims(v)[1:].count(None) for v in _float_values(model)):
+    unsure = any(None in dims(v) and dims(v)[1:].count(None) for v in _float_values(model))
+    if unsure or any(_overcounts(node) for node in model.graph):
         _probe(model)
     for node in model.graph:
         _note_sizes(node)
+
+
+def _overcounts(node: ir.Node) -> bool:
+    """Tell of a pool under ceil_mode whose inferred shape counts windows that begin in the padding; none is run."""
+    if not node.op_type.endswith("Pool") or not node.attributes.get_int("ceil_mode", 0) or node.inputs[0] is None:
+        return False
+    size, out = dims(node.inputs[0])[2:], dims(node.outputs[0])[2:]
+    strides = node.attributes.get_ints("strides", [1] * len(size))
+    before = list(node.attributes.get_ints("pads", [0] * 2 * len(size)))[: len(size)]
+    rows = zip(size, out, strides, before, strict=False)
+    return any(n is not None and o is not None and (o - 1) * s >= n + b for n, o, s, b in rows)
 
 
 def dims(value: ir.Value) -> Dims:

@@ -7,6 +7,7 @@ them against ONNX Runtime in float32.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias
@@ -101,10 +102,12 @@ class AveragePool(OpRun):
         rows = zip(x.shape[2:], kernel, s, d, pads, strict=True)
         out, before = zip(*(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True)
         total = sum(read for _, read in _taps(x, kernel, s, d, before, out))
-        counted, start = np.ones((1, 1, *x.shape[2:])), before
+        counted = np.ones((1, 1, *x.shape[2:]))
         if given["count_include_pad"]:
-            counted, start = np.pad(counted, [(0, 0), (0, 0), *pads], constant_values=1.0), (0,) * n
-        return (total / sum(read for _, read in _taps(counted, kernel, s, d, start, out)),)
+            if mode.startswith("SAME"):
+                pads = list(zip(before, kernel, strict=True))  # behind, more than enough
+            counted, before = np.pad(counted, [(0, 0), (0, 0), *pads], constant_values=1.0), (0,) * n
+        return (total / sum(read for _, read in _taps(counted, kernel, s, d, before, out)),)
 
 
 class LRN(OpRun):
@@ -114,10 +117,47 @@ class LRN(OpRun):
         low, high = (size - 1) // 2, size // 2
         wide = np.pad(x**2, [(0, 0), (low, high)] + [(0, 0)] * (x.ndim - 2))
         squares = sum(wide[:, k : k + x.shape[1]] for k in range(size))
-        return (x / (bias + alpha / size * squares) ** beta,)
+        return (x / (float(bias) + float(alpha) / size * squares) ** float(beta),)
 
 
-KERNELS = [Conv, ConvTranspose, AveragePool, LRN]
+class GlobalMaxPool(OpRun):
+    """The maximum over all spatial axes."""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
+
+
+class Mean(OpRun):
+    """The mean of tensors, with broadcasting."""
+
+    def _run(self, *parts: Array) -> tuple[Array]:
+        return (np.asarray(sum(parts[1:], parts[0])) / len(parts),)
+
+
+class Erf(OpRun):
+    """The error function, in float64 throughout."""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (np.vectorize(math.erf, otypes=[x.dtype])(x),)
+
+
+class Gelu(OpRun):
+    """GELU, exact or by tanh."""
+
+    def _run(self, x: Array, *, approximate: str) -> tuple[Array]:
+        if approximate == "tanh":
+            return (0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),)
+        return (0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),)
+
+
+class HardSwish(OpRun):
+    """x·clip(x/6 + 1/2, 0, 1); the reference's sixth is float32's."""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (x * np.clip(x / 6 + 0.5, 0, 1),)
+
+
+KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, LRN, Mean, Erf, Gelu, HardSwish]
 
 
 def runner(model: onnx.ModelProto) -> Runner:
@@ -127,6 +167,7 @@ def runner(model: onnx.ModelProto) -> Runner:
     project's float64 kernels for Conv, ConvTranspose, AveragePool and LRN.
     """
     import onnxruntime as ort
+    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph
     from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
     names = [o.name for o in model.graph.output]
@@ -135,6 +176,6 @@ def runner(model: onnx.ModelProto) -> Runner:
     settings.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         run = ort.InferenceSession(model.SerializeToString(), settings, providers=["CPUExecutionProvider"]).run
-    except NoKernel:
+    except (NoKernel, InvalidGraph):  # InvalidGraph: ONNX itself has the op in float32 only
         run = ReferenceEvaluator(model, new_ops=KERNELS).run
     return lambda feeds: dict(zip(names, run(names, dict(feeds)), strict=True))

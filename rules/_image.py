@@ -69,8 +69,8 @@ def z_bounded_dense(ctx: Context, r: ir.Value, layer: Dense, source: ir.Value) -
     above, below = _low_and_high(ctx, source)
     upper, lower = np.maximum(weight, 0), np.minimum(weight, 0)
     s = safe_divide(op, r, op.Add(op.MatMul(above, upper), op.MatMul(below, lower)))
-    first = op.Mul(op.MatMul(s, np.ascontiguousarray(upper.T)), above)
-    return op.Add(first, op.Mul(op.MatMul(s, np.ascontiguousarray(lower.T)), below))
+    back = [op.MatMul(s, np.ascontiguousarray(np.swapaxes(w, -1, -2))) for w in (upper, lower)]
+    return op.Add(op.Mul(back[0], above), op.Mul(back[1], below))
 
 
 def folded_weight(ctx: Context, node: ir.Node) -> np.ndarray:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
+import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.context import Context
@@ -120,7 +121,7 @@ def scale_by_derivative(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Scale by the derivative: g·f'(x). g and x: same shape."""
 
     def number(name: str, default: float) -> float:
-        return float(cast("float", ctx.attr(node, name, default)))
+        return float(np.float32(cast("float", ctx.attr(node, name, default))))  # as the file would hold it
 
     y = ctx.read(node.outputs[0])
     x = y if node.op_type in _OF_OUTPUT_ALONE else ctx.read(node.inputs[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import numpy as np
@@ -94,11 +95,11 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     if layer.slot != 0 or ctx.attr(node, "transA", 0):
         back = _mix_rows(ctx, node, r)
     elif image_source(ctx, source) is not None:
-        back = z_bounded_dense(ctx, r, layer, source)
+        back = _narrow(ctx, z_bounded_dense(ctx, r, layer, source), node, source)
     else:
         rank = len(ctx.dims(source))
         r = purge(ctx, r, rank - 1, rank)
-        back = _flat(ctx, r, source) if rank == 2 else _per_position(ctx, node, r, source)
+        back = _flat(ctx, r, source) if rank == 2 else _per_position(ctx, node, r, layer)
     return [back if i == layer.slot else None for i in range(len(node.inputs))]
 
 
@@ -111,15 +112,32 @@ def _flat(ctx: Context, r: ir.Value, source: ir.Value) -> ir.Value:
     return uniform_shift(op, op.Mul(squares, scale), total, 2)
 
 
-def _per_position(ctx: Context, node: ir.Node, r: ir.Value, source: ir.Value) -> ir.Value:
-    """Apply the 1×1 rule over all positions: x [N,...,F] as [N,1,P,F], r [K,N,...,O] as [K,N,1,P,O]."""
-    *places, features = ctx.sizes(source)
-    outputs = ctx.sizes(node.outputs[0])[-1]
-    count = int(np.prod(places))
-    rows = ctx.op.Reshape(nonnegative(ctx, source), [-1, 1, count, features])
-    form = choose(ctx, node)
-    back = propagate_rows(ctx.op, rows, ctx.part(r, 1, count, outputs), form)
-    return ctx.like(back, source)
+def _per_position(ctx: Context, node: ir.Node, r: ir.Value, layer: Dense) -> ir.Value:
+    """Apply the 1×1 rule over all rows that share a weight: x [N,...,F] as [N,g,P,F], r [K,N,...,O] as [K,N,g,P,O].
+
+    Stacked weights [g, F, O] are g layers beside each other, as the groups of a convolution.
+    """
+    source = cast("ir.Value", node.inputs[layer.slot])
+    *own, features = ctx.sizes(source)
+    *places, outputs = ctx.sizes(node.outputs[0])
+    group, x = _stacks(ctx, node, layer), nonnegative(ctx, source)
+    if own != places:
+        x = ctx.op.Expand(x, [1, *places, features])
+    count = math.prod(places) // group
+    rows = ctx.op.Reshape(x, [-1, group, count, features])
+    back = propagate_rows(ctx.op, rows, ctx.part(r, group, count, outputs), choose(ctx, node))
+    return _narrow(ctx, ctx.part(back, *places, features), node, source)
+
+
+def _stacks(ctx: Context, node: ir.Node, layer: Dense) -> int:
+    """Return how many weights are stacked; each must stand before rows of its own."""
+    above = ctx.dims(layer.weight)[:-2]
+    while above and above[0] == 1:
+        above = above[1:]
+    wide = ctx.sizes(node.outputs[0])[:-2]
+    if above and above != wide:
+        raise BadModel(f"The MatMul node {node.name!r} stacks weights as {above} over {wide}; this is not supported.")
+    return math.prod(wide) if above else 1
 
 
 def _mix_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:

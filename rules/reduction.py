@@ -33,6 +33,8 @@ def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 def to_the_extreme(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """All of g goes to the extreme entry; equal ones share it."""
     op, (axes, _) = ctx.op, _reduced(ctx, node)
+    if not axes:  # noop_with_empty_axes
+        return [g] + [None] * (len(node.inputs) - 1)
     y = ctx.read(node.outputs[0])
     shape = [1 if i in axes else (-1 if d is None else d) for i, d in enumerate(ctx.dims(node.inputs[0]))]
     chosen = op.Cast(op.Equal(ctx.read(node.inputs[0]), op.Reshape(y, shape)), to=int(op.type))

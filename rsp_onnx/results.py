@@ -1,0 +1,118 @@
+"""From what one run of a compiled explainer returns to explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from .classes import as_scores
+from .compilation import Analysis
+from .errors import BadModel
+from .explanation import Explanation
+from .feeds import Feeds, signature_of
+from .images import InputSignature
+from .session import Session
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An explainer for one input size: its session, what was analysed, and the names of the ledger's rows."""
+
+    session: Session
+    analysis: Analysis
+    ledger: tuple[str, ...]
+    method: str = "rsp"
+    labels: tuple[str, ...] | None = None
+
+
+def scores_of(analysis: Analysis, raw: Array) -> Array:
+    """Return the model's scores as float32 [N, classes]; BadModel where they are not finite."""
+    scores = as_scores(raw, analysis.output, analysis.graph.constant)
+    if not np.isfinite(scores).all():
+        raise BadModel(
+            "The model's own scores are NaN or infinite for this input; check the preprocessing and the weights."
+        )
+    return scores
+
+
+def explanations(
+    compiled: Compiled, results: Mapping[str, Array], items: Sequence[Feeds],
+    targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
+) -> list[list[Explanation]]:  # fmt: skip
+    """Return one list of explanations (one per target) per item of the batch."""
+    scores = scores_of(compiled.analysis, results[str(compiled.analysis.output.name)])
+    found = []
+    for n, item in enumerate(items):
+        rows = {name: r[:, :, n] if name == "ledger" else r[:, n] for name, r in results.items() if _is_ours(name)}
+        own = {str(v.name): results[str(v.name)][n] for v in _own_outputs(compiled, results)}
+        base = Explanation(
+            _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
+            geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
+        )  # fmt: skip
+        found.append(
+            [
+                _filled(compiled, replace(base, target=t, hostile=tuple(rivals[n][k])), rows, k)
+                for k, t in enumerate(targets[n])
+            ]
+        )
+    return found
+
+
+_NOTHING = np.zeros((0,), np.float32)
+
+
+def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
+    """Add the relevance of the k-th target: tensors [K, ...], ledger [L, K], evidence [K, 1+H]."""
+    first = compiled.analysis.graph.inputs[0]
+    relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
+    main = rows["relevance"][k] if "relevance" in rows else relevances[str(first.name)]
+    if not np.isfinite(main).all():
+        raise BadModel("The relevance is not finite: the model's activations overflow for this input.")
+    relevances.setdefault(str(first.name), main)
+    relevance, heatmap = _as_image(main, signature_of(first), base.photo is not None)
+    sums = {name: float(s) for name, s in zip(compiled.ledger, rows["ledger"][:, k], strict=True)}
+    found = replace(
+        base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
+        relevances=relevances,
+    )  # fmt: skip
+    return replace(found, warnings=_warnings(found, rows["evidence"][k] if "evidence" in rows else None))
+
+
+def _is_ours(name: str) -> bool:
+    return name in ("relevance", "ledger", "evidence") or name.startswith("relevance/")
+
+
+def _own_outputs(compiled: Compiled, results: Mapping[str, Array]) -> list[ir.Value]:
+    outputs = compiled.analysis.graph.model.graph.outputs
+    return [v for v in outputs if v.name in results and not _is_ours(str(v.name))]
+
+
+def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple[Array, Array]:
+    """Return (relevance with channels first, its channel sum); a gray image without channels gets one."""
+    if relevance.ndim == 3 and signature.layout() == "NHWC":
+        relevance = np.ascontiguousarray(np.moveaxis(relevance, -1, 0))
+    if relevance.ndim == 2 and (photo or signature.dtype == np.uint8):
+        relevance = relevance[None]
+    if relevance.ndim < 2:
+        return relevance, relevance
+    return relevance, relevance.sum(axis=0, dtype=np.float64)
+
+
+def _warnings(found: Explanation, evidence: Array | None) -> tuple[str, ...]:
+    if found.is_zero:
+        what = f"the relevance of {found.label!r} is zero everywhere"
+        return (f"{what}: nothing in the model's section responds to this image",)
+    if evidence is None:
+        return ()
+    classes = (found.target, *found.hostile)
+    return tuple(
+        f"nothing in the model's section speaks for class {index}; its map was scaled by its largest magnitude"
+        for index, peak in zip(classes, evidence[: len(classes)], strict=True)
+        if peak <= 0
+    )
