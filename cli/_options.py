@@ -15,7 +15,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 model_argument = click.argument("model", type=click.Path())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 section_option = click.option(
-    "--section", metavar="NAME", help="Tensor where head and features meet; default: found (see inspect)."
+    "--layer",
+    "--section",
+    "section",
+    metavar="NAME",
+    help="Tensor where head and features meet; default: found (see `rsp-onnx inspect`).",
 )
 output_option = click.option(
     "--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first."
@@ -27,6 +31,27 @@ device_option = click.option(
     show_default=True,
     help="Where to run.",
 )
+
+
+method_option = click.option(
+    "--method", default="rsp", show_default=True, metavar="NAME", help="One of `rsp-onnx methods`."
+)
+
+
+def rsp_options(command: F) -> F:
+    """Add the parameters of RSP."""
+    options: list[Callable[[Any], Any]] = [
+        click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer."),
+        click.option(
+            "--split", type=float, default=2.0, show_default=True, metavar="NUMBER",
+            help="RSP: share of the target against the hostile classes.",
+        ),
+        click.option(
+            "--signed-inputs", type=click.Choice(["clamp", "abs"]), default="clamp", show_default=True,
+            help="RSP: how signed activations are read.",
+        ),
+    ]  # fmt: skip
+    return _decorated(command, options)
 
 
 def size(value: str) -> tuple[int, int]:
@@ -50,8 +75,8 @@ def preprocess_options(command: F) -> F:
     options: list[Callable[[Any], Any]] = [
         click.option(
             "--preprocess", metavar="PRESET|FILE",
-            help="imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the metadata, "
-            "MODEL.preprocess.toml beside it, else a guess.",
+            help="imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the file "
+            "MODEL.preprocess.toml beside the model, else its metadata, else a guess.",
         ),
         click.option("--size", type=size, metavar="SIZE", help="Height and width, where the model leaves them free."),
         click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="Order of the colour channels."),
@@ -60,6 +85,10 @@ def preprocess_options(command: F) -> F:
         click.option("--std", type=numbers, metavar="NUMBERS", help="Then divided by."),
         click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="How the photo is made to fit."),
     ]  # fmt: skip
+    return _decorated(command, options)
+
+
+def _decorated(command: F, options: list[Callable[[Any], Any]]) -> F:
     decorated: Any = command
     for decorate in reversed(options):
         decorated = decorate(decorated)

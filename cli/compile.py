@@ -8,15 +8,23 @@ import click
 
 from rsp_onnx import Options, save_explainer
 
-from ._options import json_option, model_argument, output_option, print_json, section_option
+from ._options import (
+    json_option,
+    method_option,
+    model_argument,
+    output_option,
+    print_json,
+    rsp_options,
+    section_option,
+)
 
 
-@click.command("compile")
+@click.command("compile", short_help="Write one .onnx file that returns scores and relevance.")
 @model_argument
 @click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .onnx file to write.")
-@click.option("--method", default="rsp", show_default=True, help="One of `rsp-onnx methods`.")
+@method_option
 @click.option(
-    "--layer",
+    "--tensor",
     "tensors",
     multiple=True,
     metavar="NAME",
@@ -24,21 +32,7 @@ from ._options import json_option, model_argument, output_option, print_json, se
 )
 @section_option
 @output_option
-@click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer.")
-@click.option(
-    "--split",
-    type=float,
-    default=2.0,
-    show_default=True,
-    help="RSP: share of the target against the hostile classes.",
-)
-@click.option(
-    "--signed-inputs",
-    type=click.Choice(["clamp", "abs"]),
-    default="clamp",
-    show_default=True,
-    help="RSP: how signed activations are read.",
-)
+@rsp_options
 @click.option(
     "--input-shape",
     "shapes",
@@ -83,7 +77,7 @@ def _shapes(words: tuple[str, ...]) -> dict[str, list[int | None]]:
     for word in words:
         name, _, sizes = word.rpartition("=")
         parts = sizes.split(",")
-        if not name or not all(p.isdecimal() or p == "N" for p in parts):
+        if not name or not all(p == "N" or (p.isdecimal() and int(p) > 0) for p in parts):
             raise click.BadParameter(f"{word!r} is not like image=N,3,224,224.", param_hint="--input-shape")
         shapes[name] = [None if p == "N" else int(p) for p in parts]
     return shapes

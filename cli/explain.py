@@ -12,15 +12,18 @@ from rsp_onnx import Explainer, explain_files
 from ._options import (
     device_option,
     json_option,
+    method_option,
     model_argument,
     output_option,
     preprocess_options,
     print_json,
     progress_bar,
+    rsp_options,
+    section_option,
 )
 
 
-@click.command()
+@click.command(short_help="Paint which pixels speak for a class, and which against it.")
 @model_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
 @click.option(
@@ -44,23 +47,10 @@ from ._options import (
 )
 @click.option("--labels", type=click.Path(), metavar="FILE", help="Class names: a text file, one per line, or JSON.")
 @preprocess_options
-@click.option(
-    "--layer",
-    "--section",
-    "section",
-    metavar="NAME",
-    help="Tensor where head and features meet; default: found.",
-)
+@section_option
 @output_option
-@click.option("--method", default="rsp", show_default=True, help="One of `rsp-onnx methods`.")
-@click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer.")
-@click.option(
-    "--signed-inputs",
-    type=click.Choice(["clamp", "abs"]),
-    default="clamp",
-    show_default=True,
-    help="RSP: how signed activations are read.",
-)
+@method_option
+@rsp_options
 @device_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @click.option(

@@ -11,7 +11,7 @@ from rsp_onnx import inspect_model, summary_numbers
 from ._options import json_option, model_argument, output_option, print_json, section_option, table
 
 
-@click.command()
+@click.command(short_help="Show inputs, ops and their rules, the section, costs, warnings.")
 @model_argument
 @section_option
 @output_option
@@ -40,7 +40,7 @@ def _head(report: dict[str, Any]) -> list[str]:
             shape = " × ".join("?" if d is None else str(d) for d in row["shape"])
             mark = "" if row["explained"] else "  (not explained)"
             lines.append(f"  {kind[:-1]:<7} {row['name']}  {row['dtype']} {shape}{mark}")
-    lines.append(f"  scores  {report['classes']} classes, {report['scores']}")
+    lines.append(f"  scores  {report['classes'] or 'unknown'} classes, {report['scores']}")
     if report["preprocessing"]:
         lines.append(
             f"  photos  preprocessed as {report['preprocessing']['name']} ({report['preprocessing']['source']})"
@@ -65,11 +65,13 @@ def _section(report: dict[str, Any]) -> list[str]:
     shape = " × ".join("?" if d is None else str(d) for d in section["shape"])
     lines = [f"Section: {section['tensor']}  {shape}"]
     if report["alternatives"]:
-        lines.append(
-            f"  alternatives: {', '.join(report['alternatives'][:6])}"
-            + (" …" if len(report["alternatives"]) > 6 else "")
-        )
+        names = [_short(name) for name in report["alternatives"][:6]]
+        lines.append(f"  alternatives: {', '.join(names)}" + (" …" if len(report["alternatives"]) > 6 else ""))
     return lines
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 60 else "…" + name[-59:]
 
 
 def _forms(report: dict[str, Any]) -> list[str]:
@@ -80,7 +82,7 @@ def _forms(report: dict[str, Any]) -> list[str]:
         name = row["node"] or row["output"]
         rows.append(
             [
-                name if len(name) <= 60 else "…" + name[-59:],
+                _short(name),
                 row["form"],
                 f"{row['operations'] / 1e6:.1f}",
                 f"{row['memory'] / 2**20:.1f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
@@ -39,6 +40,8 @@ def main() -> None:
       rsp-onnx explain model.onnx photo.jpg --target "tiger cat" --hostile "bull mastiff" --labels labels.txt
       rsp-onnx inspect model.onnx
     """
+    for name in ("onnx_ir", "onnxscript"):  # what they log about a broken model is said in our one sentence
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 for command in (explain, inspect, compile_command, activations, methods_command, ops):

@@ -9,7 +9,7 @@ from rsp_onnx import supported_ops
 from ._options import json_option, print_json, table
 
 
-@click.command()
+@click.command(short_help="List the supported ops and what their rules do.")
 @json_option
 def ops(as_json: bool) -> None:
     """List the supported ops: what their rules do with relevance and with gradients.

@@ -73,6 +73,18 @@ def _target(one: str | int, scores: np.ndarray[Any, Any], labels: Sequence[str] 
     return [find_class(one, labels, scores.size)]
 
 
+def is_word(choice: Choice, word: str) -> bool:
+    """Tell whether a choice is this one word, given alone or as a list of one."""
+    return choice == word or (not isinstance(choice, (str, int, np.integer)) and list(choice) == [word])
+
+
+def asks_for_several(target: Choice) -> bool:
+    """Tell whether a choice of targets is a list: a sequence or ``topk:N``."""
+    if isinstance(target, str):
+        return target.startswith("topk:")
+    return not isinstance(target, (int, np.integer))
+
+
 def needs_scores(choice: Choice) -> bool:
     """Tell whether a choice of targets or hostile classes depends on the model's scores."""
     return any(

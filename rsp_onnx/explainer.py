@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from .classes import Choice, as_scores, choose_hostile, choose_targets, needs_scores
+from .batching import Shapes, class_arrays, same_shapes, shapes_of, stacked
+from .classes import Choice, asks_for_several, choose_hostile, choose_targets, is_word, needs_scores
 from .compilation import Analysis, analyse, compile_ir
 from .composite import find_method
 from .context import Options
-from .errors import BadInput, BadModel
+from .errors import BadInput
 from .explanation import Explanation
-from .feeds import Feeds, Picture, make_feeds, signature_of
+from .feeds import Feeds, Picture, is_tensor, make_feeds, signature_of
 from .images import InputSignature, Preprocess, resolve_preprocess
 from .labels import check_labels, read_labels
 from .model import ModelSource, load_model
+from .results import Compiled, explanations, scores_of
 from .session import Session, resolve_device
 
 Array = np.ndarray[Any, Any]
@@ -105,11 +107,7 @@ class Explainer:
                 self._given, signature=self._image_signature(), metadata=self.model.metadata,
                 model_path=self.model.path, producer=self.model.producer,
             )  # fmt: skip
-            if self._values:
-                found = resolve_preprocess(
-                    {**_fields(found), **self._values}, signature=self._image_signature(), metadata={}
-                )
-            self._preprocess = found
+            self._preprocess = _changed(found, self._values, self._image_signature()) if self._values else found
         return self._preprocess
 
     def feeds(self, image: Picture) -> dict[str, Array]:
@@ -144,7 +142,7 @@ class Explainer:
             A list where several targets were asked for (a sequence or ``topk:N``).
         """
         results = self.explain_batch([image], target, hostile, tensors=tensors)[0]
-        return results if _asks_for_several(target) else results[0]
+        return results if asks_for_several(target) else results[0]
 
     def explain_batch(
         self,
@@ -164,14 +162,14 @@ class Explainer:
         results: list[list[Explanation]] = []
         for start in range(0, len(images), batch_size):
             items = [self._feeds(image) for image in images[start : start + batch_size]]
-            for group in _same_shapes(items):
+            for group in same_shapes(items):
                 results += self._explain(group, target, hostile, tuple(tensors))
         return results
 
     def scores(self, image: Picture) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""
         item = self._feeds(image)
-        found: Array = self._scores([item], self._get(_shapes(item), ()))[0]
+        found: Array = self._scores([item], self._get(shapes_of(item), ()).analysis)[0]
         return found
 
     @property
@@ -185,7 +183,7 @@ class Explainer:
             preprocess = self.preprocess if len(self.signatures) == 1 else None
         except BadInput:
             preprocess = None
-            if not _is_tensor(image):
+            if not is_tensor(image):
                 raise
         return make_feeds(image, self.signatures, preprocess)
 
@@ -209,7 +207,8 @@ class Explainer:
             check_labels(self.labels, analysis.classes)
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
         names = json.loads(compiled.metadata_props["rsp_onnx.ledger"])
-        return Compiled(Session(compiled, self.device, self._threads), analysis, tuple(names))
+        session = Session(compiled, self.device, self._threads)
+        return Compiled(session, analysis, tuple(names), self.method, self.labels)
 
     def _forward_session(self) -> Session:
         with self._lock:
@@ -217,55 +216,50 @@ class Explainer:
                 self._forward = Session(self.model.ir, self.device, self._threads)
             return self._forward
 
-    def _scores(self, items: Sequence[Feeds], compiled: Compiled) -> Array:
+    def _scores(self, items: Sequence[Feeds], analysis: Analysis) -> Array:
         """Return float32 [N, classes] of the model alone."""
-        session, name = self._forward_session(), str(compiled.analysis.output.name)
-        raw = [session.run(f, [name])[name][:n] for f, n in _stacked(items, compiled.analysis.graph.batch)]
-        return _finite(as_scores(np.concatenate(raw), compiled.analysis.output, compiled.analysis.graph.constant))
+        session, name = self._forward_session(), str(analysis.output.name)
+        raw = [session.run(f, [name])[name][:n] for f, n in stacked(items, analysis.graph.batch)]
+        return scores_of(analysis, np.concatenate(raw))
 
     def _explain(
         self, items: Sequence[Feeds], target: Choice, hostile: Choice, tensors: tuple[str, ...]
     ) -> list[list[Explanation]]:
-        compiled = self._get(_shapes(items[0]), tensors)
-        classes, kind = compiled.analysis.classes, compiled.analysis.kind
-        if needs_scores(target) or (needs_scores(hostile) and not (_is(hostile, "auto") and kind != "sigmoid")):
-            scores = self._scores(items, compiled)
+        compiled = self._get(shapes_of(items[0]), tensors)
+        targets, rivals = self._choose(items, target, hostile, compiled.analysis)
+        found: list[list[Explanation]] = []
+        for feeds, count in stacked(items, compiled.analysis.graph.batch):
+            part = slice(len(found), len(found) + count)
+            size = next(iter(feeds.values())).shape[0]
+            asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
+            results = compiled.session.run({**feeds, **asked})
+            found += explanations(compiled, results, items[part], targets[part], rivals[part])
+        return found
+
+    def _choose(
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, analysis: Analysis
+    ) -> tuple[list[list[int]], list[list[list[int]]]]:
+        """Return per item the targets, and per target the hostile classes; the model runs first where scores decide."""
+        kind, count = analysis.kind, analysis.classes
+        by_score = needs_scores(hostile) and not (is_word(hostile, "auto") and kind != "sigmoid")
+        if count is None or needs_scores(target) or by_score:
+            scores = self._scores(items, analysis)
         else:
-            scores = np.zeros((len(items), classes or 1), np.float32)
+            scores = np.zeros((len(items), count), np.float32)
         targets = [choose_targets(target, s, self.labels) for s in scores]
         rivals = [
             [choose_hostile(hostile, t, s, kind, self.labels) for t in ts]
             for ts, s in zip(targets, scores, strict=True)
         ]
-        results: list[list[Explanation]] = []
-        batch = compiled.analysis.graph.batch
-        done = 0
-        for feeds, count in _stacked(items, batch):
-            part = slice(done, done + count)
-            results += self._run(compiled, feeds, items[part], targets[part], rivals[part])
-            done += count
-        return results
+        return targets, rivals
 
 
-def _fields(preprocess: Preprocess) -> dict[str, Any]:
-    return {k: v for k, v in preprocess.to_dict().items() if k not in ("name", "source") and v is not None}
+def _changed(found: Preprocess, values: Mapping[str, Any], signature: InputSignature) -> Preprocess:
+    """Replace single values; the name says which, the source stays."""
+    fields = {k: v for k, v in found.to_dict().items() if k != "source" and v is not None}
+    fields["name"] = f"{found.name} with own {', '.join(values)}"
+    return replace(resolve_preprocess({**fields, **values}, signature=signature), source=found.source)
 
 
 def _own_inputs(model: ir.Model) -> list[ir.Value]:
     return [v for v in model.graph.inputs if not v.is_initializer()]
-
-
-def _is(choice: Choice, word: str) -> bool:
-    return isinstance(choice, str) and choice == word
-
-
-def _is_tensor(image: Picture) -> bool:
-    if isinstance(image, (str, Path)):
-        return Path(image).suffix.lower() in (".npy", ".npz")
-    return isinstance(image, (np.ndarray, Mapping))
-
-
-def _asks_for_several(target: Choice) -> bool:
-    if isinstance(target, str):
-        return target.startswith("topk:")
-    return not isinstance(target, (int, np.integer))

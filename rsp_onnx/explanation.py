@@ -121,6 +121,8 @@ class Explanation:
     def save(self, path: str | Path) -> None:
         """Write a picture (.png) or the arrays (.npz: relevance, heatmap, heatmap_original), whole or not at all.
 
+        With several inputs, or tensors asked for, the .npz file also has ``relevance/<name>`` for each of them.
+
         Raises
         ------
         BadInput
@@ -132,9 +134,14 @@ class Explanation:
         if ending == ".png":
             save_png(path, self.image())
         elif ending == ".npz":
-            save_npz(path, relevance=self.relevance, heatmap=self.heatmap, heatmap_original=self.heatmap_original)
+            save_npz(path, **self._arrays())
         else:
             raise BadInput(f"{path}: an explanation is saved as .png (picture) or .npz (arrays).")
+
+    def _arrays(self) -> dict[str, Array]:
+        maps = {"relevance": self.relevance, "heatmap": self.heatmap, "heatmap_original": self.heatmap_original}
+        more = self.relevances if len(self.relevances) > 1 else {}
+        return maps | {f"relevance/{name}": r for name, r in more.items()}
 
     def _repr_png_(self) -> bytes | None:
         """Show the picture in a notebook."""

@@ -68,11 +68,21 @@ def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preproces
 
 def _check_image_array(picture: object, signature: InputSignature) -> None:
     if isinstance(picture, np.ndarray) and (picture.dtype != np.uint8 or picture.ndim not in (2, 3)):
-        want = tuple("any" if d is None else d for d in signature.shape)
         raise BadInput(
-            f"An array of {picture.dtype} with the shape {picture.shape} is neither a photograph (H×W×3 uint8) "
-            f"nor a ready tensor for {signature.name!r} ({signature.dtype} {want})."
+            f"An array of {picture.dtype} with the shape {_shape(picture.shape)} is neither a photograph (H×W×3 uint8) "
+            f"nor a ready tensor for {signature.name!r} ({signature.dtype} {_shape((1, *signature.shape[1:]))})."
         )
+
+
+def _shape(sizes: Sequence[int | None]) -> str:
+    return "×".join("any" if d is None else str(d) for d in sizes) or "()"
+
+
+def is_tensor(picture: Picture) -> bool:
+    """Tell whether an item may be ready tensors, so that it needs no preprocessing."""
+    if isinstance(picture, (str, Path)):
+        return Path(picture).suffix.lower() in TENSOR_FILES
+    return isinstance(picture, (np.ndarray, Mapping))
 
 
 def _single(signatures: Sequence[InputSignature]) -> InputSignature:
@@ -129,17 +139,24 @@ def _named(
 
 
 def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[Any, Any]:
-    """Add a missing batch axis; dtype and shape must be the graph's own."""
-    want = tuple("any" if d is None else d for d in signature.shape)
+    """Add a missing batch axis; dtype and shape must be the graph's own, the batch one item."""
     if array.ndim == len(signature.shape) - 1:
         array = array[None]
     if array.dtype != signature.dtype:
         raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
-    fits = array.ndim == len(want) and all(
-        d is None or d == n for d, n in zip(signature.shape, array.shape, strict=True)
+    wanted = signature.shape[1:]
+    fits = array.ndim == len(wanted) + 1 and all(
+        d is None or d == n for d, n in zip(wanted, array.shape[1:], strict=True)
     )
     if not fits:
-        raise BadInput(f"The input {signature.name!r} must have the shape {want}, not {array.shape}.")
+        raise BadInput(
+            f"The input {signature.name!r} must have the shape {_shape((1, *wanted))}, not {_shape(array.shape)}."
+        )
+    if array.shape[0] != 1:
+        raise BadInput(
+            f"The tensor for the input {signature.name!r} holds {array.shape[0]} items, an explanation is of one: "
+            "give them one by one."
+        )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadInput(f"The tensor for the input {signature.name!r} contains NaN or infinity.")
     return np.ascontiguousarray(array)

@@ -37,7 +37,8 @@ def inspect_model(
     dict
         JSON-ready: ``model``, ``sha256``, ``version``, ``opset``, ``inputs``, ``outputs``, ``ops`` (op, count, where,
         relevance, gradient, explained), ``section``, ``alternatives``, ``forms`` (per conv or dense node: form,
-        operations, memory, alternatives), ``missing``, ``warnings``, ``explainable``, ``tensors``.
+        operations, memory, alternatives), ``missing``, ``warnings``, ``explainable``, ``tensors`` (of the deployed
+        graph; ``relevance`` tells whether relevance passes them).
 
     Raises
     ------
@@ -58,7 +59,7 @@ def inspect_model(
         "version": __version__,
         "producer": loaded.producer,
         "opset": opsets,
-        "inputs": [_tensor(v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
+        "inputs": [_own(loaded, v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
         "outputs": [_tensor(v) | {"explained": v is found.output} for v in graph.model.graph.outputs],
         "scores": found.kind,
         "logits": str(found.logits.name),
@@ -77,8 +78,21 @@ def inspect_model(
         "missing": missing,
         "explainable": not missing,
         "warnings": _warnings(loaded, found, opsets),
-        "tensors": [_tensor(v) for n in graph.nodes for v in n.outputs if v.name],
+        "tensors": _tensors(loaded, found, features),
     }
+
+
+def _tensors(loaded: Model, found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    """List the tensors the deployed graph computes, with the shapes the analysis found."""
+    known = found.graph.values
+    passed = {v.name for n in features for v in (*n.inputs, *n.outputs) if v is not None and found.graph.active(v)}
+    values = [v for n in loaded.ir.graph for v in n.outputs if v.name]
+    return [_tensor(known.get(str(v.name), v)) | {"relevance": v.name in passed} for v in values]
+
+
+def _own(loaded: Model, value: ir.Value) -> dict[str, Any]:
+    """Describe an input as its file does: sizes assumed for the analysis stay free."""
+    return _tensor(next((v for v in loaded.ir.graph.inputs if v.name == value.name), value))
 
 
 def _with_default_size(
@@ -135,6 +149,10 @@ def _tensor(value: ir.Value) -> dict[str, Any]:
     }
 
 
+def _by(sizes: Sequence[int | None]) -> str:
+    return "×".join("?" if d is None else str(d) for d in sizes)
+
+
 def _shape(value: ir.Value) -> list[int | str | None]:
     if value.shape is None:
         return []
@@ -166,6 +184,8 @@ def _warnings(loaded: Model, found: Analysis, opsets: Mapping[str, int]) -> list
     graph, notes = found.graph, []
     for value in graph.inputs:
         sizes = graph.dims(value)
+        if not all(isinstance(d, int) for d in _own(loaded, value)["shape"][1:]):
+            notes.append(f"The input {value.name!r} leaves its size free; this is for {_by(sizes[1:])}.")
         if len(sizes) == 4 and sizes[-1] in (1, 3, 4) and sizes[1] not in (1, 3, 4):
             notes.append(f"The input {value.name!r} has its channels last (NHWC).")
         if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -14,10 +15,12 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from .errors import BadModel
+from .external import external_files, load_external
 
 ModelSource: TypeAlias = "str | Path | bytes | onnx.ModelProto"
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 _CHUNK = 1 << 24
+LARGE_WEIGHT = 1 << 16  # of a large model, weights above this are handed to the session in memory
 _INLINE_LIMIT = 1 << 30  # a serialised protobuf must stay below 2 GiB; half of it is a safe margin
 
 
@@ -68,11 +71,13 @@ def load_model(source: ModelSource) -> Model:
     else:
         assert isinstance(raw, bytes)
         proto, digest = _parse(raw, title), hashlib.sha256(raw)
-    for data in _external_files(proto, path):
+    for data in external_files(proto, path):
         _hash_file(digest, data)
-    model = ir.from_proto(proto)
+    model = _deserialize(proto, title)
     if path:
         ir.external_data.set_base_dir(model.graph, path.parent)
+        load_external(model, LARGE_WEIGHT if is_large(model) else math.inf)
+    _unpack(model)
     _check(model, title)
     _check_weights(model, title)
     metadata = {p.key: p.value for p in proto.metadata_props}
@@ -116,54 +121,47 @@ def _hash_file(digest: hashlib._Hash, path: Path) -> None:
             digest.update(chunk)
 
 
-def _external_files(proto: onnx.ModelProto, path: Path | None) -> list[Path]:
-    """Return the external data files; each must lie in the model's folder and be long enough."""
-    files: set[Path] = set()
-    for tensor in onnx.external_data_helper._get_all_tensors(proto):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        info = {entry.key: entry.value for entry in tensor.external_data}
-        if path is None:
-            raise BadModel(f"The weight {tensor.name!r} lies in an external file; give the model's path instead.")
-        files.add(_external_file(tensor.name, info, path))
-    return sorted(files)
+def _unpack(model: ir.Model) -> None:
+    """Take the weights out of the protobuf, which copies them at every reading and lives as long as one of them."""
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.TensorProtoTensor):
+            value.const_value = _unpacked(value.const_value)
+    for node in model.graph:
+        for name, attribute in list(node.attributes.items()):
+            if isinstance(attribute, ir.Attr) and isinstance(attribute.value, ir.TensorProtoTensor):
+                node.attributes[name] = ir.AttrTensor(name, _unpacked(attribute.value))
 
 
-def _external_file(name: str, info: dict[str, str], path: Path) -> Path:
-    location = info.get("location", "")
-    folder = path.parent.resolve()
-    file = (folder / location).resolve()
-    if not location or Path(location).is_absolute() or not file.is_relative_to(folder):
-        raise BadModel(
-            f"The weight {name!r} of {path} points to {location!r}, outside the model's folder; "
-            "this is refused: put the data file beside the model and export it again."
-        )
-    if not file.is_file():
-        raise BadModel(
-            f"The external data file {location!r} of {path} is missing; copy it beside the model "
-            "(both files belong together)."
-        )
-    end = int(info.get("offset", 0) or 0) + int(info.get("length", 0) or 0)
-    if file.stat().st_size < end:
-        raise BadModel(
-            f"The external data file {location!r} of {path} is too short for the weight {name!r}: "
-            "it was cut off; copy it again."
-        )
-    return file
+def _unpacked(tensor: ir.TensorProtoTensor) -> ir.TensorProtocol:
+    if tensor.dtype == ir.DataType.STRING:
+        return tensor
+    return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+
+
+def _deserialize(proto: onnx.ModelProto, title: str) -> ir.Model:
+    try:
+        return ir.from_proto(proto)
+    except Exception as error:  # onnx_ir raises several unrelated types for broken graphs
+        raise BadModel(f"{title} is not a valid ONNX model: {_root(error)}.") from error
+
+
+def _root(error: BaseException) -> str:
+    """Return the first line of an error's first cause."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = (line.strip() for line in str(error).splitlines() if line.strip())
+    return next(lines, "no reason given").rstrip(".")
 
 
 def _check(model: ir.Model, title: str) -> None:
     """Run ONNX's checker on the structure; the weights are left out, so size does not matter."""
-    from onnx_ir.passes.common import CheckerPass
+    from onnx_ir.passes.common import CheckerPass, TopologicalSortPass
 
     try:
+        TopologicalSortPass()(model)  # ONNX Runtime takes any order, and some tools write one
         CheckerPass()(model)
     except Exception as error:  # the checker raises several unrelated types
-        cause: BaseException = error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        reason = next((line.strip() for line in str(cause).splitlines() if line.strip()), "no reason given")
-        raise BadModel(f"{title} is not a valid ONNX model: {reason.rstrip('.')}.") from error
+        raise BadModel(f"{title} is not a valid ONNX model: {_root(error)}.") from error
 
 
 def _check_weights(model: ir.Model, title: str) -> None:

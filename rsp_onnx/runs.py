@@ -30,7 +30,8 @@ def explain_files(
     """Explain image files into a folder.
 
     Writes per image and target ``<stem>.<class index>.png`` and ``.npz`` (relevance, heatmap, heatmap_original), and
-    ``explain.json`` with one record each. Nothing is written half; a map that is zero everywhere gets no picture.
+    ``explain.json`` with one record each. Nothing is written half: all images are read once before anything is written,
+    and after an interruption explain.json lists what is there. A map that is zero everywhere gets no picture.
 
     Parameters
     ----------
@@ -45,23 +46,35 @@ def explain_files(
     Raises
     ------
     BadInput
-        An image cannot be read, or two images would write the same files.
+        There is no image, one cannot be read, or two would write the same files.
     BadOutput
         The folder cannot be written.
     """
     paths = [Path(p) for p in images]
     _check_stems(paths)
-    out = make_folder(folder)
+    _check_images(explainer, paths)
     records: list[dict[str, Any]] = []
-    for start in range(0, len(paths), max(batch_size, 1)):
-        part = paths[start : start + max(batch_size, 1)]
-        results = explainer.explain_batch(part, target, hostile, batch_size=batch_size)
-        for path, found in zip(part, results, strict=True):
-            records += [_write(explainer, path, one, out) for one in found]
-        if progress is not None:
-            progress(start + len(part), len(paths))
-    save_json(out / "explain.json", records)
+    try:
+        for start in range(0, len(paths), max(batch_size, 1)):
+            part = paths[start : start + max(batch_size, 1)]
+            results = explainer.explain_batch(part, target, hostile, batch_size=batch_size)
+            out = make_folder(folder)
+            for path, found in zip(part, results, strict=True):
+                records.extend(_write(explainer, path, one, out) for one in found)
+            if progress is not None:
+                progress(start + len(part), len(paths))
+    finally:
+        if records:
+            save_json(Path(folder) / "explain.json", records)
     return records
+
+
+def _check_images(explainer: Explainer, paths: Sequence[Path]) -> None:
+    """Read all images before the first is explained, so that a bad one in the middle costs nothing."""
+    if not paths:
+        raise BadInput("There is no image to explain; give at least one.")
+    for path in paths if len(paths) > 1 else ():
+        explainer.feeds(path)
 
 
 def _check_stems(paths: Sequence[Path]) -> None:

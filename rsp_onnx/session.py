@@ -13,7 +13,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from .errors import BadInput, BadModel, DeviceUnavailable
-from .model import is_large
+from .model import LARGE_WEIGHT, is_large
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
@@ -67,10 +67,20 @@ class Session:
         if not wanted:  # ONNX Runtime takes an empty list for all outputs
             return {}
         try:
-            results = self._session.run(wanted, dict(feeds))
+            results = self._bound(wanted, feeds) if self.provider != CPU else self._session.run(wanted, dict(feeds))
         except Exception as error:  # ONNX Runtime raises its own unrelated types
             raise BadModel(f"ONNX Runtime could not run the model: {_first_line(error)}.") from error
         return {name: np.asarray(r) for name, r in zip(wanted, results, strict=True)}
+
+    def _bound(self, wanted: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Run with IO binding: one copy to the device, one back, nothing allocated on the host between."""
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name in wanted:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
 
     def _check(self, feeds: Mapping[str, np.ndarray]) -> None:
         missing = [n for n in self.inputs if n not in feeds]
@@ -162,7 +172,7 @@ def _serialize(model: ir.Model, stripped: bool) -> bytes:
 
 def _large(model: ir.Model) -> list[ir.Value]:
     values = model.graph.initializers.values()
-    return [v for v in values if v.const_value is not None and v.const_value.nbytes > 1 << 16]
+    return [v for v in values if v.const_value is not None and v.const_value.nbytes > LARGE_WEIGHT]
 
 
 def _hand_over(model: ir.Model, options: ort.SessionOptions) -> list[ort.OrtValue]:

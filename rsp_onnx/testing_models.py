@@ -113,7 +113,7 @@ def compile_ops(op: Ops, lookup: Lookup, word: str, options: Options | None) -> 
     target.outputs.clear()
     for value in op.inputs:
         result = emitter.emit("Identity", _arrived(ctx, flow, value), name=f"{word}/{value.name}")
-        result.dtype = kind
+        result.dtype, result.shape = kind, ir.Shape(["K", *(value.shape or ())])
         target.outputs.append(result)
     return ir.to_proto(graph.model)
 

@@ -1,14 +1,14 @@
-"""Running models in float64, for the test kit: ONNX Runtime where it can, and kernels for what its CPU has in float32 only.
+"""Running models in float64 for the test kit, with kernels for what ONNX Runtime's CPU has in float32 only.
 
 They stand in for those of ``onnx.reference`` 1.23, which is wrong for LRN, for a grouped ConvTranspose with several
-filters per group and for AveragePool's last windows under ceil_mode. ``tests/test_rules_grid.py`` holds every one of
-them against ONNX Runtime in float32.
+filters per group, for AveragePool's last windows under ceil_mode, for GlobalMaxPool but in 2-D and for Mean with
+broadcasting; its Erf is float32. ``tests/test_rules_grid.py`` holds them against ONNX Runtime in float32.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -47,7 +47,12 @@ def _taps(
     wide = np.pad(x, [(0, 0), (0, 0), *zip(before, after, strict=True)])
     for entry in product(*map(range, kernel)):
         rows = zip(entry, d, out, s, strict=True)
-        yield entry, wide[(..., *(slice(e * t, e * t + (o - 1) * u + 1, u) for e, t, o, u in rows))]
+        yield entry, wide[_at((slice(e * t, e * t + (o - 1) * u + 1, u) for e, t, o, u in rows))]
+
+
+def _at(places: Iterable[int | slice]) -> Any:
+    """Index the last axes."""
+    return (Ellipsis, *places)
 
 
 def _pairs(pads: Sizes | None, n: int) -> list[tuple[int, int]]:
@@ -67,7 +72,7 @@ class Conv(OpRun):
         y = np.zeros((len(x), group, w.shape[0] // group, int(np.prod(out))))
         for entry, read in _taps(x, kernel, s, d, before, out):
             columns = read.reshape(len(x), group, w.shape[1], -1)
-            y += np.matmul(weight[(..., *entry)], columns)
+            y += np.matmul(weight[_at(entry)], columns)
         y = y.reshape(len(x), w.shape[0], *out)
         return (y if b is None else y + b.reshape(-1, *[1] * n),)
 
@@ -85,10 +90,10 @@ class ConvTranspose(OpRun):
         columns = x.reshape(len(x), group, -1, int(np.prod(x.shape[2:])))
         weight = w.reshape(group, -1, *w.shape[1:])
         for entry in product(*map(range, kernel)):
-            add = np.matmul(weight[(..., *entry)].swapaxes(1, 2), columns)
+            add = np.matmul(weight[_at(entry)].swapaxes(1, 2), columns)
             at = (slice(e * q, e * q + (i - 1) * t + 1, t) for e, (i, t, _, q, _) in zip(entry, rows, strict=True))
-            full[(..., *at)] += add.reshape(len(x), -1, *x.shape[2:])
-        y = full[(..., *(slice(p, size - q) for (p, q), size in zip(pads, full.shape[2:], strict=True)))]
+            full[_at(at)] += add.reshape(len(x), -1, *x.shape[2:])
+        y = full[_at((slice(p, size - q) for (p, q), size in zip(pads, full.shape[2:], strict=True)))]
         return (y if b is None else y + b.reshape(-1, *[1] * n),)
 
 
@@ -101,13 +106,13 @@ class AveragePool(OpRun):
         pads, mode = _pairs(given["pads"], n), given["auto_pad"] or "NOTSET"
         rows = zip(x.shape[2:], kernel, s, d, pads, strict=True)
         out, before = zip(*(_out_and_before(*row, mode, given["ceil_mode"] or 0) for row in rows), strict=True)
-        total = sum(read for _, read in _taps(x, kernel, s, d, before, out))
+        total = np.sum([read for _, read in _taps(x, kernel, s, d, before, out)], axis=0)
         counted = np.ones((1, 1, *x.shape[2:]))
         if given["count_include_pad"]:
             if mode.startswith("SAME"):
                 pads = list(zip(before, kernel, strict=True))  # behind, more than enough
             counted, before = np.pad(counted, [(0, 0), (0, 0), *pads], constant_values=1.0), (0,) * n
-        return (total / sum(read for _, read in _taps(counted, kernel, s, d, before, out)),)
+        return (total / np.sum([read for _, read in _taps(counted, kernel, s, d, before, out)], axis=0),)
 
 
 class LRN(OpRun):
@@ -150,21 +155,14 @@ class Gelu(OpRun):
         return (0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),)
 
 
-class HardSwish(OpRun):
-    """x·clip(x/6 + 1/2, 0, 1); the reference's sixth is float32's."""
-
-    def _run(self, x: Array) -> tuple[Array]:
-        return (x * np.clip(x / 6 + 0.5, 0, 1),)
-
-
-KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, LRN, Mean, Erf, Gelu, HardSwish]
+KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, LRN, Mean, Erf, Gelu]
 
 
 def runner(model: onnx.ModelProto) -> Runner:
     """Return a function that runs a model on feeds and returns its outputs by name.
 
     ONNX Runtime's CPU kernels where it has all of the model's ops for its dtype, else ``onnx.reference`` with this
-    project's float64 kernels for Conv, ConvTranspose, AveragePool and LRN.
+    kit's float64 kernels.
     """
     import onnxruntime as ort
     from onnxruntime.capi.onnxruntime_pybind11_state import InvalidGraph

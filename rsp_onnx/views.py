@@ -55,9 +55,8 @@ class Views:
 
     def _embeds(self, value: ir.Value, node: ir.Node | None) -> bool:
         """Tell of a constant that is written again in the working dtype: half precision or quantised weights."""
-        if self._graph.active(value) or self._graph.constant(value) is None:
-            return False
-        return value.dtype != self._op.type or (node is not None and node.op_type == "DequantizeLinear")
+        rewritten = value.dtype != self._op.type or (node is not None and node.op_type == "DequantizeLinear")
+        return rewritten and not self._graph.active(value) and self._graph.constant(value) is not None
 
     def _dequantised(self, node: ir.Node) -> ir.Value:
         """(q − zero point) · scale, written out: a second DequantizeLinear would break the runtime's int8 fusion."""

@@ -99,7 +99,7 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     else:
         rank = len(ctx.dims(source))
         r = purge(ctx, r, rank - 1, rank)
-        back = _flat(ctx, r, source) if rank == 2 else _per_position(ctx, node, r, layer)
+        back = _flat(ctx, r, source) if layer.flat else _per_position(ctx, node, r, layer)
     return [back if i == layer.slot else None for i in range(len(node.inputs))]
 
 

@@ -99,7 +99,9 @@ def _unpad_axis(ctx: Context, node: ir.Node, r: ir.Value, axis: int, before: int
         kept = range(max(-before, 0), size - max(-after, 0))
         r = cut(ctx.op, r, axis + 1, max(before, 0), len(kept))
         return _pad_axis(ctx, node, r, axis, kept[0], size - kept[-1] - 1)
-    source = np.pad(np.arange(size), (before, after), mode=mode)  # type: ignore[call-overload]  # numpy has the same modes
+    left = np.arange(size)[max(-before, 0) : size - max(-after, 0)]  # negative pads cut first
+    ends = (max(before, 0), max(after, 0))
+    source = np.pad(left, ends, mode=mode)  # type: ignore[call-overload]  # numpy has the same modes
     return scatter_along(ctx.op, r, axis + 1, source, size, len(ctx.dims(node.inputs[0])) + 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rsp_onnx.context import Context
+from rsp_onnx.errors import BadModel
 from rsp_onnx.registry import Parts, moves, no_flow
 
 no_flow("Shape", "Size", reason="a shape says nothing about the pixels' values")
@@ -17,9 +18,22 @@ no_flow("ConstantOfShape", "Range", "EyeLike", "RandomNormalLike", reason="the r
 no_flow("Sign", "Floor", "Ceil", "Round", reason="piecewise constant")
 
 
-@moves("Identity", "Cast", "CastLike", "Dropout")
+@moves("Identity", "Cast", "CastLike")
 def hand_on(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Hand relevance on unchanged. A Cast changes the precision of values, not of relevance."""
+    return [r] + [None] * (len(node.inputs) - 1)
+
+
+@moves("Dropout")
+def hand_on_what_stays(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Hand relevance on unchanged: at inference nothing is dropped. A Dropout that trains is refused."""
+    flag = node.inputs[2] if len(node.inputs) > 2 else None
+    trains = None if flag is None else ctx.constant(flag)
+    if flag is not None and (trains is None or trains.any()):
+        raise BadModel(
+            f"The Dropout node {node.name!r} runs in training mode, so the scores are random; "
+            "export the model in inference mode."
+        )
     return [r] + [None] * (len(node.inputs) - 1)
 
 

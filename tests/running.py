@@ -59,7 +59,7 @@ def asked(
     }
 
 
-# ---- ops that onnx 1.23's reference gets wrong; torch and ONNX Runtime agree with each other ----
+# ---- ops that onnx 1.23's reference gets wrong ----
 
 
 class LRN(OpRun):
@@ -84,10 +84,27 @@ class MaxPool(OpRun):
         assert pads[:n] == pads[n:], "torch pads both ends alike"
         pool = {1: torch.max_pool1d_with_indices, 2: torch.nn.functional.max_pool2d_with_indices}
         pool[3] = torch.nn.functional.max_pool3d_with_indices
-        y, at = pool[n](torch.from_numpy(x), kernel_shape, strides, pads[:n], ceil_mode=bool(ceil_mode))
+        y, at = pool[n](torch.tensor(x), kernel_shape, strides, pads[:n], ceil_mode=bool(ceil_mode))
         planes = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * n)
         found = (y.numpy(), at.numpy() + planes * int(np.prod(x.shape[2:])))
         return found[: len(self.onnx_node.output)]
+
+
+class ConvTranspose(OpRun):
+    """The reference cannot do groups."""
+
+    op_domain = ""
+
+    def _run(self, x, w, b=None, group=1, output_padding=None, pads=None, **how):
+        n = w.ndim - 2
+        pads, extra = pads or [0] * 2 * n, output_padding or [0] * n
+        transposed = {1: torch.conv_transpose1d, 2: torch.conv_transpose2d, 3: torch.conv_transpose3d}[n]
+        steps = {"stride": how.get("strides") or 1, "dilation": how.get("dilations") or 1}
+        y = transposed(*map(torch.tensor, (x, w)), groups=group, **steps).numpy()
+        y = np.pad(y, [(0, 0), (0, 0), *((0, e) for e in extra)])
+        inside = [slice(p, size - q) for p, q, size in zip(pads[:n], pads[n:], y.shape[2:], strict=True)]
+        y = y[(slice(None), slice(None), *inside)]
+        return (y if b is None else y + b.reshape(-1, *[1] * n),)
 
 
 class HardSwish(OpRun):
@@ -99,4 +116,4 @@ class HardSwish(OpRun):
         return (x * np.clip(x / 6 + 0.5, 0, 1),)
 
 
-MENDED = [LRN, MaxPool, HardSwish]
+MENDED = [LRN, MaxPool, ConvTranspose, HardSwish]

@@ -27,7 +27,7 @@ MANY = {"three": (MAP, CHANNELS, MAP), "three with a constant": (MAP, weights(3,
 def _rows(op: str) -> list[Row]:
     span = POSITIVE if op == "Div" else (-2.0, 2.0)
     rows = [Row(op, label, operands, span=span) for label, operands in OPERANDS.items() if _sensible(op, label)]
-    return rows + [Row(op, "no batch axis", (MAP, Fixed((4, 5))), span=span, mixes=SUMMED)]
+    return [*rows, Row(op, "no batch axis", (MAP, Fixed((4, 5))), span=span, mixes=SUMMED)]
 
 
 def _sensible(op: str, label: str) -> bool:

@@ -20,7 +20,7 @@ CONVS = {
     "dilation 2": (2, (8, 8), 3, (3, 3), {"dilations": [2, 2]}),
     "dilations 2 3 pads": (2, (8, 9), 3, (3, 2), {"dilations": [2, 3], "pads": [2, 1, 1, 3]}),
     "dilation 2 stride 2": (2, (9, 8), 3, (3, 3), {"dilations": [2, 2], "strides": [2, 2], "pads": [2, 2, 2, 2]}),
-    "dilation 3 stride 2 asymmetric": (2, (10, 9), 2, (2, 3), {"dilations": [3, 2], "strides": [2, 2], "pads": [0, 1, 2, 0]}),
+    "dilation 3 stride 2": (2, (10, 9), 2, (2, 3), {"dilations": [3, 2], "strides": [2, 2], "pads": [0, 1, 2, 0]}),
     "asymmetric pads": (3, (6, 5), 4, (3, 3), {"pads": [0, 2, 1, 0]}),
     "groups 2": (4, (6, 5), 6, (3, 3), {"group": 2, "pads": [1, 1, 1, 1]}),
     "groups 2 stride 2": (4, (6, 7), 2, (3, 3), {"group": 2, "strides": [2, 2]}),
@@ -46,8 +46,8 @@ CONVS = {
     "3-D groups dilation": (4, (5, 4, 5), 2, (2, 2, 2), {"group": 2, "dilations": [2, 1, 3]}),
     "3-D 1x1x1": (3, (2, 3, 2), 2, (1, 1, 1), {}),
 }  # fmt: skip
-ON_THE_IMAGE = ("3x3 same", "stride 2 rows uncovered", "stride 3 kernel 2 leaves gaps", "dilations 2 3 pads", "groups 2",
-                "depthwise multiplier 2 stride 2", "same lower stride 2", "1x1", "1-D", "3-D")  # fmt: skip
+ON_THE_IMAGE = ("3x3 same", "stride 2 rows uncovered", "stride 3 kernel 2 leaves gaps", "dilations 2 3 pads",
+                "groups 2", "depthwise multiplier 2 stride 2", "same lower stride 2", "1x1", "1-D", "3-D")  # fmt: skip
 
 
 def _conv(label: str, hidden: bool) -> Row:
@@ -74,7 +74,7 @@ GEMMS = [
     _gemm("plain", weights(6, 4)),
     _gemm("plain on the image", weights(6, 4), hidden=False),
     _gemm("alpha beta", weights(6, 4), weights(4, seed=1), alpha=0.5, beta=2.0),
-    _gemm("alpha transB on the image", weights(4, 6), weights(1, 4, seed=1), alpha=-1.5, beta=0.0, transB=1, hidden=False),
+    _gemm("alpha on the image", weights(4, 6), weights(1, 4, seed=1), alpha=-1.5, beta=0.0, transB=1, hidden=False),
 ]  # fmt: skip
 
 MATMULS = [

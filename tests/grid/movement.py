@@ -7,17 +7,22 @@ from .row import Again, Row, ints
 MAP = (3, 4, 5)
 CONSTANT = "what belongs to a constant part is absorbed"
 FOLDED = "the batch axis is folded into another"
+LIFTED = "canonize lifts the fill value to a float32 constant, whatever the model's dtype"
 LAST = np.iinfo(np.int64).max
 FIRST = np.iinfo(np.int64).min
 
 
-def _pad(label: str, *pads: int, value: float | None = None, axes: tuple[int, ...] = (), opset: int = 18, **given: str) -> Row:
+def _pad(
+    label: str, *pads: int, value: float | None = None, axes: tuple[int, ...] = (), opset: int = 18, **given: str
+) -> Row:
     constants = [ints(*pads), None if value is None else np.array(value), ints(*axes) if axes else None]
     absorbs = CONSTANT if given.get("mode", "constant") == "constant" and any(p > 0 for p in pads) else ""
     return Row("Pad", label, (MAP, *constants), given, opset=opset, absorbs=absorbs)
 
 
-def _slice(label: str, starts: list[int], ends: list[int], axes: list[int] | None, steps: list[int] | None = None) -> Row:
+def _slice(
+    label: str, starts: list[int], ends: list[int], axes: list[int] | None, steps: list[int] | None = None
+) -> Row:
     optional = [None if v is None else ints(*v) for v in (axes, steps)]
     return Row("Slice", label, (MAP, ints(*starts), ints(*ends), *optional))
 
@@ -35,6 +40,7 @@ ROWS = [
     Row("Squeeze", "negative axes", ((1, 4, 1), ints(-1, -3))),
     Row("Squeeze", "opset 11", ((3, 1, 4),), {"axes": [2]}, opset=11),
     Row("Unsqueeze", "axes", ((3, 4), ints(2, 4))),
+    Row("Unsqueeze", "behind the batch", ((4,), ints(1, -1))),
     Row("Unsqueeze", "negative axes", ((3, 4), ints(-1, -3))),
     Row("Transpose", "channels last", (MAP,), {"perm": [0, 2, 3, 1]}),
     Row("Transpose", "cycle", ((2, 3, 4, 2),), {"perm": [0, 3, 1, 4, 2]}),
@@ -70,8 +76,10 @@ ROWS = [
     _pad("reflect", 0, 0, 1, 2, 0, 0, 3, 0, mode="reflect"),
     _pad("edge", 0, 0, 1, 2, 0, 0, 3, 0, mode="edge"),
     _pad("edge axes", 2, 3, axes=(3,), mode="edge"),
+    _pad("edge negative", 0, 0, -1, 2, 0, 0, 1, -1, mode="edge"),
+    _pad("reflect negative", 0, 0, -1, 2, 0, 0, 1, -1, mode="reflect"),
     _pad("wrap", 0, 0, 1, 2, 0, 0, 3, 0, mode="wrap", opset=19),
-    Row("Pad", "opset 2", (MAP,), {"pads": [0, 0, 1, 0, 0, 0, 0, 2]}, opset=2, absorbs=CONSTANT),
+    Row("Pad", "opset 2", (MAP,), {"pads": [0, 0, 1, 0, 0, 0, 0, 2]}, opset=2, absorbs=CONSTANT, broken=LIFTED),
     Row("Gather", "scalar", (MAP, np.array(1)), {"axis": 1}),
     Row("Gather", "negative scalar", (MAP, np.array(-1)), {"axis": 2}),
     Row("Gather", "row", (MAP, ints(2, 0)), {"axis": 1}),

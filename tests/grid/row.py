@@ -43,6 +43,10 @@ class Row:
         Range of the inputs in the adjoint test.
     absorbs, mixes, rounds : str
         Why relevance is not kept; why samples cannot be told apart; why there is no derivative. Empty: not so.
+    tolerance : float
+        Of the adjoint test.
+    broken : str
+        What is known to be wrong in float64.
     """
 
     op: str
@@ -57,6 +61,8 @@ class Row:
     absorbs: str = ""
     mixes: str = ""
     rounds: str = ""
+    tolerance: float = 1e-10
+    broken: str = ""
 
     def __str__(self) -> str:
         return f"{self.op}-{self.label}".replace(" ", "_")
