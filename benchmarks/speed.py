@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsp_onnx.compilation import analyse, compile_ir
+from rsp_onnx.analysis import analyse
+from rsp_onnx.compilation import compile_ir
 from rsp_onnx.context import Options
 from rsp_onnx.model import load_model
 from rsp_onnx.session import Session

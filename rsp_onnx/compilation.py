@@ -4,85 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from .canonize import canonize
+from .analysis import Analysis, analyse
 from .compiler import check_rules, feature_nodes, head_nodes
 from .composite import Method, Outcome, Plan, find_method
 from .context import Context, Options
 from .emit import Emitter
 from .errors import BadInput, BadModel
-from .graph import Graph, carries
-from .model import Model, ModelSource, load_model
+from .graph import Graph
+from .model import Model, ModelSource
 from .numerics import per_sample
-from .registry import stops
-from .section import Section, find_logits, find_section
-from .shapes import fix_shapes
 from .targets import Classes
 from .version import __version__
 from .views import Views
 
 _OWN = ("target", "hostile", "relevance", "ledger", "evidence")
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """A canonized model with its DAG, its section and the scores to explain.
-
-    Attributes
-    ----------
-    kind : str
-        ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
-    """
-
-    model: Model
-    graph: Graph
-    output: ir.Value
-    logits: ir.Value
-    kind: str
-    section: Section
-    classes: int | None = field(default=None)
-
-
-def analyse(
-    model: ModelSource | Model,
-    *,
-    output: str | None = None,
-    section: str | None = None,
-    inputs: Sequence[str] | None = None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-) -> Analysis:
-    """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
-    loaded = model if isinstance(model, Model) else load_model(model)
-    canonized = canonize(loaded)
-    fix_shapes(canonized, input_shapes)
-    graph = Graph(canonized, _explained(canonized, inputs), stops)
-    result, logits, kind = find_logits(graph, output)
-    used = [v for v in graph.inputs if v in graph.dag and result in graph.dag and _reaches(graph, v, logits)]
-    if not used:
-        raise BadModel(f"The output {result.name!r} does not depend on the explained inputs.")
-    graph.inputs[:] = used
-    sizes = graph.dims(logits)
-    count = sizes[1] if len(sizes) > 1 else None
-    return Analysis(loaded, graph, result, logits, kind, find_section(graph, logits, section), count)
-
-
-def _reaches(graph: Graph, value: ir.Value, end: ir.Value) -> bool:
-    return bool(graph.between([value], end)) or value is end
-
-
-def _explained(model: ir.Model, inputs: Sequence[str] | None) -> list[str]:
-    names = [str(v.name) for v in model.graph.inputs]
-    if inputs is None:
-        return [str(v.name) for v in model.graph.inputs if carries(v)] or names
-    for name in inputs:
-        if name not in names:
-            raise BadInput(f"The model has no input {name!r}; its inputs are {', '.join(map(repr, names))}.")
-    return list(inputs)
 
 
 def compile_explainer(
@@ -230,11 +171,7 @@ def _checked(options: Options) -> Options:
 
 def _check_names(found: Analysis) -> None:
     graph = found.graph
-    if (
-        "target" in graph.values
-        and graph.values["target"].is_graph_input()
-        and graph.values["target"].meta.get("rsp_onnx")
-    ):
+    if any(v.meta.get("rsp_onnx") for v in graph.model.graph.inputs):
         raise BadModel("This analysis was compiled already; analyse the model again.")
     for name in _OWN:
         if name in graph.values:

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from .analysis import Analysis, analyse
 from .batching import Shapes, class_arrays, same_shapes, shapes_of, stacked
 from .classes import Choice, asks_for_several, choose_hostile, choose_targets, is_word, needs_scores
-from .compilation import Analysis, analyse, compile_ir
+from .compilation import compile_ir
 from .composite import find_method
 from .context import Options
 from .errors import BadInput
 from .explanation import Explanation
-from .feeds import Feeds, Picture, is_tensor, make_feeds, signature_of
+from .feeds import Feeds, Picture, make_feeds, signature_of
 from .images import InputSignature, Preprocess, resolve_preprocess
 from .labels import check_labels, read_labels
 from .model import ModelSource, load_model
@@ -179,13 +180,7 @@ class Explainer:
         return sessions[0].provider if sessions else ""
 
     def _feeds(self, image: Picture) -> Feeds:
-        try:
-            preprocess = self.preprocess if len(self.signatures) == 1 else None
-        except BadInput:
-            preprocess = None
-            if not is_tensor(image):
-                raise
-        return make_feeds(image, self.signatures, preprocess)
+        return make_feeds(image, self.signatures, lambda: self.preprocess)
 
     def _image_signature(self) -> InputSignature:
         if len(self.signatures) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -42,11 +42,11 @@ def signature_of(value: ir.Value) -> InputSignature:
     return InputSignature(str(value.name), dtype, shape)
 
 
-def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preprocess: Preprocess | None) -> Feeds:
+def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preprocess: Callable[[], Preprocess]) -> Feeds:
     """Turn one item into feeds.
 
     A path to ``.npy``/``.npz``, a mapping by input name, or an array of the model's own dtype and rank passes as it is;
-    a path, PIL image or H×W×3 uint8 array is a photograph and is preprocessed.
+    a path, PIL image or H×W×3 uint8 array is a photograph and is preprocessed; only then ``preprocess`` is called.
 
     Raises
     ------
@@ -61,8 +61,7 @@ def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preproces
         return Feeds(_named({_single(signatures).name: picture}, signatures))
     signature = _single(signatures)
     _check_image_array(picture, signature)
-    assert preprocess is not None
-    prepared = prepare(read_photo(picture), signature, preprocess)
+    prepared = prepare(read_photo(picture), signature, preprocess())
     return Feeds({signature.name: prepared.tensor}, prepared.photo, prepared.geometry)
 
 
@@ -76,13 +75,6 @@ def _check_image_array(picture: object, signature: InputSignature) -> None:
 
 def _shape(sizes: Sequence[int | None]) -> str:
     return "×".join("any" if d is None else str(d) for d in sizes) or "()"
-
-
-def is_tensor(picture: Picture) -> bool:
-    """Tell whether an item may be ready tensors, so that it needs no preprocessing."""
-    if isinstance(picture, (str, Path)):
-        return Path(picture).suffix.lower() in TENSOR_FILES
-    return isinstance(picture, (np.ndarray, Mapping))
 
 
 def _single(signatures: Sequence[InputSignature]) -> InputSignature:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .compilation import Analysis, analyse, context_for_inspection
+from .analysis import Analysis, analyse
+from .compilation import context_for_inspection
 from .compiler import feature_nodes, head_nodes
 from .errors import BadInput, RspError
 from .feeds import signature_of

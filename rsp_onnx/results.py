@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from .analysis import Analysis
 from .classes import as_scores
-from .compilation import Analysis
 from .errors import BadModel
 from .explanation import Explanation
 from .feeds import Feeds, signature_of

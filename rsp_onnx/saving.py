@@ -12,7 +12,8 @@ from typing import Any
 import onnx_ir as ir
 
 from .activations import collect_activations
-from .compilation import analyse, compile_ir
+from .analysis import analyse
+from .compilation import compile_ir
 from .context import Options
 from .errors import BadInput, BadOutput
 from .explainer import Explainer

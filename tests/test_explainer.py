@@ -110,8 +110,9 @@ def test_inputs_that_are_no_images(tmp_path, model, shape, heatmap):
     with pytest.raises(BadInput, match="cannot be drawn"):
         found.image()
     found.save(tmp_path / "map.npz")
-    with pytest.raises(BadInput, match=r"\.npy or \.npz"):
-        explainer.explain(photo(), 1)
+    if len(shape) != 2:  # a signal [C, L] cannot be told from a gray image [H, W]
+        with pytest.raises(BadInput, match=r"\.npy or \.npz"):
+            explainer.explain(photo(), 1)
 
 
 def test_several_inputs_by_name(tmp_path):
@@ -370,7 +371,7 @@ def test_what_an_explanation_holds(digits, scene):
     assert sums["total"] == pytest.approx(sums["positive"] + sums["negative"])
     assert (found.provider, digits.provider, found.method) == ("CPUExecutionProvider", "CPUExecutionProvider", "rsp")
     assert np.array_equal(found.outputs["present"], found.scores)
-    assert repr(found).startswith("<Explanation of 'four' (class 4, score 0.99")
+    assert repr(found).startswith("<Explanation of 'four' (class 4, score 1")
     assert "against zero, seven, two" in repr(found)
     assert found._repr_png_()[:4] == b"\x89PNG"
 
@@ -390,7 +391,8 @@ def test_saving(digits, scene, tmp_path):
     found = digits.explain(photo(30, 50), 4, "none")
     found.save(tmp_path / "a.png")
     found.save(str(tmp_path / "a.npz"))
-    assert Image.open(tmp_path / "a.png").format == "PNG"
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.format == "PNG"
     with np.load(tmp_path / "a.npz") as arrays:
         assert {k: arrays[k].shape for k in arrays} == {
             "relevance": (3, 96, 96), "heatmap": (96, 96), "heatmap_original": (30, 50),
