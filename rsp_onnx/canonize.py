@@ -14,6 +14,7 @@ from onnx_ir.passes.common import (
     NameFixPass,
     RemoveInitializersFromInputsPass,
     RemoveUnusedNodesPass,
+    ShapeInferencePass,
     TopologicalSortPass,
 )
 
@@ -22,6 +23,7 @@ from .model import Model
 
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
 _HIGHEST_IR = 10
+_LOG = logging.getLogger(__name__)
 
 
 def canonize(model: Model) -> ir.Model:
@@ -55,6 +57,7 @@ def _lift(model: ir.Model, title: str) -> ir.Model:
     version = model.graph.opset_imports[""]
     if version >= LOWEST_OPSET:
         return model
+    types = _types(model)
     log = logging.getLogger("onnxscript.version_converter")
     level = log.level
     try:
@@ -69,7 +72,35 @@ def _lift(model: ir.Model, title: str) -> ir.Model:
     if model.graph.opset_imports[""] < LOWEST_OPSET:
         raise BadModel(_lift_message(title, version))
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _retype_bounds(model.graph, types)
     return model
+
+
+def _types(model: ir.Model) -> dict[str | None, ir.DataType]:
+    """Return the inferred dtype of every node output, by name."""
+    inferred = model.clone()
+    try:
+        ShapeInferencePass(check_type=False, strict_mode=False)(inferred)
+    except Exception as error:  # without types the converter's float32 constants stay
+        _LOG.debug("type inference failed: %s", error)
+    return {v.name: v.dtype for node in inferred.graph for v in node.outputs if v.dtype is not None}
+
+
+def _retype_bounds(graph: ir.Graph, types: dict[str | None, ir.DataType]) -> None:
+    """Give what were float attributes (Clip's bounds, Pad's value) the dtype of the tensor they belong to."""
+    for node in graph:
+        wanted = types.get(node.outputs[0].name)
+        if node.op_type not in ("Clip", "Pad") or wanted is None or not wanted.is_floating_point():
+            continue
+        for slot in range(1, len(node.inputs)):
+            bound = node.inputs[slot]
+            if bound is None or bound.const_value is None or bound.dtype != ir.DataType.FLOAT or bound.dtype == wanted:
+                continue
+            array = bound.const_value.numpy().astype(wanted.numpy())
+            typed = ir.Value(name=f"{node.outputs[0].name}/bound_{slot}", const_value=ir.tensor(array))
+            typed.dtype, typed.shape = wanted, ir.Shape(array.shape)
+            graph.register_initializer(typed)
+            node.replace_input_with(slot, typed)
 
 
 def _lift_message(title: str, version: int) -> str:

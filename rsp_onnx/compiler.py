@@ -64,9 +64,10 @@ def check_rules(sections: Sequence[tuple[str, Sequence[ir.Node], Lookup]]) -> No
             if rules(node) is None:
                 missing.setdefault(f"{op_name(node)} ({what})", []).append(str(node.name))
     if missing:
+        count = len({what.partition(" ")[0] for what in missing})
         each = "; ".join(f"{op}: {_few(names)}" for op, names in sorted(missing.items()))
         raise UnsupportedOp(
-            f"No rule for {len(missing)} op{'s' if len(missing) > 1 else ''} between input and scores: {each}. "
+            f"No rule for {count} op{'s' if count > 1 else ''} between input and scores: {each}. "
             "Write rules for them (CONTRIBUTING.md), or name a later section behind them with --section."
         )
 

@@ -32,9 +32,7 @@ def session(model: onnx.ModelProto | str) -> ort.InferenceSession:
     return ort.InferenceSession(source, options, providers=CPU)
 
 
-def run(
-    model: onnx.ModelProto | str | ort.InferenceSession, feeds: dict[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def run(model: onnx.ModelProto | str | ort.InferenceSession, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """All outputs by name, from ONNX Runtime on the CPU."""
     opened = model if isinstance(model, ort.InferenceSession) else session(model)
     names = [o.name for o in opened.get_outputs()]
@@ -47,9 +45,7 @@ def run_reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[
     return dict(zip(names, ReferenceEvaluator(model, new_ops=MENDED).run(names, feeds), strict=True))
 
 
-def asked(
-    target: int | Sequence[int], hostile: Sequence[int] = (), samples: int = 1
-) -> dict[str, np.ndarray]:
+def asked(target: int | Sequence[int], hostile: Sequence[int] = (), samples: int = 1) -> dict[str, np.ndarray]:
     """Feeds `target` [K, N] and `hostile` [K, N, H]: the same classes for every sample."""
     targets = np.atleast_1d(np.asarray(target, dtype=np.int64))
     rivals = np.asarray(hostile, dtype=np.int64).reshape(1, 1, -1)

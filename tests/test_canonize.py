@@ -100,9 +100,7 @@ def test_initializers_that_are_also_inputs_are_inputs_no_more():
 def test_constant_nodes_become_initializers():
     model = model_of(PLAIN)
     del model.graph.initializer[:]
-    nodes = [
-        helper.make_node("Constant", [], [n], value=numpy_helper.from_array(a)) for n, a in WEIGHTS.items()
-    ]
+    nodes = [helper.make_node("Constant", [], [n], value=numpy_helper.from_array(a)) for n, a in WEIGHTS.items()]
     kept = list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes + kept)

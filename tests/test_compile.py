@@ -105,9 +105,7 @@ def test_swapping_target_and_hostile_at_split_one_flips_the_start(name):
     section = section_of(exported(name), FAMILIES[name])
     compiled = opened(name, section=section, tensors=(section,), split=1.0)
     x = images(name, 2)
-    starts = [
-        run(compiled, {"x": x, **asked(t, (h,), 2)})[f"relevance/{section}"] for t, h in ((1, 2), (2, 1))
-    ]
+    starts = [run(compiled, {"x": x, **asked(t, (h,), 2)})[f"relevance/{section}"] for t, h in ((1, 2), (2, 1))]
     assert relative_l2(starts[0], -starts[1]) < 1e-5  # a float32 difference of two maps, normalised
     assert starts[0].any()
 
@@ -327,9 +325,7 @@ def test_an_unknown_method_or_option_is_refused():
 
 
 def with_external_data(model, folder):
-    onnx.save(
-        model, folder / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
-    )
+    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     return folder / "model.onnx"
 
 
@@ -345,10 +341,10 @@ def test_a_model_with_external_data_is_explained_as_if_it_had_none(tmp_path):
 def large_model(folder, hidden=1_100_000):
     """Write conv → ReLU → dense 512×hidden (2.25 GB, nearly all zeros, in a sparse file) → ReLU → dense."""
     rng = np.random.default_rng(0)
-    text = f"""<ir_version: 8, opset_import: ["" : 17]>
-    g (float[N,3,8,8] x) => (float[N,4] y) {{
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    g (float[N,3,8,8] x) => (float[N,4] y) {
       c = Conv<pads=[1,1,1,1]>(x, w)  F = Relu(c)  q = Flatten(F)  m = MatMul(q, big)
-      part = Slice(m, starts, ends, axes)  r = Relu(part)  y = MatMul(r, v) }}"""
+      part = Slice(m, starts, ends, axes)  r = Relu(part)  y = MatMul(r, v) }"""
     model = parser.parse_model(text)
     arrays = {"w": rng.normal(size=(8, 3, 3, 3)).astype(np.float32), "v": rng.normal(size=(64, 4)).astype(np.float32)}
     arrays |= {"starts": np.array([0]), "ends": np.array([64]), "axes": np.array([1])}

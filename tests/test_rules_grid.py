@@ -36,13 +36,8 @@ def ops_of(row):
 
 
 def rows(keep):
-    """Parametrize over the rows that pass; what is known to be broken is expected to fail."""
-    chosen = [r for r in ROWS if not r.rounds and keep(r)]
-    params = [
-        pytest.param(r, id=str(r), marks=[pytest.mark.xfail(reason=r.broken, strict=True)] if r.broken else [])
-        for r in chosen
-    ]
-    return pytest.mark.parametrize("row", params)
+    """Parametrize over the rows that pass."""
+    return pytest.mark.parametrize("row", [r for r in ROWS if not r.rounds and keep(r)], ids=str)
 
 
 def has_gradient(row):

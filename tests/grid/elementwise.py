@@ -6,7 +6,6 @@ from .row import DTYPE, Row, weights
 
 MAP = (3, 4, 5)
 POSITIVE, WIDE = (0.3, 3.0), (-5.0, 5.0)
-LIFTED = "canonize lifts bounds to float32 constants, whatever the model's dtype"
 ROUNDING = "rounding has no derivative: the gradient passes straight through"
 
 PLAIN = ("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Mish", "Erf", "Exp",
@@ -39,7 +38,7 @@ ROWS += [
     _row("Clip", "relu6", np.array(0.0), np.array(6.0), span=(-5.0, 9.0)),
     _row("Clip", "lower", np.array(-0.5)),
     _row("Clip", "upper", None, np.array(0.7)),
-    Row("Clip", "opset 6", (MAP,), {"min": -0.5, "max": 0.9}, opset=6, broken=LIFTED),
+    Row("Clip", "opset 6", (MAP,), {"min": -0.5, "max": 0.9}, opset=6),
     _row("PRelu", "per channel", weights(3, 1, 1)),
     _row("PRelu", "one slope", np.array([0.2])),
     Row("PRelu", "computed slope", (MAP, (3, 1, 1))),

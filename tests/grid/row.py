@@ -45,8 +45,6 @@ class Row:
         Why relevance is not kept; why samples cannot be told apart; why there is no derivative. Empty: not so.
     tolerance : float
         Of the adjoint test.
-    broken : str
-        What is known to be wrong in float64.
     """
 
     op: str
@@ -62,7 +60,6 @@ class Row:
     mixes: str = ""
     rounds: str = ""
     tolerance: float = 1e-10
-    broken: str = ""
 
     def __str__(self) -> str:
         return f"{self.op}-{self.label}".replace(" ", "_")
