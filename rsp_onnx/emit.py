@@ -86,7 +86,7 @@ class Emitter:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             name = self._fresh("constant")
-            value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+            value = ir.Value(name=name, const_value=ir.tensor(np.array(array, order="C"), name=name))
             value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
             self.graph.register_initializer(value)
             self._constants[key] = value

@@ -96,23 +96,18 @@ def _is_ready(array: np.ndarray[Any, Any], signature: InputSignature) -> bool:
     return array.ndim == rank - 1 and array.dtype != np.uint8
 
 
-def _load(path: Path) -> np.ndarray[Any, Any] | dict[str, np.ndarray[Any, Any]]:
+def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Read a tensor file; the one array of a .npy file has no name."""
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return _as_mapping(loaded)
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except FileNotFoundError:
         raise BadInput(f"There is no file {path}.") from None
     except Exception as error:  # numpy raises several unrelated types for broken files
         raise BadInput(
             f"{path} cannot be read as numpy arrays; save it again with numpy.save or numpy.savez."
         ) from error
-
-
-def _as_mapping(array: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    return {"": array}
 
 
 def _named(

@@ -77,7 +77,7 @@ def load_model(source: ModelSource) -> Model:
     if path:
         ir.external_data.set_base_dir(model.graph, path.parent)
         load_external(model, LARGE_WEIGHT if is_large(model) else math.inf)
-    _unpack(model)
+    _unpack(model, title)
     _check(model, title)
     _check_weights(model, title)
     metadata = {p.key: p.value for p in proto.metadata_props}
@@ -121,21 +121,24 @@ def _hash_file(digest: hashlib._Hash, path: Path) -> None:
             digest.update(chunk)
 
 
-def _unpack(model: ir.Model) -> None:
+def _unpack(model: ir.Model, title: str) -> None:
     """Take the weights out of the protobuf, which copies them at every reading and lives as long as one of them."""
     for value in model.graph.initializers.values():
         if isinstance(value.const_value, ir.TensorProtoTensor):
-            value.const_value = _unpacked(value.const_value)
+            value.const_value = _unpacked(value.const_value, title)
     for node in model.graph:
         for name, attribute in list(node.attributes.items()):
             if isinstance(attribute, ir.Attr) and isinstance(attribute.value, ir.TensorProtoTensor):
-                node.attributes[name] = ir.AttrTensor(name, _unpacked(attribute.value))
+                node.attributes[name] = ir.AttrTensor(name, _unpacked(attribute.value, title))
 
 
-def _unpacked(tensor: ir.TensorProtoTensor) -> ir.TensorProtocol:
+def _unpacked(tensor: ir.TensorProtoTensor, title: str) -> ir.TensorProtocol:
     if tensor.dtype == ir.DataType.STRING:
         return tensor
-    return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+    try:
+        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+    except (ValueError, TypeError) as error:
+        raise BadModel(f"The weight {tensor.name!r} of {title} is damaged: {error}; export the model again.") from error
 
 
 def _deserialize(proto: onnx.ModelProto, title: str) -> ir.Model:

@@ -98,7 +98,8 @@ def _share_by_position(ctx: Context, section: Section, difference: ir.Value, ran
     """R⁺ and R⁻ normalised, then every position given to its side and spread over the channels, eq. (2)."""
     op, split = ctx.op, ctx.options.split
     upper, lower = _normalised(ctx, difference, rank)
-    if not section.position_axes:  # without positions there is nothing to purge: each channel keeps its side
+    dims = ctx.dims(section.value)
+    if all(dims[a] == 1 for a in section.position_axes):  # one position: A = 1 − 1 = 0, so each unit keeps its side
         return op.Sub(op.Mul(upper, split), lower)
     channel = section.channel_axis + 1
     upper, lower = _normalised(ctx, op.ReduceSum(op.Sub(upper, lower), [channel], keepdims=1), rank)

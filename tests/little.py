@@ -15,7 +15,12 @@ def little(text: str, opset: int = 17, **weights: np.ndarray) -> onnx.ModelProto
 
 
 def conv_net(
-    batch: object = "N", channels: int = 3, size: object = (12, 12), classes: int = 4, end: str = "", dtype: str = "float"
+    batch: object = "N",
+    channels: int = 3,
+    size: object = (12, 12),
+    classes: int = 4,
+    end: str = "",
+    dtype: str = "float",
 ) -> onnx.ModelProto:
     """Conv, Relu, pooling, dense layer; `end` is an op after it, such as Softmax<axis=1>."""
     kind = {"float": np.float32, "float16": np.float16}[dtype]

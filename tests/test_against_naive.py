@@ -133,6 +133,15 @@ def test_an_mlp_found_section_is_its_first_activation_and_agrees():
     assert_naive(got, model, x, section, DOUBLE)
 
 
+def test_a_section_of_one_position_keeps_every_units_side():
+    """Its channel sum is 1 − 1 = 0, so eq. (2) would decide by rounding; the units keep their sides as in an MLP."""
+    model, _ = exported("resnet_v1", double=True)
+    section = next(n.output[0] for n in model.graph.node if n.op_type == "GlobalAveragePool")
+    x = images("resnet_v1")
+    got = run_reference(compile_explainer(model, section=section), {"x": x, **all_at_once(len(x))})["relevance"]
+    assert_naive(got, model, x, section, DOUBLE)
+
+
 # ---- float32 ----
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -153,7 +154,9 @@ def test_preprocessing_by_preset_file_and_flags(scenes, tmp_path):
     assert used("--size", "24x32", "--preprocess", "unit")["size"] == [24, 32]
     file = used("--preprocess", tmp_path / "own.toml", "--size", "24")
     assert (file["resize"], file["mean"], file["source"]) == ("pad", [127.5], "file")
-    flags = used("--scale", "0.5", "--mean", "1,2,3", "--std", "4", "--channels", "BGR", "--resize", "crop", "--size", "20")
+    flags = used(
+        "--scale", "0.5", "--mean", "1,2,3", "--std", "4", "--channels", "BGR", "--resize", "crop", "--size", "20"
+    )
     assert [flags[k] for k in ("scale", "mean", "std", "channels", "resize")] == [0.5, [1, 2, 3], [4], "BGR", "crop"]
     assert flags["name"].startswith("imagenet-torch with own")
 
@@ -161,7 +164,17 @@ def test_preprocessing_by_preset_file_and_flags(scenes, tmp_path):
 def test_labels_and_the_other_options(scenes, tmp_path):
     (tmp_path / "m.onnx").write_bytes(conv_net().SerializeToString())
     (tmp_path / "labels.txt").write_text("ash\nbeech\noak\npine\n")
-    options = ["--labels", tmp_path / "labels.txt", "--target", "oak", "--hostile", "runners-up", "--layer", "r", "--output"]
+    options = [
+        "--labels",
+        tmp_path / "labels.txt",
+        "--target",
+        "oak",
+        "--hostile",
+        "runners-up",
+        "--layer",
+        "r",
+        "--output",
+    ]
     options += ["y", "--method", "rsp", "--purge", "--split", "3", "--signed-inputs", "abs", "--preprocess", "unit"]
     arguments = ["explain", tmp_path / "m.onnx", scenes[0], *options, "--json", "-o", tmp_path / "out"]
     (record,) = json.loads(cli(*arguments).stdout)
@@ -217,14 +230,33 @@ def test_compile(digits, scenes, tmp_path):
 
 def test_compile_for_a_size(tmp_path):
     (tmp_path / "m.onnx").write_bytes(conv_net(size=("H", "W")).SerializeToString())
-    cli("compile", tmp_path / "m.onnx", "-o", tmp_path / "c.onnx", "--input-shape", "x=N,3,10,14", "--method", "gradient")
+    cli(
+        "compile",
+        tmp_path / "m.onnx",
+        "-o",
+        tmp_path / "c.onnx",
+        "--input-shape",
+        "x=N,3,10,14",
+        "--method",
+        "gradient",
+    )
     dims = onnx.load(tmp_path / "c.onnx").graph.input[0].type.tensor_type.shape.dim
     assert [d.dim_value or d.dim_param for d in dims] == ["N", 3, 10, 14]
 
 
 def test_activations(digits, scenes, tmp_path):
     out = tmp_path / "a.npz"
-    arguments = ["activations", digits, scenes[0], "--tensor", "/digits/Relu_3_output_0", "--tensor", "present", "-o", out]
+    arguments = [
+        "activations",
+        digits,
+        scenes[0],
+        "--tensor",
+        "/digits/Relu_3_output_0",
+        "--tensor",
+        "present",
+        "-o",
+        out,
+    ]
     assert json.loads(cli(*arguments, "--json").stdout) == {
         "/digits/Relu_3_output_0": {"shape": [1, 64, 12, 12], "dtype": "float32"},
         "present": {"shape": [1, 10], "dtype": "float32"},
@@ -261,7 +293,7 @@ def test_as_a_process_nothing_else_is_printed(repo, digits, scenes, tmp_path):
 
 def test_names_that_are_not_ascii(repo, digits, scenes, tmp_path):
     picture = tmp_path / "Ziffern — дом 1.png"
-    picture.write_bytes(open(scenes[0], "rb").read())
+    shutil.copy(scenes[0], picture)
     done = process(repo, "explain", digits, picture, "--target", 4, "-o", tmp_path / "ö", PYTHONIOENCODING="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "ö/Ziffern — дом 1.4.png").is_file()

@@ -220,7 +220,6 @@ def test_the_compiled_file_is_valid_onnx(name):
     onnx.checker.check_model(compile_explainer(exported(name), ledger=True))
 
 
-@pytest.mark.xfail(strict=True, reason="emit.py: np.ascontiguousarray makes scalar constants [1], declared []")
 def test_the_compiled_files_shapes_are_what_onnx_infers():
     onnx.checker.check_model(compile_explainer(exported("densenet"), ledger=True), full_check=True)
 

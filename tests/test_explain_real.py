@@ -61,8 +61,7 @@ def test_int8_and_fp32_maps_correlate(explainers, shared_data, target, hostile):
     # measured: 0.9992 (heatmap), 0.9992 (relevance of all channels)
     photo = shared_data / "images/two_objects/dog_cat.png"
     maps = [
-        explainers[f"mobilenet_v2_nhwc_{kind}"].explain(photo, target + 1, hostile + 1)
-        for kind in ("fp32", "int8_qdq")
+        explainers[f"mobilenet_v2_nhwc_{kind}"].explain(photo, target + 1, hostile + 1) for kind in ("fp32", "int8_qdq")
     ]
     for field in ("heatmap", "relevance", "heatmap_original"):
         assert correlation(*(getattr(m, field) for m in maps)) > 0.99
