@@ -1,4 +1,4 @@
-"""What an explanation costs: processor seconds and memory of the compiled explainer beside the model's own forward pass.
+"""What an explanation costs: processor seconds and memory of the compiled graph beside the forward pass alone.
 
 Both run in this process, in turn, on the same input; the figures are medians and their ratio.
 

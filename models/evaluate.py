@@ -53,9 +53,7 @@ def score(model: Path, scenes: Sequence[Scene]) -> Floats:
     if source.shape[1] == 3:
         images = images.transpose(0, 3, 1, 2)
     parts = np.array_split(images, -(-len(images) // 100))
-    return np.concatenate(
-        [session.run(None, {source.name: part.astype(np.float32) / 255})[0] for part in parts]
-    )
+    return np.concatenate([session.run(None, {source.name: part.astype(np.float32) / 255})[0] for part in parts])
 
 
 def table(scores: Floats, labels: Floats) -> str:

@@ -32,12 +32,8 @@ Weights = Mapping[str, np.ndarray]
 def main() -> None:
     """Read the weights, write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--weights", type=Path, default=HERE / "digits_weights.npz", help="written by train.py"
-    )
-    parser.add_argument(
-        "--like", type=Path, default=HERE / "digits_pytorch.onnx", help="whose metadata to copy"
-    )
+    parser.add_argument("--weights", type=Path, default=HERE / "digits_weights.npz", help="written by train.py")
+    parser.add_argument("--like", type=Path, default=HERE / "digits_pytorch.onnx", help="whose metadata to copy")
     parser.add_argument("--out", type=Path, default=HERE / "digits_keras.onnx", help="the .onnx file")
     options = parser.parse_args()
     with np.load(options.weights) as weights:
@@ -69,9 +65,7 @@ def conv_block(x: keras.KerasTensor, weights: Weights, name: str) -> keras.Keras
     norm = layers.BatchNormalization(epsilon=BATCHNORM_EPSILON)
     x = norm(conv(x))
     conv.set_weights([kernel])
-    norm.set_weights(
-        [weights[f"{name}.1.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
-    )
+    norm.set_weights([weights[f"{name}.1.{part}"] for part in ("weight", "bias", "running_mean", "running_var")])
     return x
 
 

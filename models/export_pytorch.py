@@ -29,9 +29,7 @@ OPSET = 17
 def main() -> None:
     """Read the weights, write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--weights", type=Path, default=HERE / "digits_weights.npz", help="written by train.py"
-    )
+    parser.add_argument("--weights", type=Path, default=HERE / "digits_weights.npz", help="written by train.py")
     parser.add_argument("--out", type=Path, default=HERE / "digits_pytorch.onnx", help="the .onnx file")
     options = parser.parse_args()
     metadata = {

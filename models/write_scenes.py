@@ -30,9 +30,7 @@ HEADER = "image,width,height,class_index,wnid,xmin,ymin,xmax,ymax"
 def main() -> None:
     """Draw and write all scenes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--out", type=Path, default=HERE / "scenes", help="folder for pictures, masks and boxes.csv"
-    )
+    parser.add_argument("--out", type=Path, default=HERE / "scenes", help="folder for pictures, masks and boxes.csv")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     rows = [HEADER]

@@ -73,11 +73,6 @@ def _target(one: str | int, scores: np.ndarray[Any, Any], labels: Sequence[str] 
     return [find_class(one, labels, scores.size)]
 
 
-def is_word(choice: Choice, word: str) -> bool:
-    """Tell whether a choice is this one word, given alone or as a list of one."""
-    return choice == word or (not isinstance(choice, (str, int, np.integer)) and list(choice) == [word])
-
-
 def asks_for_several(target: Choice) -> bool:
     """Tell whether a choice of targets is a list: a sequence or ``topk:N``."""
     if isinstance(target, str):
@@ -85,11 +80,20 @@ def asks_for_several(target: Choice) -> bool:
     return not isinstance(target, (int, np.integer))
 
 
-def needs_scores(choice: Choice) -> bool:
-    """Tell whether a choice of targets or hostile classes depends on the model's scores."""
-    return any(
-        isinstance(one, str) and (one in ("auto", "runners-up") or one.startswith("topk:")) for one in _several(choice)
-    )
+def needs_scores(target: Choice, hostile: Choice, kind: str) -> bool:
+    """Tell whether a choice of targets and hostile classes depends on the model's scores."""
+    words = {one for one in (*_several(target), *_several(hostile)) if isinstance(one, str)}
+    present = kind == "sigmoid" and "auto" in _several(hostile)
+    return present or "auto" in _several(target) or any(w == "runners-up" or w.startswith("topk:") for w in words)
+
+
+def choose_classes(
+    target: Choice, hostile: Choice, scores: np.ndarray[Any, Any], kind: str, labels: Sequence[str] | None
+) -> tuple[list[list[int]], list[list[list[int]]]]:
+    """Return per item the targets, and per item and target the hostile classes; scores [N, classes]."""
+    targets = [choose_targets(target, s, labels) for s in scores]
+    rivals = [[choose_hostile(hostile, t, s, kind, labels) for t in ts] for ts, s in zip(targets, scores, strict=True)]
+    return targets, rivals
 
 
 def choose_hostile(

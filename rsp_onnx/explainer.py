@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from .analysis import Analysis, analyse
 from .batching import Shapes, class_arrays, same_shapes, shapes_of, stacked
-from .classes import Choice, asks_for_several, choose_hostile, choose_targets, is_word, needs_scores
+from .classes import Choice, asks_for_several, choose_classes, needs_scores
 from .compilation import compile_ir
 from .composite import find_method
 from .context import Options
@@ -59,7 +59,6 @@ class Explainer:
     Raises
     ------
     BadModel, UnsupportedOp, BadInput, DeviceUnavailable
-        Each with one sentence that says what to do.
 
     Examples
     --------
@@ -154,10 +153,7 @@ class Explainer:
         batch_size: int = 8,
         tensors: Sequence[str] = (),
     ) -> list[list[Explanation]]:
-        """Explain several images, ``batch_size`` at a time; one list of explanations (one per target) per image.
-
-        The results equal those of explaining one by one.
-        """
+        """Explain several images, ``batch_size`` at a time, as one by one; per image one explanation per target."""
         if batch_size < 1:
             raise BadInput(f"The batch size must be 1 or more, not {batch_size}.")
         results: list[list[Explanation]] = []
@@ -170,23 +166,21 @@ class Explainer:
     def scores(self, image: Picture) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""
         item = self._feeds(image)
-        found: Array = self._scores([item], self._get(shapes_of(item), ()).analysis)[0]
-        return found
+        return np.asarray(self._scores([item], self._get(shapes_of(item), ()).analysis)[0])
 
     @property
     def provider(self) -> str:
         """The execution provider in use, once something ran."""
-        sessions = [c.session for c in self._compiled.values()] + ([self._forward] if self._forward else [])
-        return sessions[0].provider if sessions else ""
+        ran = [c.session.provider for c in self._compiled.values()]
+        return ran[0] if ran else ""
 
     def _feeds(self, image: Picture) -> Feeds:
         return make_feeds(image, self.signatures, lambda: self.preprocess)
 
     def _image_signature(self) -> InputSignature:
-        if len(self.signatures) != 1:
-            names = ", ".join(repr(s.name) for s in self.signatures)
-            raise BadInput(f"The model has several inputs ({names}); photographs cannot be preprocessed, give tensors.")
-        return self.signatures[0]
+        if len(self.signatures) == 1:
+            return self.signatures[0]
+        raise BadInput("The model has several inputs; photographs cannot be preprocessed, give tensors.")
 
     def _get(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         """Return the compiled explainer for these input sizes, compiling it at most once."""
@@ -236,17 +230,11 @@ class Explainer:
     ) -> tuple[list[list[int]], list[list[list[int]]]]:
         """Return per item the targets, and per target the hostile classes; the model runs first where scores decide."""
         kind, count = analysis.kind, analysis.classes
-        by_score = needs_scores(hostile) and not (is_word(hostile, "auto") and kind != "sigmoid")
-        if count is None or needs_scores(target) or by_score:
+        if count is None or needs_scores(target, hostile, kind):
             scores = self._scores(items, analysis)
         else:
             scores = np.zeros((len(items), count), np.float32)
-        targets = [choose_targets(target, s, self.labels) for s in scores]
-        rivals = [
-            [choose_hostile(hostile, t, s, kind, self.labels) for t in ts]
-            for ts, s in zip(targets, scores, strict=True)
-        ]
-        return targets, rivals
+        return choose_classes(target, hostile, scores, kind, self.labels)
 
 
 def _changed(found: Preprocess, values: Mapping[str, Any], signature: InputSignature) -> Preprocess:

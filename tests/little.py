@@ -60,7 +60,8 @@ def volume_net() -> onnx.ModelProto:
     """A 3-D volume [N, 1, 6, 7, 8] to 3 classes."""
     return little(
         """g (float[N,1,6,7,8] x) => (float[N,3] y) {
-            a = Conv<pads=[1,1,1,1,1,1]>(x, w) r = Relu(a) p = GlobalAveragePool(r) f = Flatten(p) y = MatMul(f, v) }""",
+            a = Conv<pads=[1,1,1,1,1,1]>(x, w) r = Relu(a) p = GlobalAveragePool(r)
+            f = Flatten(p) y = MatMul(f, v) }""",
         w=RNG(1).randn(5, 1, 3, 3, 3).astype(np.float32),
         v=RNG(3).randn(5, 3).astype(np.float32),
     )

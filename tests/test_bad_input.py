@@ -255,10 +255,8 @@ def test_an_image_that_cannot_be_read(explain, tmp_path, scene, kind, several):
     path = tmp_path / "bad.png"
     if make is not None:
         written(path, make(scene.read_bytes()))
-    if several:  # one bad image between good ones: known before the first is explained
-        sentence = explain(path, scene.with_name("scene_1.png"))
-    else:
-        sentence = explain(image=path)
+    # one bad image between good ones is known before the first is explained
+    sentence = explain(path, scene.with_name("scene_1.png")) if several else explain(image=path)
     assert re.search(words, sentence)
     assert str(path) in sentence
 
@@ -488,10 +486,8 @@ def test_as_a_process_there_is_one_line_and_nothing_native(repo, tmp_path, model
 def test_no_cuda_here_says_so_quietly(repo, tmp_path, model, scene):
     if rsp_onnx.session.cuda_works():
         pytest.skip("this machine has CUDA")
-    done = subprocess.run(
-        [sys.executable, "-m", "rsp_onnx.cli", "explain", str(model), str(scene), "--device", "cuda", "-o", str(tmp_path)],
-        capture_output=True, text=True, cwd=repo, timeout=120,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "rsp_onnx.cli", "explain", str(model), str(scene), "--device", "cuda"]
+    done = subprocess.run([*command, "-o", str(tmp_path)], capture_output=True, text=True, cwd=repo, timeout=120)
     assert done.returncode == 2
     assert re.fullmatch(r"Error: CUDA was asked for.*\n", done.stderr)
     assert list(Path(tmp_path).iterdir()) == []

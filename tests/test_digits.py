@@ -1,4 +1,4 @@
-"""On scenes of several digits the relevance lies on the digit asked for, more than Grad-CAM's (issue's held-out set)."""
+"""On scenes of several digits the relevance lies on the digit asked for, more than Grad-CAM's."""
 
 import importlib.util
 import sys

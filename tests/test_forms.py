@@ -8,11 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
-from rsp_onnx.rules._forms import choose, costs, node_costs
 
 from rsp_onnx import compile_explainer
 from rsp_onnx.context import Context, Options
 from rsp_onnx.emit import Emitter
+from rsp_onnx.rules._forms import choose, costs, node_costs
 from rsp_onnx.testing import check_conservation, rule_model, runner
 from rsp_onnx.testing_models import read_ops
 from rsp_onnx.views import Views

@@ -69,9 +69,7 @@ def test_a_photographed_ramp_comes_back_where_it_was(h0, w0, h, w, mode):
 
 
 @pytest.mark.parametrize("mode", ["stretch", "crop", "pad"])
-@pytest.mark.parametrize(
-    ("original", "tensor"), [((97, 131), (32, 32)), ((61, 45), (20, 33)), ((480, 333), (64, 48))]
-)
+@pytest.mark.parametrize(("original", "tensor"), [((97, 131), (32, 32)), ((61, 45), (20, 33)), ((480, 333), (64, 48))])
 def test_the_centre_of_mass_of_one_pixel_lands_at_its_place(mode, original, tensor):
     geometry = Geometry.fit(original, tensor, mode)
     for row, column in [(tensor[0] // 2, tensor[1] // 2), (tensor[0] // 3, 2 * tensor[1] // 3)]:

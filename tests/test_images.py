@@ -44,9 +44,7 @@ def pixels(image):
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tiff", "webp"])
 def test_lossless_files_keep_their_pixels(tmp_path, suffix):
     path = tmp_path / f"photo.{suffix}"
-    Image.fromarray(PIXELS).save(path, lossless=True) if suffix == "webp" else Image.fromarray(PIXELS).save(
-        path
-    )
+    Image.fromarray(PIXELS).save(path, lossless=True) if suffix == "webp" else Image.fromarray(PIXELS).save(path)
     assert np.array_equal(pixels(read_photo(path)), PIXELS)
     assert np.array_equal(pixels(read_photo(str(path))), PIXELS)
 
@@ -168,9 +166,7 @@ def test_every_bad_file_gets_one_clear_sentence(tmp_path):
     for suffix in ("png", "jpg"):
         data = (tmp_path / f"whole.{suffix}").read_bytes()
         (tmp_path / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
-    (tmp_path / "run.eps").write_text(
-        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
-    )
+    (tmp_path / "run.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     cases = {
         "nowhere.png": "There is no image file",
         ".": "is a folder",
@@ -199,9 +195,7 @@ def test_a_file_without_permission(tmp_path):
         read_photo(tmp_path / "locked.png")
 
 
-@pytest.mark.parametrize(
-    "limit", [40, 10]
-)  # Pillow warns above the limit (54 pixels) and refuses above twice
+@pytest.mark.parametrize("limit", [40, 10])  # Pillow warns above the limit (54 pixels) and refuses above twice
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path, monkeypatch, limit):
     Image.fromarray(PIXELS).save(tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
@@ -329,9 +323,7 @@ def test_contradictions_between_model_and_preprocessing_are_refused():
 
 def test_a_letterbox_has_margins_of_the_pad_value():
     wide = np.full((4, 8, 3), 200, np.uint8)
-    tensor = prepare(
-        wide, wants(1, 8, 8, 3, dtype="uint8"), Preprocess(scale=1.0, resize="pad", pad_value=114)
-    ).tensor
+    tensor = prepare(wide, wants(1, 8, 8, 3, dtype="uint8"), Preprocess(scale=1.0, resize="pad", pad_value=114)).tensor
     assert tensor[0, :, 0, 0].tolist() == [114, 114, 200, 200, 200, 200, 114, 114]
 
 
@@ -348,17 +340,13 @@ def test_filters_are_pillows(filter_name):
     photo = Image.fromarray(RNG.integers(0, 256, (50, 70, 3), dtype=np.uint8))
     want = photo.resize((21, 33), Image.Resampling[filter_name.upper()])
     settings = Preprocess(scale=1.0, interpolation=filter_name)
-    assert np.array_equal(
-        prepare(photo, wants(1, 33, 21, 3, dtype="uint8"), settings).tensor[0], np.asarray(want)
-    )
+    assert np.array_equal(prepare(photo, wants(1, 33, 21, 3, dtype="uint8"), settings).tensor[0], np.asarray(want))
 
 
 def test_the_value_range_is_where_black_and_white_go():
     low, high = PRESETS["imagenet-torch"].value_range(3)
     black, white = (
-        prepare(
-            np.full((2, 2, 3), v, np.uint8), wants(1, 3, 2, 2, dtype="float64"), PRESETS["imagenet-torch"]
-        )
+        prepare(np.full((2, 2, 3), v, np.uint8), wants(1, 3, 2, 2, dtype="float64"), PRESETS["imagenet-torch"])
         for v in (0, 255)
     )
     np.testing.assert_allclose(low, black.tensor[0, :, 0, 0], atol=1e-12)

@@ -63,9 +63,7 @@ def test_metadata(metadata):
     assert read_labels(["a"], metadata) == ("a",)
 
 
-@pytest.mark.parametrize(
-    "metadata", [{}, {"classes": "80"}, {"names": "__import__('os')"}, {"labels": "[" * 9999}]
-)
+@pytest.mark.parametrize("metadata", [{}, {"classes": "80"}, {"names": "__import__('os')"}, {"labels": "[" * 9999}])
 def test_metadata_without_labels(metadata):
     assert read_labels(None, metadata) is None
 

@@ -133,9 +133,7 @@ def test_exporting_again_gives_the_committed_model(scripts):
     committed = onnx.load(EXPORTS["pytorch"])
     assert [node.op_type for node in again.graph.node] == [node.op_type for node in committed.graph.node]
     for new, old in zip(again.graph.initializer, committed.graph.initializer, strict=True):
-        np.testing.assert_allclose(
-            onnx.numpy_helper.to_array(new), onnx.numpy_helper.to_array(old), atol=1e-6
-        )
+        np.testing.assert_allclose(onnx.numpy_helper.to_array(new), onnx.numpy_helper.to_array(old), atol=1e-6)
 
 
 def test_committed_scenes_and_boxes_are_those_that_the_script_draws(scripts, tmp_path, monkeypatch):
@@ -146,12 +144,8 @@ def test_committed_scenes_and_boxes_are_those_that_the_script_draws(scripts, tmp
     assert names == sorted(path.name for path in (MODELS / "scenes").iterdir())
     assert (tmp_path / "boxes.csv").read_bytes() == (MODELS / "scenes" / "boxes.csv").read_bytes()
     for name in (n for n in names if n.endswith(".png")):
-        new, old = (
-            np.asarray(Image.open(folder / name)).astype(int) for folder in (tmp_path, MODELS / "scenes")
-        )
-        assert np.abs(new - old).max() <= (0 if "mask" in name else 2), (
-            name
-        )  # another libm may round otherwise
+        new, old = (np.asarray(Image.open(folder / name)).astype(int) for folder in (tmp_path, MODELS / "scenes"))
+        assert np.abs(new - old).max() <= (0 if "mask" in name else 2), name  # another libm may round otherwise
 
 
 def test_committed_masks_lie_in_the_boxes_of_their_class():

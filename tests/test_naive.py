@@ -58,9 +58,7 @@ def test_every_export_of_a_family_runs_in_onnxruntime_and_tells_inputs_apart(nam
     model, section, x = exported(name, **how)
     onnx.checker.check_model(model)
     x = x.astype(np.float32)
-    (y,) = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
-        None, {"x": x}
-    )
+    (y,) = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
     values = Net(model).forward({"x": as_feed(x)})
     np.testing.assert_allclose(values["y"].numpy(), y, atol=1e-4)
     assert np.abs(y[0] - y[1]).max() > 0.02
@@ -83,9 +81,7 @@ def test_pooling_windows_are_those_of_onnxruntime(pool):
     graph = f"g (float[1,2,7,8] x) => (float[1,2,a,b] y) {{ y = {pool}(x) }}"
     model = parser.parse_model(f'<ir_version: 8, opset_import: ["" : 19]> {graph}')
     x = images((1, 2, 7, 8), 1).astype(np.float32)
-    (want,) = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(
-        None, {"x": x}
-    )
+    (want,) = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})
     got = compute(model.graph.node[0], [as_feed(x)], 19)[0]
     np.testing.assert_allclose(got.numpy(), want, atol=1e-6)
 
@@ -99,9 +95,7 @@ def naive_z(x, w, stride, pad):
     outs, C, U, V = w.shape
     size = [(n + 2 * pad - k) // stride + 1 for n, k in zip(x.shape[1:], (U, V), strict=True)]
     out = np.zeros((outs, *size))
-    for o, i, j, c, u, v in product(
-        range(outs), range(size[0]), range(size[1]), range(C), range(U), range(V)
-    ):
+    for o, i, j, c, u, v in product(range(outs), range(size[0]), range(size[1]), range(C), range(U), range(V)):
         a, b = i * stride + u - pad, j * stride + v - pad
         if 0 <= a < x.shape[1] and 0 <= b < x.shape[2]:
             out[o, i, j] += x[c, a, b] * w[o, c, u, v]
@@ -281,9 +275,7 @@ def test_exports_of_one_network_get_one_explanation(name):
 @families
 def test_target_and_hostile_swapped_at_split_one_flip_the_start(name):
     model, section, x = exported(name)
-    R0 = [
-        naive_rsp(model, {"x": x}, t, [h], section=section, split=1.0)[section] for t, h in ((1, 2), (2, 1))
-    ]
+    R0 = [naive_rsp(model, {"x": x}, t, [h], section=section, split=1.0)[section] for t, h in ((1, 2), (2, 1))]
     np.testing.assert_allclose(R0[0], -R0[1], rtol=1e-9, atol=1e-15)
 
 

@@ -51,9 +51,7 @@ def test_a_source_checkout_works_without_installing():
 
 
 def test_every_dependency_has_a_reason():
-    block = re.search(
-        r"^dependencies = \[\n(.*?)^\]", read("pyproject.toml"), re.DOTALL | re.MULTILINE
-    ).group(1)
+    block = re.search(r"^dependencies = \[\n(.*?)^\]", read("pyproject.toml"), re.DOTALL | re.MULTILINE).group(1)
     without, above = [], False
     for line in map(str.strip, block.splitlines()):
         if "#" in line:

@@ -52,12 +52,8 @@ def test_colour_limit():
     assert colour_limit(sparse) == 5.0  # the percentile is 0, but something is there
 
 
-@pytest.mark.parametrize(
-    "draw", [heatmap_rgb, colour_limit, lambda h: smooth(h, 1), lambda h: overlay(GREY, h)]
-)
-@pytest.mark.parametrize(
-    "bad", [np.full((30, 40), np.nan), np.full((30, 40), np.inf), np.zeros(3), np.zeros((0, 4))]
-)
+@pytest.mark.parametrize("draw", [heatmap_rgb, colour_limit, lambda h: smooth(h, 1), lambda h: overlay(GREY, h)])
+@pytest.mark.parametrize("bad", [np.full((30, 40), np.nan), np.full((30, 40), np.inf), np.zeros(3), np.zeros((0, 4))])
 def test_maps_that_cannot_be_drawn_are_refused(draw, bad):
     with pytest.raises(BadInput):
         draw(bad)
@@ -115,9 +111,7 @@ def colours(picture):
     return (pixels[..., 0] - pixels[..., 2] > 100).sum(), (pixels[..., 2] - pixels[..., 0] > 100).sum()
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(8, 8), (1, 1), (224, 224), (900, 60), (60, 900), (1, 300), (1500, 900)]
-)
+@pytest.mark.parametrize(("width", "height"), [(8, 8), (1, 1), (224, 224), (900, 60), (60, 900), (1, 300), (1500, 900)])
 def test_figures_of_every_shape(width, height):
     photo = Image.new("RGB", (width, height), "gray")
     heatmap = np.ones((height, width))
@@ -127,9 +121,7 @@ def test_figures_of_every_shape(width, height):
     red, blue = colours(picture)
     assert blue > 400 and (red > 400)  # the bar alone has more than that on each side
     pixels = np.asarray(picture)
-    edge = np.concatenate(
-        [pixels[:4].reshape(-1, 3), pixels[:, :4].reshape(-1, 3), pixels[:, -4:].reshape(-1, 3)]
-    )
+    edge = np.concatenate([pixels[:4].reshape(-1, 3), pixels[:, :4].reshape(-1, 3), pixels[:, -4:].reshape(-1, 3)])
     assert np.all(edge == 255)  # nothing runs off the page
 
 

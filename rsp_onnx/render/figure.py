@@ -167,18 +167,14 @@ def _pictures(
     ]
 
 
-def _overlay(
-    photo: Image.Image, values: NDArray[np.float64], limit: float, size: tuple[int, int]
-) -> Image.Image:
+def _overlay(photo: Image.Image, values: NDArray[np.float64], limit: float, size: tuple[int, int]) -> Image.Image:
     """Draw the overlay of a large photo at the size it is shown in: megapixels would take seconds."""
     if size[0] >= photo.width:
         return overlay(photo, values, limit)
     shares = values / limit
     coarse = np.asarray(Image.fromarray(shares.astype(np.float32)).resize(size, Image.Resampling.BOX))
     # averaging makes the values smaller, so the scale shrinks with them, as `overlay` does when it smooths
-    return overlay(
-        photo.resize(size, Image.Resampling.BICUBIC), coarse, colour_limit(coarse) / colour_limit(shares)
-    )
+    return overlay(photo.resize(size, Image.Resampling.BICUBIC), coarse, colour_limit(coarse) / colour_limit(shares))
 
 
 def _bar_width(panels: _Panels) -> int:

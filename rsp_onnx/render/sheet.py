@@ -56,9 +56,7 @@ def contact_sheet(
     rows = -(-len(images) // columns)
     corners = [(gap + n % columns * step[0], gap + n // columns * step[1]) for n in range(len(images))]
     words = [
-        Words(
-            wrap(text, width, _CAPTION)[0], x + width / 2, y + height + _CAPTION_ROOM / 2, _CAPTION, "center"
-        )
+        Words(wrap(text, width, _CAPTION)[0], x + width / 2, y + height + _CAPTION_ROOM / 2, _CAPTION, "center")
         for text, (x, y) in zip(captions, corners, strict=False)
     ]
     page_size = (gap + columns * step[0], gap + rows * step[1])

@@ -183,9 +183,7 @@ def slice_(x: Tensor, *given: Tensor, starts: Any = None, ends: Any = None, axes
     where = (parts[2] if len(parts) > 2 else None) or list(range(len(first)))
     steps = (parts[3] if len(parts) > 3 else None) or [1] * len(first)
     for axis, start, stop, step in zip(where, first, last, steps, strict=True):
-        positions = range(x.shape[axis])[
-            slice(start, None if step < 0 and stop < -x.shape[axis] else stop, step)
-        ]
+        positions = range(x.shape[axis])[slice(start, None if step < 0 and stop < -x.shape[axis] else stop, step)]
         x = x.index_select(axis, torch.tensor(list(positions), dtype=torch.int64))
     return x
 

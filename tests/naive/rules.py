@@ -85,6 +85,4 @@ def purge(R: Tensor, channels: int) -> Tensor:
     A = R.sum(channels, keepdim=True)
     plus, minus = R.clamp(min=0), (-R).clamp(min=0)
     kept_plus, kept_minus = plus * (A > 0), minus * (A <= 0)
-    return kept_plus * divide(plus.sum(), kept_plus.sum()) - kept_minus * divide(
-        minus.sum(), kept_minus.sum()
-    )
+    return kept_plus * divide(plus.sum(), kept_plus.sum()) - kept_minus * divide(minus.sum(), kept_minus.sum())

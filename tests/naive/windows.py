@@ -29,9 +29,7 @@ def window_pads(
         for i, k, s, d in zip(size, kernel, strides, dilations, strict=True)
     ]
     small, large = [t // 2 for t in totals], [t - t // 2 for t in totals]
-    return (
-        (strides, dilations, small, large) if auto_pad == "SAME_UPPER" else (strides, dilations, large, small)
-    )
+    return (strides, dilations, small, large) if auto_pad == "SAME_UPPER" else (strides, dilations, large, small)
 
 
 def padded(x: Tensor, before: Sequence[int], after: Sequence[int], fill: float = 0.0) -> Tensor:
@@ -58,9 +56,7 @@ def windows(
     strides, dilations, before, after = window_pads(x.shape[2:], kernel_shape, **how)
     size, n = x.shape[2:], len(kernel_shape)
     x = padded(x, before, after, fill)
-    x = padded(
-        x, [0] * n, [k * d + s for k, d, s in zip(kernel_shape, dilations, strides, strict=True)], beyond
-    )
+    x = padded(x, [0] * n, [k * d + s for k, d, s in zip(kernel_shape, dilations, strides, strict=True)], beyond)
     for axis, (k, s, d) in enumerate(zip(kernel_shape, strides, dilations, strict=True)):
         space = size[axis] + before[axis] + after[axis] - (k - 1) * d - 1
         count = (ceil(space / s) if ceil_mode else space // s) + 1
@@ -100,14 +96,10 @@ def global_max_pool(x: Tensor) -> Tensor:
 
 
 @op("ReduceMean")
-def reduce_mean(
-    x: Tensor, given: Tensor | None = None, axes: Any = None, keepdims: int = 1, **_: Any
-) -> Tensor:
+def reduce_mean(x: Tensor, given: Tensor | None = None, axes: Any = None, keepdims: int = 1, **_: Any) -> Tensor:
     return x.mean(ints(given if given is not None else axes) or list(range(x.ndim)), keepdim=bool(keepdims))
 
 
 @op("ReduceSum")
-def reduce_sum(
-    x: Tensor, given: Tensor | None = None, axes: Any = None, keepdims: int = 1, **_: Any
-) -> Tensor:
+def reduce_sum(x: Tensor, given: Tensor | None = None, axes: Any = None, keepdims: int = 1, **_: Any) -> Tensor:
     return x.sum(ints(given if given is not None else axes) or list(range(x.ndim)), keepdim=bool(keepdims))

@@ -56,9 +56,7 @@ def unit(
 class Residual(nn.Module):
     """act(body(x) + shortcut(x)); act is Identity where the sum is read as it is."""
 
-    def __init__(
-        self, body: nn.Module, shortcut: nn.Module | None = None, act: nn.Module | None = None
-    ) -> None:
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None = None, act: nn.Module | None = None) -> None:
         super().__init__()
         self.body, self.shortcut, self.act = body, shortcut or nn.Identity(), act or nn.Identity()
 

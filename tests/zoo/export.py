@@ -41,9 +41,7 @@ def export(
         return write(module, x, opset, dynamic, fold)
 
 
-def _torchscript(
-    module: nn.Module, x: torch.Tensor, opset: int, dynamic: bool, fold: bool
-) -> onnx.ModelProto:
+def _torchscript(module: nn.Module, x: torch.Tensor, opset: int, dynamic: bool, fold: bool) -> onnx.ModelProto:
     mode = torch.onnx.TrainingMode.EVAL if fold else torch.onnx.TrainingMode.PRESERVE
     buffer = io.BytesIO()
     torch.onnx.export(

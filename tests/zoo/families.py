@@ -151,9 +151,7 @@ def pre_activated(cin: int, cout: int, s: int) -> nn.Module:
 def resnet_v2() -> nn.Module:
     """Pre-activation: sums of signed tensors, BatchNormalization that nothing folds."""
     blocks = [pre_activated(8, 8, 1), pre_activated(8, 16, 2), pre_activated(16, 16, 1)]
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), *blocks, nn.BatchNorm2d(16), nn.ReLU(), *classifier(16)
-    )
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), *blocks, nn.BatchNorm2d(16), nn.ReLU(), *classifier(16))
 
 
 def dense_layer(cin: int, growth: int) -> nn.Module:
@@ -248,9 +246,7 @@ def inverted(cin: int, cout: int, s: int) -> nn.Module:
 def mobilenet_v2() -> nn.Module:
     """Linear bottlenecks, ReLU6."""
     blocks = [inverted(8, 8, 1), inverted(8, 12, 2), inverted(12, 12, 1)]
-    return nn.Sequential(
-        unit(3, 8, 3, 2, act=nn.ReLU6), *blocks, unit(12, 24, 1, act=nn.ReLU6), *classifier(24)
-    )
+    return nn.Sequential(unit(3, 8, 3, 2, act=nn.ReLU6), *blocks, unit(12, 24, 1, act=nn.ReLU6), *classifier(24))
 
 
 def gated(cin: int, cout: int, s: int, act: type[nn.Module]) -> nn.Module:
@@ -294,6 +290,4 @@ def shufflenet_v2() -> nn.Module:
     around = nn.Sequential(unit(8, 8, 3, 2, g=8, act=None), unit(8, 8, 1))
     down = nn.Sequential(Parallel(around, body(8, 2)), Shuffle(2))
     same = [nn.Sequential(Halves(body(8, 1)), Shuffle(2)) for _ in range(2)]
-    return nn.Sequential(
-        unit(3, 8, 3, 2), nn.MaxPool2d(3, 2, 1), down, *same, unit(16, 24, 1), *classifier(24)
-    )
+    return nn.Sequential(unit(3, 8, 3, 2), nn.MaxPool2d(3, 2, 1), down, *same, unit(16, 24, 1), *classifier(24))

@@ -25,9 +25,7 @@ def full_vgg16(seed: int = 0) -> nn.Module:
         nn.ReLU(),
         nn.Dropout(),
     ]
-    return healthy(
-        nn.Sequential(*layers, nn.Flatten(), *dense, nn.Linear(4096, 1000)), SHAPE, seed, samples=1
-    )
+    return healthy(nn.Sequential(*layers, nn.Flatten(), *dense, nn.Linear(4096, 1000)), SHAPE, seed, samples=1)
 
 
 def full_resnet18(seed: int = 0) -> nn.Module:
