@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import onnx_ir as ir
@@ -28,6 +28,7 @@ from .results import Compiled, explanations, scores_of
 from .session import Session, resolve_device
 
 Array = np.ndarray[Any, Any]
+_KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
 
 
 class Explainer:
@@ -114,13 +115,21 @@ class Explainer:
         """Return the tensors the model would be given for an image, by input name."""
         return dict(self._feeds(image).tensors)
 
+    @overload
     def explain(
-        self,
-        image: Picture,
-        target: Choice = "auto",
-        hostile: Choice = "auto",
-        *,
-        tensors: Sequence[str] = (),
+        self, image: Picture, target: int, hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self, image: Picture, target: list[int | str], hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> list[Explanation]: ...
+    @overload
+    def explain(
+        self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> Any: ...
+
+    def explain(
+        self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
     ) -> Any:
         """Explain one image.
 
@@ -183,12 +192,14 @@ class Explainer:
         raise BadInput("The model has several inputs; photographs cannot be preprocessed, give tensors.")
 
     def _get(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
-        """Return the compiled explainer for these input sizes, compiling it at most once."""
+        """Return the compiled explainer for these input sizes, compiled once while it is among the last ones used."""
         with self._lock:
             key = (shapes, tensors)
-            if key not in self._compiled:
-                self._compiled[key] = self._compile(shapes, tensors)
-            return self._compiled[key]
+            found = self._compiled.pop(key, None) or self._compile(shapes, tensors)
+            self._compiled[key] = found  # the one used last stands last
+            while len(self._compiled) > _KEPT:
+                self._compiled.pop(next(iter(self._compiled)))
+            return found
 
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         analysis = analyse(self.model, output=self._output, section=self._section, input_shapes=dict(shapes))

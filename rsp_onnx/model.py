@@ -30,7 +30,7 @@ class Model:
 
     Attributes
     ----------
-    graph : onnx_ir.Model
+    ir : onnx_ir.Model
         The model; weights in external files are mapped, not read.
     sha256 : str
         Of the file, followed by its external data files in the order of their names.

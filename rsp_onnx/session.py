@@ -40,7 +40,7 @@ class Session:
 
     def __init__(self, model: ir.Model, device: str = "auto", threads: int | None = None) -> None:
         options = ort.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors reach the caller as exceptions
         options.add_session_config_entry("session.disable_prepacking", "1")  # halves the memory, no slower
         if threads is not None:
             options.intra_op_num_threads = threads

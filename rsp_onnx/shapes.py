@@ -6,12 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnx
 import onnx.reference
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from .errors import BadInput, BadModel
+from .session import Session
 
 Dims = tuple["int | None", ...]
 BATCH = "N"
@@ -133,31 +133,26 @@ def _probe(model: ir.Model) -> None:
 
 def _shapes_at(model: ir.Model, values: list[ir.Value], batch: int) -> list[tuple[int, ...] | None]:
     feeds = {str(v.name): _dummy(v, batch) for v in model.graph.inputs}
-    proto = ir.to_proto(model)
-    own = {o.name for o in proto.graph.output}
     names = [str(v.name) for v in values]
-    for name in names:
-        if name not in own:
-            proto.graph.output.append(onnx.ValueInfoProto(name=name))
+    work = model.clone()
+    outputs = {v.name for v in work.graph.outputs}
+    wanted = set(names) - outputs
+    work.graph.outputs.extend(v for node in work.graph for v in node.outputs if v.name in wanted)
     try:
-        results = _run(proto, names, feeds)
+        results = _run(work, names, feeds)
     except Exception as error:  # shapes stay unknown; whoever needs one says which
         _LOG.debug("the probing run failed: %s", error)
         return [None] * len(values)
     return [np.shape(r) for r in results]
 
 
-def _run(proto: onnx.ModelProto, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    import onnxruntime as ort
-
+def _run(model: ir.Model, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
     try:
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return list(session.run(names, feeds))
-    except Exception as error:  # ONNX Runtime lacks some float64 kernels; the reference has them
+        results = Session(model, "cpu").run(feeds, names)
+        return [results[name] for name in names]
+    except BadModel as error:  # ONNX Runtime lacks some float64 kernels; the reference has them
         _LOG.debug("ONNX Runtime cannot run the probe: %s", error)
-        return list(onnx.reference.ReferenceEvaluator(proto).run(names, feeds))
+        return list(onnx.reference.ReferenceEvaluator(ir.to_proto(model)).run(names, feeds))
 
 
 def _dummy(value: ir.Value, batch: int) -> np.ndarray:

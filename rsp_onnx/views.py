@@ -26,7 +26,6 @@ _FUSING = {
     "Sigmoid",
     "QuantizeLinear",
 }
-_QUANTISED = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
 
 
 class Views:
