@@ -9,11 +9,11 @@ import onnx_ir as ir
 
 from .canonize import canonize
 from .errors import BadInput, BadModel
-from .graph import Graph, carries
+from .graph import Graph
 from .model import Model, ModelSource, load_model
 from .registry import stops
 from .section import Section, find_logits, find_section
-from .shapes import fix_shapes
+from .shapes import carries, fix_shapes
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def analyse(
 ) -> Analysis:
     """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
     loaded = model if isinstance(model, Model) else load_model(model)
-    canonized = canonize(loaded)
-    fix_shapes(canonized, input_shapes)
-    graph = Graph(canonized, _explained(canonized, inputs), stops)
+    graph = _graph(loaded, inputs, input_shapes, None)
+    if graph.batch is None and graph.moves_batch():  # windows, or time in front: the rules need to know the sample
+        graph = _graph(loaded, inputs, input_shapes, 1)
     result, logits, kind = find_logits(graph, output)
     used = [v for v in graph.inputs if v in graph.dag and result in graph.dag and _reaches(graph, v, logits)]
     if not used:
@@ -56,6 +56,17 @@ def analyse(
     sizes = graph.dims(logits)
     count = sizes[1] if len(sizes) > 1 else None
     return Analysis(loaded, graph, result, logits, kind, find_section(graph, logits, section), count)
+
+
+def _graph(
+    loaded: Model,
+    inputs: Sequence[str] | None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None,
+    batch: int | None,
+) -> Graph:
+    canonized = canonize(loaded)
+    fix_shapes(canonized, input_shapes, batch=batch)
+    return Graph(canonized, _explained(canonized, inputs), stops)
 
 
 def _reaches(graph: Graph, value: ir.Value, end: ir.Value) -> bool:

@@ -236,7 +236,8 @@ def _add_output(ctx: Context, name: str, r: ir.Value, value: ir.Value) -> None:
 def _add_ledger(ctx: Context, outcome: Outcome) -> list[str]:
     op, rows, names = ctx.op, [], []
     for value, r in outcome.flow.at.items():
-        rows.append(op.Unsqueeze(per_sample(op, r, len(ctx.dims(value)), keepdims=False), [0]))
+        total = per_sample(ctx, r, len(ctx.dims(value)))
+        rows.append(op.Reshape(total, op.Concat([1], ctx.front, [-1], axis=0)))
         names.append(str(value.name))
     outputs = ctx.graph.model.graph.outputs
     outputs.append(_typed(ctx, op.emit("Concat", *rows, axis=0, name="ledger"), [len(rows), "K", "N"]))

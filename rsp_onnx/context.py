@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -77,6 +78,30 @@ class Context:
             )
         return found
 
+    def stand_in(
+        self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | np.ndarray | None], keep: Iterable[ir.Attr] = ()
+    ) -> ir.Node:
+        """Return a node outside the graph that says with another op what a node computes, for that op's rule.
+
+        Parameters
+        ----------
+        inputs : sequence
+            Tensors of the model; an array is a constant.
+        keep : iterable of onnx_ir.Attr
+            Its attributes.
+
+        Returns
+        -------
+        onnx_ir.Node
+            Whoever reads its output reads the node's.
+        """
+        values = [_constant(v) if isinstance(v, np.ndarray) else v for v in inputs]
+        twin = ir.Node("", op_type, values, list(keep), num_outputs=1, name=node.name)
+        mine, own = twin.outputs[0], node.outputs[0]
+        mine.name, mine.shape, mine.dtype = own.name, own.shape, self.op.type
+        self.views.same(mine, own)
+        return twin
+
     def attr(self, node: ir.Node, name: str, default: object = None) -> object:
         """Return an attribute's value or the default."""
         return attribute(node, name, default)
@@ -97,6 +122,15 @@ class Context:
             )
         return tuple(d for d in found if d is not None)
 
+    @property
+    def single(self) -> bool:
+        """Tell whether the batch is fixed to one, so that every axis belongs to the one sample."""
+        return self.graph.batch == 1
+
+    def sample_axes(self, rank: int) -> list[int]:
+        """Return the axes of [K, *forward shape] that belong to one sample; rank: of the forward tensor."""
+        return list(range(1 if self.single else 2, rank + 1))
+
     def merge(self, r: ir.Value, sizes: tuple[int, ...]) -> ir.Value:
         """Fold the leading axis into the batch: [K, N, *sizes] → [K·N, *sizes]."""
         return self.op.Reshape(r, [-1, *sizes])
@@ -111,3 +145,9 @@ class Context:
         if known.count(None) <= 1 and (None in known or value.shape is not None):
             return self.op.Reshape(r, self.op.Concat(self.front, [-1 if d is None else d for d in known], axis=0))
         return self.op.Reshape(r, self.op.Concat(self.front, self.op.Shape(value), axis=0))
+
+
+def _constant(array: np.ndarray) -> ir.Value:
+    value = ir.Value(name="", const_value=ir.tensor(array))
+    value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
+    return value

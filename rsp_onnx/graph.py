@@ -13,16 +13,26 @@ import onnx
 import onnx.reference
 import onnx_ir as ir
 
-from .shapes import Dims, dims
+from .shapes import Dims, carries, dims, leads_with_batch
 
 _LOG = logging.getLogger(__name__)
 STANDARD = ("", "ai.onnx")
-_CARRIERS = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
+_FLOAT_NAMES = {
+    "ConvInteger": "Conv", "FusedConv": "Conv", "QGemm": "Gemm", "FusedGemm": "Gemm", "MatMulInteger": "MatMul",
+    "FusedMatMul": "MatMul", "BiasGelu": "Gelu", "FastGelu": "Gelu", "SkipLayerNormalization": "LayerNormalization",
+    "SkipSimplifiedLayerNormalization": "RMSNormalization", "SimplifiedLayerNormalization": "RMSNormalization",
+    "DynamicQuantizeLinear": "QuantizeLinear",
+}  # fmt: skip
 
 
 def op_name(node: ir.Node) -> str:
     """Return the op type, with its domain where that is not ONNX's own."""
     return node.op_type if node.domain in STANDARD else f"{node.domain}::{node.op_type}"
+
+
+def plain_op(node: ir.Node) -> str:
+    """Return the op type without quantisation and fused activations: Conv for QLinearConv and FusedConv."""
+    return _FLOAT_NAMES.get(node.op_type, node.op_type.removeprefix("QLinear"))
 
 
 class Graph:
@@ -35,10 +45,10 @@ class Graph:
     explained : sequence of str
         Names of the inputs whose relevance is wanted.
     stops : callable
-        Tells of a node that nothing flows through it (Shape, ArgMax, ...).
+        Tells of a node that nothing flows through it (Shape, ArgMax, ...), or out of the output of a number.
     """
 
-    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Callable[[ir.Node], bool]) -> None:
+    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Callable[[ir.Node, int | None], bool]) -> None:
         self.model = model
         self.nodes: tuple[ir.Node, ...] = tuple(model.graph)
         self.inputs = [v for v in model.graph.inputs if v.name in set(explained)]
@@ -49,14 +59,14 @@ class Graph:
         self.dag: nx.DiGraph[object] = self._build(stops)
         self._uses = {v: tuple(dict.fromkeys(v.consumers())) for v in self.values.values()}
 
-    def _build(self, stops: Callable[[ir.Node], bool]) -> nx.DiGraph[object]:
+    def _build(self, stops: Callable[[ir.Node, int | None], bool]) -> nx.DiGraph[object]:
         dag: nx.DiGraph[object] = nx.DiGraph()
         dag.add_nodes_from(self.inputs)
         for node in self.nodes:
             sources = [v for v in node.inputs if v is not None and v in dag]
-            if not sources or stops(node):
+            if not sources or stops(node, None):
                 continue
-            results = [v for v in node.outputs if carries(v)]
+            results = [v for i, v in enumerate(node.outputs) if carries(v) and not stops(node, i)]
             dag.add_edges_from((source, node) for source in sources if results)
             dag.add_edges_from((node, result) for result in results)
         return dag
@@ -72,6 +82,10 @@ class Graph:
     def consumers(self, value: ir.Value) -> tuple[ir.Node, ...]:
         """Return the model's own nodes that read a tensor (never the emitted ones)."""
         return self._uses.get(value, ())
+
+    def computed_from(self, value: ir.Value, source: ir.Value) -> bool:
+        """Tell whether one tensor is computed from another."""
+        return value is not source and nx.has_path(self.dag, source, value)
 
     def between(self, sources: Iterable[ir.Value], end: ir.Value) -> list[ir.Node]:
         """Return the op nodes on some path from the sources to a tensor, in order."""
@@ -101,6 +115,11 @@ class Graph:
     def batch(self) -> int | None:
         """The batch size the graph fixes, or None where it is free."""
         return self.dims(self.inputs[0])[0] if self.dims(self.inputs[0]) else 1
+
+    def moves_batch(self) -> bool:
+        """Tell whether some tensor on the way has the batch merged with another axis, or not in front."""
+        floats = (v for n in self.nodes for v in n.outputs if v in self.dag and v.shape is not None)
+        return any(not leads_with_batch(v) for v in floats)
 
     def dims(self, value: ir.Value) -> Dims:
         """Return a tensor's shape, None where free."""
@@ -138,11 +157,6 @@ class Graph:
         end = node.attributes.get("end")
         part = shape[node.attributes.get_int("start", 0) : None if end is None else end.as_int()]
         return None if None in part else np.array(part, dtype=np.int64)
-
-
-def carries(value: ir.Value) -> bool:
-    """Tell whether a tensor's type can carry relevance: floating point, or the small ints of quantisation."""
-    return value.dtype is None or value.dtype.is_floating_point() or value.dtype in _CARRIERS
 
 
 def evaluate(node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:

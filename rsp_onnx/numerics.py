@@ -33,17 +33,17 @@ def stack_signs(op: Emitter, r: ir.Value, axis: int) -> tuple[ir.Value, ir.Value
     return op.Concat(upper, lower, axis=axis), op.Concat(upper, op.Neg(lower), axis=axis)
 
 
-def per_sample(op: Emitter, r: ir.Value, rank: int, *, keepdims: bool = True) -> ir.Value:
+def per_sample(ctx: Context, r: ir.Value, rank: int) -> ir.Value:
     """Sum over everything but the leading axis and the batch: [K, N, ...] → [K, N, 1, ...]. rank: of the forward."""
-    if rank < 2:
-        return r
-    return op.ReduceSum(r, list(range(2, rank + 1)), keepdims=int(keepdims))
+    axes = ctx.sample_axes(rank)
+    return ctx.op.ReduceSum(r, axes, keepdims=1) if axes else r
 
 
-def uniform_shift(op: Emitter, c: ir.Value, total: ir.Value, rank: int) -> ir.Value:
+def uniform_shift(ctx: Context, c: ir.Value, total: ir.Value, rank: int) -> ir.Value:
     """C − 1[C≠0]·total/#{C≠0}, per sample (RSP's uniform shifting). c: [K, N, ...]; total: [K, N, 1, ...]."""
+    op = ctx.op
     nonzero = op.Cast(op.Greater(op.Abs(c), 0.0), to=int(op.type))
-    share = safe_divide(op, total, per_sample(op, nonzero, rank), nonnegative=True)
+    share = safe_divide(op, total, per_sample(ctx, nonzero, rank), nonnegative=True)
     return op.Sub(c, op.Mul(nonzero, share))
 
 

@@ -22,6 +22,7 @@ R = TypeVar("R", bound=Callable[..., object])
 _VJPS: dict[str, Rule] = {}
 _RULES: dict[str, Rule] = {}
 _NO_FLOW: dict[str, str] = {}
+_STATISTICS: dict[tuple[str, int], str] = {}
 _REPORTS: dict[str, Report] = {}
 
 
@@ -54,6 +55,11 @@ def no_flow(*ops: str, reason: str) -> None:
         _NO_FLOW[op] = reason
 
 
+def statistics(op: str, *outputs: int, reason: str) -> None:
+    """List the outputs of an op out of which neither gradient nor relevance flows, and why; the others carry it."""
+    _STATISTICS.update({(op, index): reason for index in outputs})
+
+
 def reports(*ops: str) -> Callable[[R], R]:
     """Register what ``inspect`` says of a node: ``(ctx, node) -> record or None``."""
     return _registrar(_REPORTS, ops)
@@ -76,9 +82,9 @@ def find_rule(node: ir.Node) -> Rule | None:
     return _tables()[1].get(op_name(node))
 
 
-def stops(node: ir.Node) -> bool:
-    """Tell whether nothing flows through a node's op."""
-    return op_name(node) in _tables()[2]
+def stops(node: ir.Node, output: int | None = None) -> bool:
+    """Tell whether nothing flows through a node's op, or out of one of its outputs."""
+    return op_name(node) in _tables()[2] or (op_name(node), output) in _STATISTICS
 
 
 def supported_ops() -> list[dict[str, str]]:

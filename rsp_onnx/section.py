@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from .errors import BadInput, BadModel
-from .graph import Graph, op_name
+from .graph import Graph, attribute, plain_op
 
 _KINDS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
 _NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout",
@@ -69,11 +69,13 @@ def find_logits(graph: Graph, output: str | None = None) -> tuple[ir.Value, ir.V
     value, kind, found = result, "logits", result
     while (node := value.producer()) is not None and len(set(graph.active_inputs(node))) == 1:
         above = graph.active_inputs(node)[0]
-        if node.op_type in _KINDS:
-            kind = _KINDS[node.op_type]
+        if plain_op(node) in _KINDS:
+            kind = _KINDS[plain_op(node)]
             found = above
             break
-        if node.op_type not in _NEUTRAL:
+        if plain_op(node) not in _NEUTRAL:
+            kind = _KINDS.get(str(attribute(node, "activation", "")), kind)  # fused; its gradient leaves it out
+            found = value if kind != "logits" else found
             break
         value = above
     return result, found, kind
@@ -133,9 +135,9 @@ def _head_length(graph: Graph, chain: list[ir.Value], logits: ir.Value) -> int:
     classes = _classes(graph, logits)
     for index, value in enumerate(chain):
         node = value.producer()
-        if node is None or node.op_type in ("Gemm", "MatMul"):
+        if node is None or plain_op(node) in ("Gemm", "MatMul"):
             return 0
-        if node.op_type == "Conv":
+        if plain_op(node) == "Conv":
             pointwise = all(d == 1 for d in graph.dims(node.inputs[1])[2:]) if node.inputs[1] is not None else False
             channels = graph.dims(value)[1:2]
             return index + 1 if pointwise and channels == (classes,) else 0
@@ -160,22 +162,35 @@ def _back_to_features(graph: Graph, spatial: list[ir.Value]) -> ir.Value:
     for index, value in enumerate(spatial):
         node = value.producer()
         assert node is not None
-        if node.op_type == "DequantizeLinear" and _source_op(graph, node) not in _NEUTRAL + _DOWN:
+        if plain_op(node) == "DequantizeLinear" and _source_op(graph, node) not in _NEUTRAL + _DOWN:
             return value  # the deployed model's own int8 tensor
-        if op_name(node) not in _NEUTRAL + _DOWN:
+        if plain_op(node) not in _NEUTRAL + _DOWN and not _normalises_tokens(graph, value, node):
             return value
         if index == len(spatial) - 1:
             break
     return spatial[0]
 
 
+def _normalises_tokens(graph: Graph, value: ir.Value, node: ir.Node) -> bool:
+    """Tell of the final normalisation of a transformer's tokens, fused or written out: the section stands before it."""
+    sizes = graph.dims(value)
+    if _layout(graph, value)[0] != len(sizes) - 1:
+        return False
+    if plain_op(node) in ("LayerNormalization", "RMSNormalization"):
+        return True
+    if node.op_type not in ("Add", "Sub", "Mul", "Div"):
+        return False
+    active = graph.active_inputs(node)
+    return len(active) == 1 or any(graph.dims(v)[-1:] == (1,) != sizes[-1:] for v in active)
+
+
 def _source_op(graph: Graph, node: ir.Node) -> str:
     """Return the op in front of a Quantize/Dequantize pair."""
     seen: ir.Node | None = node
-    while seen is not None and seen.op_type in ("QuantizeLinear", "DequantizeLinear"):
+    while seen is not None and plain_op(seen) in ("QuantizeLinear", "DequantizeLinear"):
         source = seen.inputs[0]
         seen = source.producer() if source is not None else None
-    return op_name(seen) if seen is not None else "input"
+    return plain_op(seen) if seen is not None else "input"
 
 
 def _without_positions(graph: Graph, chain: list[ir.Value], names: tuple[str, ...]) -> Section:
@@ -183,8 +198,8 @@ def _without_positions(graph: Graph, chain: list[ir.Value], names: tuple[str, ..
     linear_seen = False
     for value in reversed(chain[1:]):
         node = value.producer()
-        linear_seen |= node is not None and node.op_type in ("Gemm", "MatMul", "Conv")
-        if linear_seen and node is not None and node.op_type not in ("Gemm", "MatMul", "Conv", "Add", *_NEUTRAL):
+        linear_seen |= node is not None and plain_op(node) in ("Gemm", "MatMul", "Conv")
+        if linear_seen and node is not None and plain_op(node) not in ("Gemm", "MatMul", "Conv", "Add", *_NEUTRAL):
             note = "no tensor has positions: the first hidden activation"
             return _describe(graph, value, tuple(n for n in names if n != value.name), note)
     return _describe(graph, chain[-1], names, "the model has one layer: the input itself")
@@ -201,8 +216,9 @@ def _layout(graph: Graph, value: ir.Value) -> tuple[int, tuple[int, ...]]:
     if rank < 3:
         return rank - 1, ()
     last = _channels_last(graph, value)
+    first = 0 if graph.batch == 1 else 1  # of a single sample every axis but the channels holds positions
     if last:
-        return rank - 1, tuple(range(1, rank - 1))
+        return rank - 1, tuple(range(first, rank - 1))
     return 1, tuple(range(2, rank))
 
 
@@ -211,9 +227,9 @@ def _channels_last(graph: Graph, value: ir.Value) -> bool:
     node = value.producer()
     steps = 0
     while node is not None and steps < 100:
-        if node.op_type in _CHANNELS_FIRST:
+        if plain_op(node) in _CHANNELS_FIRST:
             return False
-        if node.op_type in _CHANNELS_LAST:
+        if plain_op(node) in _CHANNELS_LAST:
             return True
         if node.op_type == "Transpose":
             perm = node.attributes.get_ints("perm", [])

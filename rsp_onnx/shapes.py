@@ -16,15 +16,22 @@ from .session import Session
 Dims = tuple["int | None", ...]
 BATCH = "N"
 _LOG = logging.getLogger(__name__)
+_SMALL_INTS = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
+_INTEGER_PRODUCTS = ("ConvInteger", "MatMulInteger")  # their int32 sums are activations, any other int32 is an index
 
 
-def fix_shapes(model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]] | None = None) -> None:
+def fix_shapes(
+    model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]] | None = None, *, batch: int | None = None
+) -> None:
     """Give every tensor of the model its shape, in place; only the batch may stay free.
 
     Parameters
     ----------
     input_shapes : mapping of input name to shape
         Needed where the graph leaves more than the batch free. None or -1 keeps a dimension free.
+
+    batch : int, optional
+        Fixes a free batch too.
 
     Raises
     ------
@@ -39,7 +46,7 @@ def fix_shapes(model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]]
         names = ", ".join(repr(v.name) for v in model.graph.inputs)
         raise BadInput(f"The model has no input {unknown[0]!r}; its inputs are {names}.")
     for value in model.graph.inputs:
-        _fix_input(value, given.get(value.name or ""))
+        _fix_input(value, given.get(value.name or ""), batch or BATCH)
     for node in model.graph:
         for output in node.outputs:
             output.shape = None  # an exporter's shapes may be for another input size
@@ -47,11 +54,27 @@ def fix_shapes(model: ir.Model, input_shapes: Mapping[str, Sequence[int | None]]
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
     except Exception as error:  # the run below still finds the shapes
         _LOG.debug("shape inference failed: %s", error)
-    unsure = any(None in dims(v) and dims(v)[1:].count(None) for v in _float_values(model))
-    if unsure or any(_overcounts(node) for node in model.graph):
+    if any(_is_unsure(v) for v in _carriers(model)) or any(_overcounts(node) for node in model.graph):
         _probe(model)
     for node in model.graph:
         _note_sizes(node)
+
+
+def _is_unsure(value: ir.Value) -> bool:
+    """Tell of a tensor with a free size that is not the batch in front."""
+    return value.shape is None or any(
+        not isinstance(d, int) and (i or d.value != BATCH) for i, d in enumerate(value.shape)
+    )
+
+
+def leads_with_batch(value: ir.Value) -> bool:
+    """Tell whether a tensor of a model with a free batch has it in front and nowhere else."""
+    return (
+        value.shape is not None
+        and len(value.shape) > 0
+        and not isinstance(value.shape[0], int)
+        and not _is_unsure(value)
+    )
 
 
 def _overcounts(node: ir.Node) -> bool:
@@ -72,15 +95,23 @@ def dims(value: ir.Value) -> Dims:
     return tuple(d if isinstance(d, int) else None for d in value.shape)
 
 
-def _float_values(model: ir.Model) -> list[ir.Value]:
-    return [v for n in model.graph for v in n.outputs if v.dtype is None or v.dtype.is_floating_point()]
+def carries(value: ir.Value) -> bool:
+    """Tell whether a tensor's type can carry relevance: floating point, or the integers of quantised layers."""
+    if value.dtype is None or value.dtype.is_floating_point() or value.dtype in _SMALL_INTS:
+        return True
+    node = value.producer()
+    return node is not None and node.op_type in _INTEGER_PRODUCTS
 
 
-def _fix_input(value: ir.Value, given: Sequence[int | None] | None) -> None:
+def _carriers(model: ir.Model) -> list[ir.Value]:
+    return [v for n in model.graph for v in n.outputs if carries(v)]
+
+
+def _fix_input(value: ir.Value, given: Sequence[int | None] | None, batch: int | str) -> None:
     if value.shape is None:
         if given is None:
             raise BadModel(f"The input {value.name!r} has no shape in the file; say it with input_shapes.")
-        value.shape = ir.Shape([BATCH if i == 0 else d for i, d in enumerate(given)])
+        value.shape = ir.Shape([batch if i == 0 else d for i, d in enumerate(given)])
     own = list(value.shape)
     wanted: list[int | None] = [None] * len(own) if given is None else [None if d in (None, -1) else d for d in given]
     if len(wanted) != len(own):
@@ -92,7 +123,7 @@ def _fix_input(value: ir.Value, given: Sequence[int | None] | None) -> None:
                 raise BadInput(f"The input {value.name!r} has size {size} on axis {axis}, not {ask}.")
             result.append(size)
         else:
-            result.append(ask if ask is not None else BATCH if axis == 0 else f"{value.name}_{axis}")
+            result.append(ask if ask is not None else batch if axis == 0 else f"{value.name}_{axis}")
     value.shape = ir.Shape(result)
 
 
@@ -116,8 +147,8 @@ def _note_sizes(node: ir.Node) -> None:
 
 
 def _probe(model: ir.Model) -> None:
-    """Run the model on two batch sizes (where it allows) and read every float tensor's shape off."""
-    values = [v for v in _float_values(model) if v.name]
+    """Run the model on two batch sizes (where it allows) and read the shape of every tensor that carries relevance off."""
+    values = [v for v in _carriers(model) if v.name]
     sizes = (2, 3) if any(dims(v)[:1] == (None,) for v in model.graph.inputs) else (1,)
     runs = [_shapes_at(model, values, size) for size in sizes]
     for value, *shapes in zip(values, *runs, strict=True):

@@ -72,7 +72,7 @@ def activation_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Va
 def evidence(ctx: Context, section: Section, maps: ir.Value) -> ir.Value:
     """max M_c per class and sample, [G, N, 1, ...]; not positive where nothing in the section speaks for c."""
     rank = len(ctx.dims(section.value))
-    return ctx.op.ReduceMax(maps, list(range(2, rank + 1)), keepdims=1)
+    return ctx.op.ReduceMax(maps, ctx.sample_axes(rank), keepdims=1)
 
 
 def comparative_start(ctx: Context, section: Section, maps: ir.Value, valid: ir.Value) -> ir.Value:
@@ -82,7 +82,7 @@ def comparative_start(ctx: Context, section: Section, maps: ir.Value, valid: ir.
     """
     op, rank = ctx.op, len(ctx.dims(section.value))
     peak = evidence(ctx, section, maps)
-    largest = op.ReduceMax(op.Abs(maps), list(range(2, rank + 1)), keepdims=1)
+    largest = op.ReduceMax(op.Abs(maps), ctx.sample_axes(rank), keepdims=1)
     maps = safe_divide(op, maps, op.Where(op.Greater(peak, op.tiny), peak, largest), nonnegative=True)
     maps = op.Reshape(maps, op.Concat([-1], ctx.front, op.Shape(section.value), axis=0))
     own = op.Squeeze(op.Slice(maps, [0], [1], [0]), [0])
@@ -115,5 +115,5 @@ def _normalised(ctx: Context, r: ir.Value, rank: int) -> tuple[ir.Value, ir.Valu
     """Return ([R]₊/Σ[R]₊, [−R]₊/Σ[−R]₊) per sample."""
     op = ctx.op
     parts = (op.Relu(r), op.Relu(op.Neg(r)))
-    upper, lower = (safe_divide(op, p, per_sample(op, p, rank), nonnegative=True) for p in parts)
+    upper, lower = (safe_divide(op, p, per_sample(ctx, p, rank), nonnegative=True) for p in parts)
     return upper, lower

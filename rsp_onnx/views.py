@@ -7,6 +7,9 @@ shadow: a second copy of the producing node, told apart by an attribute that cha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TypeAlias
+
 import numpy as np
 import onnx_ir as ir
 
@@ -26,6 +29,24 @@ _FUSING = {
     "Sigmoid",
     "QuantizeLinear",
 }
+# in which input an op that writes integers takes their scale; the zero point is the next
+_SCALE_SLOT = {
+    "QuantizeLinear": 1, "QLinearConv": 6, "QLinearMatMul": 6, "QGemm": 7, "QLinearAdd": 6, "QLinearMul": 6,
+    "QLinearConcat": 0, "QLinearGlobalAveragePool": 3, "QLinearAveragePool": 3, "QLinearSigmoid": 3,
+    "QLinearLeakyRelu": 3, "QLinearSoftmax": 3,
+}  # fmt: skip
+_MOVING = {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Gather", "Expand",
+           "Pad", "Concat", "Identity", "DepthToSpace", "SpaceToDepth"}  # fmt: skip
+Number: TypeAlias = "ir.Value | np.ndarray"
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """What integers stand for: (q − zero) · scale, constants or computed from the image; one per channel of ``axis``."""
+
+    scale: Number
+    zero: Number
+    axis: int = 1
 
 
 class Views:
@@ -36,9 +57,16 @@ class Views:
         self._graph = graph
         self._read: dict[ir.Value, ir.Value] = {}
         self._shadow: dict[ir.Value, ir.Value] = {}
+        self._same: dict[ir.Value, ir.Value] = {}
+        self._dynamic: dict[ir.Node, Quantisation] = {}
+
+    def same(self, value: ir.Value, own: ir.Value) -> None:
+        """Let whoever reads a value outside the graph read the model's own."""
+        self._same[value] = own
 
     def read(self, value: ir.Value) -> ir.Value:
         """Return a tensor in the working dtype; quantised ones dequantised, half precision widened."""
+        value = self._same.get(value, value)
         if value not in self._read:
             self._read[value] = self._emit(value)
         return self._read[value]
@@ -49,34 +77,94 @@ class Views:
             return self._dequantised(node)
         if self._embeds(value, node):
             return self._op.constant(_floats(self._graph.constant(value)))
+        if (quantised := self.quantisation(value)) is not None:
+            return self._real(value, quantised)
         safe = self._safe(value)
         return safe if value.dtype == self._op.type else self._op.Cast(safe, to=int(self._op.type))
 
     def _embeds(self, value: ir.Value, node: ir.Node | None) -> bool:
-        """Tell of a constant that is written again in the working dtype: half precision or quantised weights."""
-        rewritten = value.dtype != self._op.type or (node is not None and node.op_type == "DequantizeLinear")
+        """Tell of a constant that is written again in the working dtype: half precision, quantised, a stand-in's."""
+        loose = value.producer() is None and value.graph is None
+        rewritten = loose or value.dtype != self._op.type or (node is not None and node.op_type == "DequantizeLinear")
         return rewritten and not self._graph.active(value) and self._graph.constant(value) is not None
 
     def _dequantised(self, node: ir.Node) -> ir.Value:
         """(q − zero point) · scale, written out: a second DequantizeLinear would break the runtime's int8 fusion."""
+        q = node.inputs[0]
+        assert q is not None
         scale, zero = (_floats(self._graph.constant(v)) for v in (node.inputs[1], _slot(node, 2)))
-        rank, axis = len(self._graph.dims(node.outputs[0])), node.attributes.get_int("axis", 1)
-        shape = [1] * rank
-        if scale.size > 1:
-            shape[axis] = scale.size
-        q = self._op.Cast(node.inputs[0], to=int(self._op.type))
-        scale = scale.reshape(shape) if scale.size > 1 else scale.reshape(())
-        if zero.any():
-            q = self._op.Sub(q, zero.reshape(scale.shape) if zero.size == scale.size else zero)
-        return self._op.Mul(q, scale)
+        return self._scaled(q, Quantisation(scale, zero, node.attributes.get_int("axis", 1)))
+
+    def _scaled(self, q: ir.Value, by: Quantisation) -> ir.Value:
+        """(q − zero) · scale for constants."""
+        assert isinstance(by.scale, np.ndarray) and isinstance(by.zero, np.ndarray)
+        shape = [1] * len(self._graph.dims(q))
+        if by.scale.size > 1:
+            shape[by.axis] = by.scale.size
+        real = self._op.Cast(q, to=int(self._op.type))
+        scale = by.scale.reshape(shape) if by.scale.size > 1 else by.scale.reshape(())
+        if by.zero.any():
+            zero = by.zero.reshape(scale.shape) if by.zero.size == scale.size else by.zero
+            real = self._op.Sub(real, zero)
+        return self._op.Mul(real, scale)
+
+    def _real(self, value: ir.Value, by: Quantisation) -> ir.Value:
+        """Return integers as the numbers they stand for."""
+        if isinstance(by.scale, np.ndarray):
+            return self._scaled(value, by)
+        op, node = self._op, value.producer()
+        if node is not None and node.op_type == "DynamicQuantizeLinear" and node.inputs[0] is not None:
+            q = op.Clip(op.Add(op.Round(op.Div(self.read(node.inputs[0]), by.scale)), by.zero), 0.0, 255.0)
+        else:
+            q = op.Cast(value, to=int(op.type))
+        return op.Mul(op.Sub(q, by.zero), by.scale)
+
+    def quantisation(self, value: ir.Value) -> Quantisation | None:
+        """Return the scale and zero point of a tensor of integers, as the op that wrote them has it; else None."""
+        if (value.dtype is not None and value.dtype.is_floating_point()) or not self._graph.active(value):
+            return None
+        node = value.producer()
+        while node is not None and node.op_type in _MOVING:
+            source = self._graph.active_inputs(node)[0]
+            node = source.producer()
+        if node is None:
+            return None
+        if node.op_type == "DynamicQuantizeLinear":
+            return self._of_image(node)
+        slot = _SCALE_SLOT.get(node.op_type, len(node.inputs))
+        scale, zero = (self._graph.constant(_slot(node, i)) for i in (slot, slot + 1))
+        return None if scale is None else Quantisation(_floats(scale), _floats(zero), node.attributes.get_int("axis", 1))
+
+    def _of_image(self, node: ir.Node) -> Quantisation:
+        """Return the scale and zero point a DynamicQuantizeLinear finds, written out.
+
+        A reader of the node's own outputs would keep the runtime from fusing it with the product behind it.
+        """
+        if node not in self._dynamic:
+            op, source = self._op, node.inputs[0]
+            assert source is not None
+            x = self.read(source)
+            low, high = (op.Min(op.ReduceMin(x, keepdims=0), 0.0), op.Max(op.ReduceMax(x, keepdims=0), 0.0))
+            found = op.Div(op.Sub(high, low), 255.0)
+            scale = op.Where(op.Greater(found, 0.0), found, 1.0)
+            self._dynamic[node] = Quantisation(scale, op.Round(op.Clip(op.Div(op.Neg(low), scale), 0.0, 255.0)))
+        return self._dynamic[node]
 
     def _safe(self, value: ir.Value) -> ir.Value:
         """Return the tensor itself where reading it disturbs nothing, else its shadow."""
         node = value.producer()
+        if node is not None and node.op_type == "DynamicQuantizeLinear" and value is not node.outputs[0]:
+            found = self._of_image(node)
+            statistic = found.scale if value is node.outputs[1] else found.zero
+            assert isinstance(statistic, ir.Value)
+            return statistic
         if node is None or node.op_type not in _SHADOWED or node.domain not in STANDARD or value.is_graph_output():
             return value
         consumers = self._graph.consumers(value)
-        if len(consumers) != 1 or consumers[0].op_type not in _FUSING or not self._graph.active(value):
+        if self._graph.active(value):
+            if len(consumers) != 1 or consumers[0].op_type not in _FUSING:
+                return value
+        elif self._graph.constant(value) is not None:
             return value
         if value not in self._shadow:
             shadow = self._copy(node)
@@ -85,7 +173,7 @@ class Views:
 
     def _copy(self, node: ir.Node) -> ir.Value | None:
         """Emit the node again, on safe inputs; None where the copy would be the same node to the runtime."""
-        inputs = [v if v is None or not self._graph.active(v) else self._safe(v) for v in node.inputs]
+        inputs = [v if v is None or self._graph.constant(v) is not None else self._safe(v) for v in node.inputs]
         attributes = dict(node.attributes)
         if node.op_type in ("Conv", "ConvTranspose"):
             if attributes.pop("kernel_shape", None) is None:

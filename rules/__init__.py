@@ -1,15 +1,41 @@
 """The rules, one module per op family. Importing this package registers them."""
 
-from . import activations, arithmetic, conv, dense, movement, normalization, passing, pooling, reduction
+from . import (
+    activations,
+    arithmetic,
+    conv,
+    dense,
+    einsum,
+    fused,
+    fused_sums,
+    indexing,
+    lp,
+    movement,
+    normalization,
+    passing,
+    pooling,
+    quantised,
+    reduction,
+    resampling,
+    transposed,
+)
 
 __all__ = [
     "activations",
     "arithmetic",
     "conv",
     "dense",
+    "einsum",
+    "fused",
+    "fused_sums",
+    "indexing",
+    "lp",
     "movement",
     "normalization",
     "passing",
     "pooling",
+    "quantised",
     "reduction",
+    "resampling",
+    "transposed",
 ]

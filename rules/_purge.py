@@ -31,6 +31,6 @@ def purge(ctx: Context, r: ir.Value, channel_axis: int, rank: int) -> ir.Value:
     kept_upper, kept_lower = op.Where(side, upper, 0.0), op.Where(side, 0.0, lower)
     parts = []
     for before, after in ((upper, kept_upper), (lower, kept_lower)):
-        ratio = safe_divide(op, per_sample(op, before, rank), per_sample(op, after, rank), nonnegative=True)
+        ratio = safe_divide(op, per_sample(ctx, before, rank), per_sample(ctx, after, rank), nonnegative=True)
         parts.append(op.Mul(after, ratio))
     return op.Sub(*parts)

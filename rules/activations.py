@@ -18,6 +18,8 @@ Derivative: TypeAlias = "Callable[[Emitter, ir.Value, ir.Value, Callable[[str, f
 
 
 @rule(
+    "Softmax",
+    "LogSoftmax",
     "Relu", "LeakyRelu", "PRelu", "Clip", "Elu", "Selu", "Celu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus",
     "Softsign", "HardSwish", "Mish", "Gelu", "ThresholdedRelu", "Erf", "Exp", "Log", "Sqrt", "Abs",
 )  # fmt: skip

@@ -9,15 +9,13 @@ from rsp_onnx.context import Context
 from rsp_onnx.numerics import EPSILON, add_all, unbroadcast
 from rsp_onnx.registry import Parts, rule, vjp
 
-_GATES = ("Sigmoid", "HardSigmoid", "Softmax")
-_THROUGH = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Cast", "QuantizeLinear",
-            "DequantizeLinear", "Clip", "Identity")  # fmt: skip
+from ._gates import is_gate, is_statistic
 
 
 @rule("Add", "Sum", "Sub", "Max", "Min", "Mean")
 def share_among_branches(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Share r among the branches as x_i/Σx_i, x_i = [±X_i]₊ + 1e-9; a constant summand takes nothing (RSP §3)."""
-    active = ctx.graph.active_inputs(node)
+    active = [v for v in ctx.graph.active_inputs(node) if not is_statistic(ctx, node, v)]
     if len(active) == 1:
         return [_narrow(ctx, r, node, v) if v is active[0] else None for v in node.inputs]
     op = ctx.op
@@ -72,7 +70,9 @@ def follow_the_signal(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     assert a is not None and b is not None
     active = ctx.graph.active_inputs(node)
     if len(active) == 2 and a is not b:
-        gates = [_is_gate(ctx, a, b), _is_gate(ctx, b, a)]
+        gates = [ctx.graph.computed_from(a, b), ctx.graph.computed_from(b, a)]
+        if gates[0] == gates[1]:
+            gates = [is_gate(ctx, a, b), is_gate(ctx, b, a)]
         if gates[0] == gates[1]:  # neither or both: a product of two signals
             half = ctx.op.Mul(r, 0.5)
             return [_narrow(ctx, half, node, a), _narrow(ctx, half, node, b)]
@@ -143,26 +143,3 @@ def power(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 def _narrow(ctx: Context, r: ir.Value, node: ir.Node, source: ir.Value | None) -> ir.Value:
     assert source is not None
     return unbroadcast(ctx, r, node.outputs[0], source)
-
-
-def _is_gate(ctx: Context, value: ir.Value, other: ir.Value) -> bool:
-    """Tell whether a factor is a gate: out of a sigmoid or softmax, or constant over space where the other is not."""
-    mine, theirs = ctx.dims(value)[2:], ctx.dims(other)[2:]
-    if len(mine) == len(theirs) and any(a == 1 and b != 1 for a, b in zip(mine, theirs, strict=True)):
-        return True
-    node = value.producer()
-    while node is not None and node.op_type in (*_THROUGH, "Mul", "Div"):
-        if node.op_type in ("Mul", "Div") and len(ctx.graph.active_inputs(node)) != 1:
-            return False
-        if node.op_type == "Clip" and _bounded(ctx, node):
-            return True
-        node = ctx.graph.active_inputs(node)[0].producer()
-    return node is not None and node.op_type in _GATES
-
-
-def _bounded(ctx: Context, node: ir.Node) -> bool:
-    """Tell whether a Clip is the middle of a hard sigmoid written out: Clip(x + 3, 0, 6)."""
-    bounds = [ctx.constant(v) for v in node.inputs[1:3]]
-    source = node.inputs[0].producer() if node.inputs[0] is not None else None
-    shifted = source is not None and source.op_type == "Add" and len(ctx.graph.active_inputs(source)) == 1
-    return shifted and len(bounds) == 2 and all(b is not None for b in bounds)

@@ -41,7 +41,7 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         r = purge(ctx, r, 1, rank)
         back = propagate_conv(ctx, nonnegative(ctx, source), r, c, choose(ctx, node))
         if not c.window.pointwise:
-            back = uniform_shift(ctx.op, ctx.op.Mul(back, 2.0), per_sample(ctx.op, r, rank), rank)
+            back = uniform_shift(ctx, ctx.op.Mul(back, 2.0), per_sample(ctx, r, rank), rank)
     return [back] + [None] * (len(node.inputs) - 1)
 
 

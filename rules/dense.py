@@ -11,10 +11,11 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
 from rsp_onnx.linear import Dense, dense
-from rsp_onnx.numerics import safe_divide, uniform_shift
+from rsp_onnx.numerics import EPSILON, safe_divide, uniform_shift
 from rsp_onnx.registry import Parts, reports, rule, vjp
 
 from ._forms import choose, propagate_rows, report
+from ._gates import is_attention
 from ._image import image_source, z_bounded_dense
 from ._purge import nonnegative, purge
 
@@ -109,7 +110,7 @@ def _flat(ctx: Context, r: ir.Value, source: ir.Value) -> ir.Value:
     squares = op.Mul(x, x)
     total = op.ReduceSum(r, [2], keepdims=1)
     scale = safe_divide(op, op.Mul(total, 2.0), op.ReduceSum(squares, [1], keepdims=1), nonnegative=True)
-    return uniform_shift(op, op.Mul(squares, scale), total, 2)
+    return uniform_shift(ctx, op.Mul(squares, scale), total, 2)
 
 
 def _per_position(ctx: Context, node: ir.Node, r: ir.Value, layer: Dense) -> ir.Value:
@@ -123,8 +124,8 @@ def _per_position(ctx: Context, node: ir.Node, r: ir.Value, layer: Dense) -> ir.
     group, x = _stacks(ctx, node, layer), nonnegative(ctx, source)
     if own != places:
         x = ctx.op.Expand(x, [1, *places, features])
-    count = math.prod(places) // group
-    rows = ctx.op.Reshape(x, [-1, group, count, features])
+    count = math.prod(places) // group * ((ctx.dims(source)[0] or 1) if ctx.single else 1)
+    rows = ctx.op.Reshape(x, [1 if ctx.single else -1, group, count, features])
     back = propagate_rows(ctx.op, rows, ctx.part(r, group, count, outputs), choose(ctx, node))
     return _narrow(ctx, ctx.part(back, *places, features), node, source)
 
@@ -153,15 +154,24 @@ def _mix_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
 
 
 def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Give relevance to the right factor by the z-rule; the left one acts as its weights (attention, RSP §3)."""
+    """Give relevance to the values by the z-rule, the attention weights acting as the linear map (RSP §3)."""
     a, b = node.inputs
     if node.op_type != "MatMul" or a is None or b is None:
         raise BadModel(f"The Gemm node {node.name!r} multiplies two activations; this is not supported.")
-    op, x = ctx.op, ctx.op.Add(ctx.read(b), 1e-9)
+    op = ctx.op
+    if is_attention(ctx, b) and not is_attention(ctx, a):
+        x = op.Add(nonnegative(ctx, a), EPSILON)
+        s = safe_divide(op, r, op.MatMul(x, ctx.read(b)))
+        return [op.Mul(_narrow(ctx, op.MatMul(s, _turned(ctx, b)), node, a), x), None]
+    x = op.Add(nonnegative(ctx, b), EPSILON)
     s = safe_divide(op, r, op.MatMul(ctx.read(a), x))
-    rank = len(ctx.dims(a))
-    back = op.MatMul(op.Transpose(ctx.read(a), perm=[*range(rank - 2), rank - 1, rank - 2]), s)
-    return [None, op.Mul(_narrow(ctx, back, node, b), x)]
+    return [None, op.Mul(_narrow(ctx, op.MatMul(_turned(ctx, a), s), node, b), x)]
+
+
+def _turned(ctx: Context, value: ir.Value) -> ir.Value:
+    """Swap the last two axes of a forward tensor."""
+    rank = len(ctx.dims(value))
+    return ctx.op.Transpose(ctx.read(value), perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
 @reports("MatMul", "Gemm")

@@ -72,6 +72,8 @@ def put_slice_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
             continue
         size = _known(ctx, node, node.inputs[0], axis)
         taken = np.arange(size)[slice(start, end if end > -size - 1 else None, step)]
+        if taken.size == 0:  # an empty slice takes nothing, and nothing comes back
+            return [None] * len(node.inputs)
         if step == 1:
             r = _pad_axis(ctx, node, r, axis, int(taken[0]), size - int(taken[-1]) - 1)
         else:

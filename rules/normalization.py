@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import numpy as np
@@ -54,3 +55,59 @@ def _window_sum(ctx: Context, v: ir.Value, axis: int, rank: int, channels: int, 
     before, after = ([size if i == axis else 0 for i in range(rank)] for size in (low, high))
     wide = pad(ctx.op, v, before, after)
     return add_all(ctx.op, [cut(ctx.op, wide, axis, k, channels) for k in range(low + high + 1)])
+
+
+@rule("LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization")
+def pass_normalised(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Pass relevance unchanged: the statistics of a sample are taken as constants (RSP §3, beyond the paper)."""
+    return [r] + [None] * (len(node.inputs) - 1)
+
+
+@vjp("LayerNormalization", "RMSNormalization")
+def normalise_rows_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Return (g' − mean g' − x̂·mean(g'·x̂))/σ over the normalised axes, g' = g·scale; without the mean for RMS."""
+    rank = len(ctx.dims(node.inputs[0]))
+    first = cast("int", ctx.attr(node, "axis", -1)) % rank
+    axes = list(range(first, rank))
+    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
+    scaled = ctx.op.Mul(g, ctx.read(_constant_scale(ctx, node)))
+    centred = node.op_type == "LayerNormalization"
+    back = _normalise_back(ctx, ctx.read(node.inputs[0]), scaled, axes, epsilon, centred)
+    return [back] + [None] * (len(node.inputs) - 1)
+
+
+@vjp("InstanceNormalization", "GroupNormalization")
+def normalise_groups_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Go back through (x − mean)/σ per group of channels; for InstanceNormalization a group is one channel."""
+    op, sizes = ctx.op, ctx.sizes(node.inputs[0])
+    channels, places = sizes[0], math.prod(sizes[1:])
+    groups = channels if node.op_type == "InstanceNormalization" else cast("int", ctx.attr(node, "num_groups"))
+    scale = ctx.need_constant(node, 1).astype(np.float64).reshape(-1)
+    if scale.size != channels:  # before opset 21 GroupNormalization has one scale per group
+        scale = np.repeat(scale, channels // scale.size)
+    scaled = op.Mul(g, scale.reshape(1, 1, channels, *[1] * (len(sizes) - 1)))
+    rest = channels // groups * places
+    x = op.Reshape(ctx.read(node.inputs[0]), [-1, groups, rest])
+    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
+    back = _normalise_back(ctx, x, ctx.part(scaled, groups, rest), [2], epsilon, True)
+    return [ctx.part(back, *sizes)] + [None] * (len(node.inputs) - 1)
+
+
+def _constant_scale(ctx: Context, node: ir.Node) -> ir.Value:
+    scale = node.inputs[1]
+    if scale is None or ctx.graph.active(scale):
+        raise BadModel(f"The scale of the {node.op_type} node {node.name!r} depends on the image; not supported.")
+    return scale
+
+
+def _normalise_back(ctx: Context, x: ir.Value, g: ir.Value, axes: list[int], epsilon: float, centred: bool) -> ir.Value:
+    """Adjoint of (x − mean)/√(var + ε) over forward axes; g [K, *shape of x]."""
+    op, behind = ctx.op, [a + 1 for a in axes]
+    if centred:
+        x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+    sigma = op.Sqrt(op.Add(op.ReduceMean(op.Mul(x, x), axes, keepdims=1), epsilon))
+    hat = op.Div(x, sigma)
+    inner = op.Sub(g, op.Mul(hat, op.ReduceMean(op.Mul(g, hat), behind, keepdims=1)))
+    if centred:
+        inner = op.Sub(inner, op.ReduceMean(g, behind, keepdims=1))
+    return op.Div(inner, sigma)

@@ -45,6 +45,8 @@ class Row:
         Why relevance is not kept; why samples cannot be told apart; why there is no derivative. Empty: not so.
     tolerance : float
         Of the adjoint test.
+    result : tuple
+        Sizes of the output behind the batch, where ONNX does not infer them.
     """
 
     op: str
@@ -60,6 +62,7 @@ class Row:
     mixes: str = ""
     rounds: str = ""
     tolerance: float = 1e-10
+    result: tuple[int, ...] | None = None
 
     def __str__(self) -> str:
         return f"{self.op}-{self.label}".replace(" ", "_")
@@ -80,7 +83,10 @@ class Row:
         domain, _, op = self.op.rpartition("::")
         results = [f"y{i}" for i in range(self.outputs)]
         nodes.append(helper.make_node(op, names, results, domain=domain, name=f"the_{op}", **attributes))
-        outputs = [helper.make_tensor_value_info(name, kind, None) for name in results]
+        outputs = [
+            helper.make_tensor_value_info(name, kind, None if self.result is None else ("N", *self.result))
+            for name in results
+        ]
         graph = helper.make_graph(nodes, "row", inputs, outputs, constants)
         imports = [helper.make_opsetid("", self.opset)] + ([helper.make_opsetid(domain, 1)] if domain else [])
         return helper.make_model(graph, opset_imports=imports, ir_version=10 if self.opset > 18 else 8)

@@ -1,0 +1,145 @@
+"""Integer ops: each has the rule of the op it is quantised from, on the numbers its integers stand for.
+
+Rounding is not differentiated (straight-through). Scales found in the image are statistics: nothing flows there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.errors import BadModel, UnsupportedOp
+from rsp_onnx.graph import plain_op
+from rsp_onnx.registry import (
+    Parts,
+    Rule,
+    find_rule,
+    find_vjp,
+    moves,
+    node_report,
+    reports,
+    rule,
+    statistics,
+    vjp,
+)
+
+MS = "com.microsoft::"
+statistics("DynamicQuantizeLinear", 1, 2, reason="the scale and the zero point are statistics of the image")
+
+_LAYERS = ("QLinearConv", "QLinearMatMul", f"{MS}QGemm")
+_INTEGER = ("ConvInteger", "MatMulInteger")
+_REST = tuple(
+    f"{MS}QLinear{op}"
+    for op in ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Softmax", "Sigmoid", "LeakyRelu")
+)
+_KEPT = {
+    "Conv": ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"),
+    "Gemm": ("alpha", "transA", "transB"),
+    "AveragePool": ("auto_pad", "ceil_mode", "count_include_pad", "kernel_shape", "pads", "strides"),
+    "Concat": ("axis",),
+    "Softmax": ("axis",),
+    "LeakyRelu": ("alpha",),
+}
+
+
+@moves("DynamicQuantizeLinear")
+def hand_through_rounding(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Hand relevance on unchanged from the integers to the tensor they round (straight-through estimator)."""
+    return [r]
+
+
+@rule(*_LAYERS, *_INTEGER, *_REST)
+def as_in_floats(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Treat relevance as the op in floating point does, on dequantised values."""
+    return _through(ctx, _twin(ctx, node), r, find_rule)
+
+
+@vjp(*_LAYERS, *_REST)
+def straight_through(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Take the gradient of the op in floating point, on dequantised values (straight-through estimator)."""
+    return _through(ctx, _twin(ctx, node), g, find_vjp)
+
+
+@vjp(*_INTEGER)
+def of_integers(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Take the gradient of the product; its int32 are the product of the numbers over the factors' scales."""
+    twin = _twin(ctx, node)
+    for slot in twin.slots:
+        value = node.inputs[slot]
+        if value is not None and (found := ctx.views.quantisation(value)) is not None:
+            g = ctx.op.Div(g, found.scale)
+    return _through(ctx, twin, g, find_vjp)
+
+
+@reports(*_LAYERS, *_INTEGER)
+def describe(ctx: Context, node: ir.Node) -> dict[str, object] | None:
+    """Say what the op in floating point says."""
+    return node_report(ctx, _twin(ctx, node).node)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The op in floating point: a node outside the graph, which of the integer op's inputs it reads, how many it has."""
+
+    node: ir.Node
+    slots: tuple[int, ...]
+    inputs: int
+
+
+def _through(ctx: Context, twin: Twin, r: ir.Value, lookup: Callable[[ir.Node], Rule | None]) -> Parts:
+    """Apply the rule of the op in floating point and put its parts where the integer op has these inputs."""
+    found = lookup(twin.node)
+    if found is None:
+        raise UnsupportedOp(f"No rule for {twin.node.op_type}, which {twin.node.name!r} computes on integers.")
+    parts: list[ir.Value | None] = [None] * twin.inputs
+    for slot, part in zip(twin.slots, found(ctx, twin.node, r), strict=True):
+        parts[slot] = part
+    return parts
+
+
+def _twin(ctx: Context, node: ir.Node) -> Twin:
+    if node.attributes.get_int("channels_last", 0):
+        raise BadModel(f"The {node.op_type} node {node.name!r} has its channels last; this is not supported.")
+    op_type, slots = plain_op(node), _operands(node)
+    values = [_operand(ctx, node, slot) for slot in slots]
+    keep = [node.attributes[name] for name in _KEPT.get(op_type, ()) if name in node.attributes]
+    return Twin(ctx.stand_in(node, op_type, values, keep), slots, len(node.inputs))
+
+
+def _operands(node: ir.Node) -> tuple[int, ...]:
+    """Return the inputs that are tensors of numbers; behind each stand its scale and its zero point."""
+    if node.op_type == "QLinearConcat":
+        return tuple(range(2, len(node.inputs), 3))
+    if node.op_type in ("ConvInteger", "MatMulInteger"):
+        return (0, 1)
+    two = node.op_type in ("QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul")
+    return (0, 3) if two else (0,)
+
+
+def _operand(ctx: Context, node: ir.Node, slot: int) -> ir.Value | np.ndarray | None:
+    """Return an activation as it is and a constant as the numbers it stands for."""
+    value = node.inputs[slot]
+    if value is None or ctx.graph.active(value):
+        return value
+    q = ctx.need_constant(node, slot).astype(np.float32)
+    if node.op_type in ("ConvInteger", "MatMulInteger"):
+        scale, zero = np.ones((), np.float32), _per_filter(ctx, node, slot + 2, q.ndim)
+    else:
+        scale, zero = (_per_filter(ctx, node, slot + i, q.ndim) for i in (1, 2))
+    return (q - zero) * scale
+
+
+def _per_filter(ctx: Context, node: ir.Node, slot: int, rank: int) -> np.ndarray:
+    """Return a scale or zero point as it multiplies the constant: per filter for Conv, per column for products."""
+    inputs: Sequence[ir.Value | None] = node.inputs
+    if len(inputs) <= slot or inputs[slot] is None:
+        return np.zeros((), np.float32)
+    array = ctx.need_constant(node, slot).astype(np.float32)
+    if array.ndim != 1 or array.size == 1:
+        return array.reshape(array.shape if array.size > 1 else ())
+    first = plain_op(node) == "Conv" or bool(node.attributes.get_int("transB", 0))
+    return array.reshape([-1 if i == (0 if first else rank - 1) else 1 for i in range(rank)])

@@ -1,0 +1,113 @@
+"""Transposed convolutions and Col2Im, which is one of them."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.context import Context
+from rsp_onnx.errors import BadModel
+from rsp_onnx.linear import Window, convolve
+from rsp_onnx.numerics import cut, safe_divide
+from rsp_onnx.registry import Parts, rule, vjp
+
+from ._purge import nonnegative, purge
+from ._z_rule import z_rule
+
+
+@vjp("ConvTranspose")
+def convolve_forward(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Conv(g, W), the convolution this op transposes. g: [K, N, M, *out] → [K, N, C, *size]."""
+    return _back(ctx, node, g, ctx.read(node.inputs[1]))
+
+
+@rule("ConvTranspose")
+def share_by_positive_products(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Share r by the products of x and W⁺ (z⁺ rule): x ⊙ Conv(R⊘Convᵀ(x, W⁺), W⁺), also on the image.
+
+    Beyond the paper, which has no such layer. x = [X]₊ as for Conv; the bias takes nothing. An output entry that no
+    positive weight reaches (gaps between kernels, output_padding) keeps its relevance to itself.
+    """
+    op = ctx.op
+    source = cast("ir.Value", node.inputs[0])
+    x, weight = nonnegative(ctx, source), op.Relu(ctx.read(node.inputs[1]))
+    r = purge(ctx, r, 1, len(ctx.dims(source)))
+    attributes = {name: a.value for name, a in node.attributes.items() if isinstance(a, ir.Attr)}
+    z = op.emit("ConvTranspose", x, weight, **attributes)
+    (back, *rest) = _back(ctx, node, safe_divide(op, r, z, nonnegative=True), weight)
+    assert back is not None
+    return [op.Mul(back, x), *rest]
+
+
+@vjp("Col2Im")
+def take_blocks(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Take the blocks of g out again (im2col). g: [K, N, C, *image] → [K, N, C·block, positions]."""
+    channels, *image = ctx.sizes(node.outputs[0])
+    block = [int(b) for b in ctx.need_constant(node, 2)]
+    count = math.prod(block)
+    w = _resolve(node, tuple(block), tuple(image), _blocks(node, image, block))
+    one_hot = np.tile(np.eye(count).reshape(count, 1, *block), (channels, *[1] * (1 + len(block))))
+    taken = convolve(ctx.op, ctx.merge(g, (channels, *image)), one_hot, w, channels)
+    return [ctx.part(taken, channels * count, math.prod(w.out)), None, None]
+
+
+@rule("Col2Im")
+def share_overlaps(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Share r among overlapping blocks by their values (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3)."""
+    return z_rule(ctx, node, r, take_blocks)
+
+
+def _back(ctx: Context, node: ir.Node, g: ir.Value, weight: ir.Value) -> Parts:
+    """Conv(g, W) cut to the input's size: more windows fit where output_padding reaches a stride."""
+    if ctx.graph.active(node.inputs[1]):
+        raise BadModel(
+            f"The weight of the ConvTranspose node {node.name!r} is computed from the image; this is not supported: "
+            "choose a later section behind it with --section."
+        )
+    w, group = _window(ctx, node), cast("int", ctx.attr(node, "group", 1))
+    channels, filters = ctx.sizes(node.inputs[0])[0], ctx.sizes(node.outputs[0])[0]
+    back = convolve(ctx.op, ctx.merge(g, (filters, *w.size)), weight, w, group)
+    for i, (total, span, out) in enumerate(zip(_padded(w), w.span, w.out, strict=True)):
+        if total - span >= w.strides[i]:
+            back = cut(ctx.op, back, 2 + i, 0, out)
+    return [ctx.part(back, channels, *w.out)] + [None] * (len(node.inputs) - 1)
+
+
+def _padded(w: Window) -> list[int]:
+    return [n + b + a for n, b, a in zip(w.size, w.before, w.after, strict=True)]
+
+
+def _window(ctx: Context, node: ir.Node) -> Window:
+    """Return the window of the convolution that this op transposes: its size is our output, its out our input."""
+    kernel = tuple(int(k) for k in (ctx.dims(node.inputs[1])[2:]) if k is not None)
+    return _resolve(node, kernel, tuple(ctx.sizes(node.outputs[0])[1:]), tuple(ctx.sizes(node.inputs[0])[1:]))
+
+
+def _resolve(node: ir.Node, kernel: tuple[int, ...], size: tuple[int, ...], out: tuple[int, ...]) -> Window:
+    """Resolve auto_pad and output_shape; both share out what the windows cover too much."""
+    n = len(kernel)
+    strides = tuple(node.attributes.get_ints("strides", [1] * n))
+    dilations = tuple(node.attributes.get_ints("dilations", [1] * n))
+    extra = node.attributes.get_ints("output_padding", [0] * n)
+    before = list(node.attributes.get_ints("pads", [0] * 2 * n))[:n]
+    mode = node.attributes.get_string("auto_pad", "NOTSET")
+    plain = Window(kernel, strides, dilations, (0,) * n, (0,) * n, size, out)
+    total = [max(f + e - s, 0) for f, e, s in zip(plain.span, extra, size, strict=True)]
+    if mode == "VALID":
+        before = [0] * n
+    elif mode != "NOTSET" or "output_shape" in node.attributes:
+        before = [t // 2 if mode == "SAME_UPPER" else t - t // 2 for t in total]
+    after = [max(f - b - s, 0) for f, b, s in zip(plain.span, before, size, strict=True)]
+    return Window(kernel, strides, dilations, tuple(before), tuple(after), size, out)
+
+
+def _blocks(node: ir.Node, image: list[int], block: list[int]) -> tuple[int, ...]:
+    """Return how many blocks of a Col2Im node fit on each axis."""
+    n = len(block)
+    pads = node.attributes.get_ints("pads", [0] * 2 * n)
+    strides, dilations = (node.attributes.get_ints(name, [1] * n) for name in ("strides", "dilations"))
+    rows = zip(image, block, strides, dilations, pads[:n], pads[n:], strict=True)
+    return tuple((i + b + a - (k - 1) * d - 1) // s + 1 for i, k, s, d, b, a in rows)
