@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 
+import onnx
+import onnx.defs
 import onnx_ir as ir
 import onnxscript.version_converter
 from onnx_ir.passes.common import (
@@ -37,6 +39,7 @@ def canonize(model: Model) -> ir.Model:
     BadModel
         The model's opset cannot be lifted.
     """
+    _refuse_blocks(model)
     work = model.ir.clone()
     work.graph.opset_imports.setdefault("", 1)
     for step in (
@@ -53,9 +56,22 @@ def canonize(model: Model) -> ir.Model:
     return work
 
 
+def _refuse_blocks(model: Model) -> None:
+    if any(node.domain == "com.microsoft.nchwc" for node in model.ir.graph):
+        raise BadModel(
+            f"{model.title} holds the blocked layouts of one processor, as ONNX Runtime saves it with all "
+            "optimisations; save it with the optimisation level 'extended' or below, or give the original model."
+        )
+
+
 def _lift(model: ir.Model, title: str) -> ir.Model:
     version = model.graph.opset_imports[""]
     if version >= LOWEST_OPSET:
+        return model
+    if not all(_known(node, version) for node in model.graph):  # such as ONNX Runtime saves
+        if not all(_keeps_meaning(node, version) for node in model.graph):
+            raise BadModel(_lift_message(title, version))
+        model.graph.opset_imports[""] = LOWEST_OPSET
         return model
     types = _types(model)
     log = logging.getLogger("onnxscript.version_converter")
@@ -74,6 +90,32 @@ def _lift(model: ir.Model, title: str) -> ir.Model:
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _retype_bounds(model.graph, types)
     return model
+
+
+def _known(node: ir.Node, version: int) -> bool:
+    return node.domain not in ("", "ai.onnx") or onnx.defs.has(node.op_type, version, "")
+
+
+def _keeps_meaning(node: ir.Node, version: int) -> bool:
+    """Tell whether a node means the same at the lowest opset: its op has only gained types, inputs and attributes."""
+    if node.domain not in ("", "ai.onnx"):
+        return True
+    if not onnx.defs.has(node.op_type, LOWEST_OPSET, ""):
+        return False
+    if not _known(node, version):
+        return True
+    old, new = (onnx.defs.get_schema(node.op_type, v, "") for v in (version, LOWEST_OPSET))
+    if old.since_version == new.since_version:
+        return True
+    if version < 13 or (node.op_type == "Split" and len(node.inputs) < 2):  # axes, and how many parts, said otherwise
+        return False
+    names = [[p.name for p in schema.inputs] for schema in (old, new)]
+    same = all(n in new.attributes and _default(old, n) == _default(new, n) for n in old.attributes)
+    return same and names[1][: len(names[0])] == names[0] and len(old.outputs) == len(new.outputs)
+
+
+def _default(schema: onnx.defs.OpSchema, name: str) -> bytes:
+    return bytes(schema.attributes[name].default_value.SerializeToString())
 
 
 def _types(model: ir.Model) -> dict[str | None, ir.DataType]:

@@ -19,6 +19,7 @@ from .errors import BadInput, BadModel
 from .graph import Graph
 from .model import Model, ModelSource
 from .numerics import per_sample
+from .shapes import leads_with_batch
 from .targets import Classes
 from .version import __version__
 from .views import Views
@@ -236,6 +237,8 @@ def _add_output(ctx: Context, name: str, r: ir.Value, value: ir.Value) -> None:
 def _add_ledger(ctx: Context, outcome: Outcome) -> list[str]:
     op, rows, names = ctx.op, [], []
     for value, r in outcome.flow.at.items():
+        if ctx.graph.batch is None and not leads_with_batch(value):
+            continue  # its samples cannot be told apart without the nodes around it
         total = per_sample(ctx, r, len(ctx.dims(value)))
         rows.append(op.Reshape(total, op.Concat([1], ctx.front, [-1], axis=0)))
         names.append(str(value.name))

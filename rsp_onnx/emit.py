@@ -78,7 +78,7 @@ class Emitter:
 
     def constant(self, data: np.ndarray | float | int | Sequence[int]) -> ir.Value:
         """Return the initializer that holds this constant."""
-        array = np.asarray(data)
+        array = np.asarray(data) if isinstance(data, np.ndarray) or np.size(data) else np.zeros(0, np.int64)
         if isinstance(data, np.ndarray) and array.dtype in (np.bool_, np.uint8, np.int8):
             pass
         else:

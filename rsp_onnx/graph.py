@@ -17,8 +17,10 @@ from .shapes import Dims, carries, dims, leads_with_batch
 
 _LOG = logging.getLogger(__name__)
 STANDARD = ("", "ai.onnx")
+_BY_SAMPLE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FLOAT_NAMES = {
     "ConvInteger": "Conv", "FusedConv": "Conv", "QGemm": "Gemm", "FusedGemm": "Gemm", "MatMulInteger": "MatMul",
+    "MatMulIntegerToFloat": "MatMul", "DynamicQuantizeMatMul": "MatMul",
     "FusedMatMul": "MatMul", "BiasGelu": "Gelu", "FastGelu": "Gelu", "SkipLayerNormalization": "LayerNormalization",
     "SkipSimplifiedLayerNormalization": "RMSNormalization", "SimplifiedLayerNormalization": "RMSNormalization",
     "DynamicQuantizeLinear": "QuantizeLinear",
@@ -117,9 +119,13 @@ class Graph:
         return self.dims(self.inputs[0])[0] if self.dims(self.inputs[0]) else 1
 
     def moves_batch(self) -> bool:
-        """Tell whether some tensor on the way has the batch merged with another axis, or not in front."""
-        floats = (v for n in self.nodes for v in n.outputs if v in self.dag and v.shape is not None)
-        return any(not leads_with_batch(v) for v in floats)
+        """Tell whether a layer with weights sees the batch merged with another axis, or not in front.
+
+        Their rules work sample by sample; ops that only move or multiply values do not care.
+        """
+        layers = [n for n in self.nodes if plain_op(n) in _BY_SAMPLE and len(self.active_inputs(n)) == 1]
+        seen = (v for n in layers for v in (*self.active_inputs(n), *n.outputs) if v.shape is not None)
+        return any(not leads_with_batch(v) for v in seen)
 
     def dims(self, value: ir.Value) -> Dims:
         """Return a tensor's shape, None where free."""

@@ -20,6 +20,7 @@ from .external import external_files, load_external
 ModelSource: TypeAlias = "str | Path | bytes | onnx.ModelProto"
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 _CHUNK = 1 << 24
+_UNKNOWN_OP = "No Op registered for"
 LARGE_WEIGHT = 1 << 16  # of a large model, weights above this are handed to the session in memory
 _INLINE_LIMIT = 1 << 30  # a serialised protobuf must stay below 2 GiB; half of it is a safe margin
 
@@ -164,7 +165,20 @@ def _check(model: ir.Model, title: str) -> None:
         TopologicalSortPass()(model)  # ONNX Runtime takes any order, and some tools write one
         CheckerPass()(model)
     except Exception as error:  # the checker raises several unrelated types
+        if _UNKNOWN_OP in str(error) and _runs(model):
+            return
         raise BadModel(f"{title} is not a valid ONNX model: {_root(error)}.") from error
+
+
+def _runs(model: ir.Model) -> bool:
+    """Tell whether ONNX Runtime loads the model: what it saves may hold ops that its opset has later only."""
+    from .session import Session
+
+    try:
+        Session(model, "cpu")
+    except BadModel:
+        return False
+    return True
 
 
 def _check_weights(model: ir.Model, title: str) -> None:

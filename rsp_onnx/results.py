@@ -104,10 +104,18 @@ def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple
     return relevance, relevance.sum(axis=0, dtype=np.float64)
 
 
+def _where_lost(found: Explanation) -> str:
+    kept = [name for name, total in found.ledger.items() if total != 0]
+    if not kept:
+        return "nothing in the model's section responds to this image"
+    return (
+        f"it is lost behind {kept[-1]!r}, where all inputs are negative; try signed_inputs='abs' (--signed-inputs abs)"
+    )
+
+
 def _warnings(found: Explanation, evidence: Array | None) -> tuple[str, ...]:
     if found.is_zero:
-        what = f"the relevance of {found.label!r} is zero everywhere"
-        return (f"{what}: nothing in the model's section responds to this image",)
+        return (f"the relevance of {found.label!r} is zero everywhere: {_where_lost(found)}",)
     if evidence is None:
         return ()
     classes = (found.target, *found.hostile)

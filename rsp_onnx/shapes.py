@@ -147,7 +147,7 @@ def _note_sizes(node: ir.Node) -> None:
 
 
 def _probe(model: ir.Model) -> None:
-    """Run the model on two batch sizes (where it allows) and read the shape of every tensor that carries relevance off."""
+    """Run the model on two batch sizes (where it allows) and read off the shape of what carries relevance."""
     values = [v for v in _carriers(model) if v.name]
     sizes = (2, 3) if any(dims(v)[:1] == (None,) for v in model.graph.inputs) else (1,)
     runs = [_shapes_at(model, values, size) for size in sizes]

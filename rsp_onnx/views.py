@@ -42,11 +42,15 @@ Number: TypeAlias = "ir.Value | np.ndarray"
 
 @dataclass(frozen=True)
 class Quantisation:
-    """What integers stand for: (q − zero) · scale, constants or computed from the image; one per channel of ``axis``."""
+    """What integers stand for: (q − zero) · scale, constants or computed from the image; one per channel of ``axis``.
+
+    ``rectifies`` tells that the zero point is the lowest integer: rounding cuts off what is negative, as a ReLU.
+    """
 
     scale: Number
     zero: Number
     axis: int = 1
+    rectifies: bool = False
 
 
 class Views:
@@ -112,12 +116,31 @@ class Views:
         """Return integers as the numbers they stand for."""
         if isinstance(by.scale, np.ndarray):
             return self._scaled(value, by)
+        return self._op.Mul(self._centred(value, by), by.scale)
+
+    def _centred(self, value: ir.Value, by: Quantisation) -> ir.Value:
+        """Return q − zero, written out from what a DynamicQuantizeLinear rounds."""
         op, node = self._op, value.producer()
         if node is not None and node.op_type == "DynamicQuantizeLinear" and node.inputs[0] is not None:
             q = op.Clip(op.Add(op.Round(op.Div(self.read(node.inputs[0]), by.scale)), by.zero), 0.0, 255.0)
         else:
             q = op.Cast(value, to=int(op.type))
-        return op.Mul(op.Sub(q, by.zero), by.scale)
+        return op.Sub(q, by.zero)
+
+    def _integer_product(self, node: ir.Node) -> ir.Value:
+        """Return what a MatMulInteger computes, written out in floats: the runtime fuses it with what scales it."""
+        factors: list[ir.Value | np.ndarray] = []
+        for slot in (0, 1):
+            value = node.inputs[slot]
+            assert value is not None
+            found = self.quantisation(value)
+            if found is not None:
+                factors.append(self._centred(value, found))
+            else:
+                factors.append(
+                    _floats(self._graph.constant(value)) - _floats(self._graph.constant(_slot(node, slot + 2)))
+                )
+        return self._op.MatMul(*factors)
 
     def quantisation(self, value: ir.Value) -> Quantisation | None:
         """Return the scale and zero point of a tensor of integers, as the op that wrote them has it; else None."""
@@ -133,7 +156,10 @@ class Views:
             return self._of_image(node)
         slot = _SCALE_SLOT.get(node.op_type, len(node.inputs))
         scale, zero = (self._graph.constant(_slot(node, i)) for i in (slot, slot + 1))
-        return None if scale is None else Quantisation(_floats(scale), _floats(zero), node.attributes.get_int("axis", 1))
+        if scale is None:
+            return None
+        axis = node.attributes.get_int("axis", 1) if scale.size > 1 else 1
+        return Quantisation(_floats(scale), _floats(zero), axis, _is_lowest(zero))
 
     def _of_image(self, node: ir.Node) -> Quantisation:
         """Return the scale and zero point a DynamicQuantizeLinear finds, written out.
@@ -158,6 +184,10 @@ class Views:
             statistic = found.scale if value is node.outputs[1] else found.zero
             assert isinstance(statistic, ir.Value)
             return statistic
+        if node is not None and (product := self._fused_product(node)) is not None:
+            if value not in self._shadow:
+                self._shadow[value] = self._integer_product(product)
+            return self._shadow[value]
         if node is None or node.op_type not in _SHADOWED or node.domain not in STANDARD or value.is_graph_output():
             return value
         consumers = self._graph.consumers(value)
@@ -170,6 +200,14 @@ class Views:
             shadow = self._copy(node)
             self._shadow[value] = value if shadow is None else shadow
         return self._shadow[value]
+
+    def _fused_product(self, node: ir.Node) -> ir.Node | None:
+        """Return the MatMulInteger whose result a Cast turns into floats."""
+        source = node.inputs[0].producer() if node.op_type == "Cast" and node.inputs[0] is not None else None
+        if source is None or source.op_type != "MatMulInteger":
+            return None
+        known = [self._graph.constant(v) is not None or self._graph.active(v) for v in source.inputs[:2]]
+        return source if all(known) else None
 
     def _copy(self, node: ir.Node) -> ir.Value | None:
         """Emit the node again, on safe inputs; None where the copy would be the same node to the runtime."""
@@ -195,6 +233,11 @@ class Views:
 
 def _slot(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if len(node.inputs) > index else None
+
+
+def _is_lowest(zero: np.ndarray | None) -> bool:
+    """Tell whether a zero point is the lowest integer of its type; without one it is the 0 of uint8."""
+    return zero is None or (zero.dtype.kind in "iu" and bool((zero == np.iinfo(zero.dtype).min).all()))
 
 
 def _floats(array: np.ndarray | None) -> np.ndarray:

@@ -10,7 +10,8 @@ from rsp_onnx.linear import Convolution, Dense, adjoint_convolve, convolve
 from rsp_onnx.numerics import safe_divide
 
 _PLAIN = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Identity", "QuantizeLinear",
-          "DequantizeLinear", "DynamicQuantizeLinear", "Slice", "Split", "Concat", "Gather", "BatchNormalization", "Resize", "Pad")  # fmt: skip
+          "DequantizeLinear", "DynamicQuantizeLinear", "Slice", "Split", "Concat", "Gather", "BatchNormalization",
+          "Resize", "Pad")  # fmt: skip
 _AFFINE = ("Add", "Sub", "Mul", "Div")
 
 

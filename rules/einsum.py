@@ -85,9 +85,12 @@ def _subscripts(ctx: Context, node: ir.Node) -> tuple[list[str], str]:
 
 def _check(ctx: Context, node: ir.Node, subscripts: list[str]) -> None:
     """Refuse diagonals and broadcasting, whose gradients are no plain swap."""
+    shapes = [ctx.dims(v) for v in (*node.inputs, node.outputs[0])]
+    if any(len(letters) != len(shape) for letters, shape in zip(subscripts, shapes, strict=True)):
+        raise BadModel(f"The shapes around the Einsum node {node.name!r} are not known; fix the input size.")
     sizes: dict[str, set[int | None]] = {}
-    for letters, value in zip(subscripts, [*node.inputs, node.outputs[0]], strict=True):
-        for letter, size in zip(letters, ctx.dims(value), strict=True):
+    for letters, shape in zip(subscripts, shapes, strict=True):
+        for letter, size in zip(letters, shape, strict=True):
             sizes.setdefault(letter, set()).add(size)
     if any(len(set(s)) < len(s) for s in subscripts) or any(len(found) > 1 for found in sizes.values()):
         raise BadModel(

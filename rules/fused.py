@@ -27,7 +27,7 @@ def propagate_conv(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     if residual is not None and ctx.graph.active(residual):
         op = ctx.op
         attributes = {name: a.value for name, a in twin.attributes.items()}
-        own = op.emit("Conv", *(ctx.read(v) for v in node.inputs[:3] if v is not None), **attributes)
+        own = op.Conv(*(ctx.read(v) for v in node.inputs[:3] if v is not None), **attributes)
         sizes = [op.Add(op.Relu(x), EPSILON) for x in (own, ctx.read(residual))]
         share = op.Div(r, op.Add(*sizes))
         r, parts[3] = op.Mul(sizes[0], share), op.Mul(sizes[1], share)
@@ -103,9 +103,7 @@ def _behind_activation(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     return back
 
 
-def _activation(
-    ctx: Context, node: ir.Node, kind: str
-) -> tuple[list[ir.Value | np.ndarray | None], list[ir.Attr]]:
+def _activation(ctx: Context, node: ir.Node, kind: str) -> tuple[list[ir.Value | np.ndarray | None], list[ir.Attr]]:
     """Return inputs and attributes of the fused activation as a node of its own."""
     source = node.outputs[0]
     if node.op_type == "FusedGemm":
@@ -121,8 +119,8 @@ def _activation(
 
 
 def _before_activation(ctx: Context, node: ir.Node) -> ir.Value:
-    keep = {n: ctx.attr(node, n) for n in ("alpha", "beta", "transA", "transB")}
-    x = ctx.op.emit("Gemm", *(ctx.read(v) for v in node.inputs if v is not None), **keep)
+    keep = {n: node.attributes[n].value for n in ("alpha", "beta", "transA", "transB") if n in node.attributes}
+    x = ctx.op.Gemm(*(ctx.read(v) for v in node.inputs if v is not None), **keep)
     x.shape, x.dtype = node.outputs[0].shape, ctx.op.type
     return x
 
@@ -160,7 +158,7 @@ def _matmul(ctx: Context, node: ir.Node) -> ir.Node | None:
     """Return the MatMul by alpha times the constant factor as it is multiplied; None for two activations."""
     active = [ctx.graph.active(v) for v in node.inputs]
     slot = active.index(False) if False in active else None
-    if slot is None or node.attributes.get_int("trans" + "BA"[slot], 0):
+    if slot is None or ctx.attr(node, "trans" + "BA"[slot], 0):
         return None
     weight = ctx.need_constant(node, slot).astype(np.float32)
     if node.attributes.get_int("trans" + "AB"[slot], 0):

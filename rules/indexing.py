@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -113,7 +113,7 @@ def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return z_rule(ctx, node, r, sum_the_other_way)
 
 
-def _attributes(node: ir.Node) -> dict[str, object]:
+def _attributes(node: ir.Node) -> dict[str, Any]:
     return {name: a.value for name, a in node.attributes.items() if isinstance(a, ir.Attr)}
 
 

@@ -18,7 +18,7 @@ from .reduction import _expand, _reduced
 _POWERS = {"ReduceL1": 1, "ReduceL2": 2, "ReduceSumSquare": 2}
 
 
-@vjp("ReduceL1", "ReduceL2", "GlobalLpPool")
+@vjp("ReduceL1", "ReduceL2")
 def norm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g·sign(x)·(|x|/y)^(p−1), 0 where the norm y is 0."""
     p, (axes, _) = _power(node), _reduced(ctx, node)
@@ -53,7 +53,7 @@ def product_of_others(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return _only(node, op.Mul(_expand(ctx, node, g, tuple(axes)), op.Where(none, others, 0.0)))
 
 
-@rule("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "GlobalLpPool")
+@rule("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum")
 def share_by_size(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Share r by |x|^p, p the norm's power; by [x]₊ for the logarithm of a sum; 1e-9 added to each."""
     op, (axes, _), x = ctx.op, _reduced(ctx, node), ctx.read(node.inputs[0])
@@ -79,8 +79,10 @@ def share_evenly(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 @vjp("LpPool")
 def norm_of_window(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g·sign(x)·(|x|/y)^(p−1) in every window, added up; 0 where the norm y is 0."""
-    p = _power(node)
-    scaled = g if p == 1 else safe_divide(ctx.op, g, _raise(ctx, ctx.read(node.outputs[0]), p - 1), nonnegative=True)
+    p, y = _power(node), ctx.read(node.outputs[0])
+    if ctx.attr(node, "ceil_mode", 0):  # the runtime's shape inference may count one window too many (shapes.py)
+        y = ctx.op.Reshape(y, [-1, *ctx.sizes(node.outputs[0])])
+    scaled = g if p == 1 else safe_divide(ctx.op, g, _raise(ctx, y, p - 1), nonnegative=True)
     return [ctx.op.Mul(_spread(ctx, node, scaled), _slope(ctx, ctx.read(node.inputs[0]), p))]
 
 

@@ -37,7 +37,7 @@ def hand_on_what_stays(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [r] + [None] * (len(node.inputs) - 1)
 
 
-@moves("QuantizeLinear", "DequantizeLinear", "com.microsoft::QuantizeLinear", "com.microsoft::DequantizeLinear")
-def hand_through_quantisation(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Hand relevance on unchanged: rounding is not differentiated (straight-through estimator)."""
+@moves("DequantizeLinear", "com.microsoft::DequantizeLinear")
+def hand_through_dequantisation(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Hand relevance on unchanged: integers carry what the numbers they stand for carry."""
     return [r] + [None] * (len(node.inputs) - 1)

@@ -1,6 +1,7 @@
 """Integer ops: each has the rule of the op it is quantised from, on the numbers its integers stand for.
 
-Rounding is not differentiated (straight-through). Scales found in the image are statistics: nothing flows there.
+Rounding is not differentiated (straight-through); where it cuts off the negative numbers, it is the ReLU that the
+quantiser left out. Scales found in the image are statistics: nothing flows there.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ statistics("DynamicQuantizeLinear", 1, 2, reason="the scale and the zero point a
 
 _LAYERS = ("QLinearConv", "QLinearMatMul", f"{MS}QGemm")
 _INTEGER = ("ConvInteger", "MatMulInteger")
+_SCALED = (f"{MS}DynamicQuantizeMatMul", f"{MS}MatMulIntegerToFloat")
 _REST = tuple(
     f"{MS}QLinear{op}"
     for op in ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Softmax", "Sigmoid", "LeakyRelu")
 )
+_RECTIFYING = ("Conv", "MatMul", "Gemm", "Add", "Mul")  # a ReLU behind them is dropped when the model is quantised
 _KEPT = {
     "Conv": ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"),
     "Gemm": ("alpha", "transA", "transB"),
@@ -46,21 +49,35 @@ _KEPT = {
 }
 
 
+@rule("QuantizeLinear", f"{MS}QuantizeLinear")
+def hand_through_quantisation(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Hand relevance on unchanged: integers carry what the numbers they stand for carry."""
+    return [r] + [None] * (len(node.inputs) - 1)
+
+
+@vjp("QuantizeLinear", f"{MS}QuantizeLinear")
+def straight_through_rounding(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Hand the gradient on unchanged (straight-through estimator), but none where a negative was cut off to 0."""
+    return [_rectified(ctx, node, g)] + [None] * (len(node.inputs) - 1)
+
+
 @moves("DynamicQuantizeLinear")
 def hand_through_rounding(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Hand relevance on unchanged from the integers to the tensor they round (straight-through estimator)."""
     return [r]
 
 
-@rule(*_LAYERS, *_INTEGER, *_REST)
+@rule(*_LAYERS, *_INTEGER, *_SCALED, *_REST)
 def as_in_floats(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Treat relevance as the op in floating point does, on dequantised values."""
     return _through(ctx, _twin(ctx, node), r, find_rule)
 
 
-@vjp(*_LAYERS, *_REST)
+@vjp(*_LAYERS, *_SCALED, *_REST)
 def straight_through(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Take the gradient of the op in floating point, on dequantised values (straight-through estimator)."""
+    """Take the gradient of the op in floating point, on dequantised values; none where a negative was cut off to 0."""
+    if plain_op(node) in _RECTIFYING:
+        g = _rectified(ctx, node, g)
     return _through(ctx, _twin(ctx, node), g, find_vjp)
 
 
@@ -75,7 +92,16 @@ def of_integers(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return _through(ctx, twin, g, find_vjp)
 
 
-@reports(*_LAYERS, *_INTEGER)
+def _rectified(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
+    """Set g to 0 where integers, whose lowest one stands for 0, are at 0."""
+    op, y = ctx.op, node.outputs[0]
+    found = ctx.views.quantisation(y)
+    if found is None or not found.rectifies:
+        return g
+    return op.Mul(g, op.Cast(op.Greater(ctx.read(y), 0.0), to=int(op.type)))
+
+
+@reports(*_LAYERS, *_INTEGER, *_SCALED)
 def describe(ctx: Context, node: ir.Node) -> dict[str, object] | None:
     """Say what the op in floating point says."""
     return node_report(ctx, _twin(ctx, node).node)
@@ -83,7 +109,7 @@ def describe(ctx: Context, node: ir.Node) -> dict[str, object] | None:
 
 @dataclass(frozen=True)
 class Twin:
-    """The op in floating point: a node outside the graph, which of the integer op's inputs it reads, how many it has."""
+    """The op in floating point, a node outside the graph; which inputs of the integer op it reads, and how many are."""
 
     node: ir.Node
     slots: tuple[int, ...]
@@ -110,12 +136,21 @@ def _twin(ctx: Context, node: ir.Node) -> Twin:
     return Twin(ctx.stand_in(node, op_type, values, keep), slots, len(node.inputs))
 
 
+# of the ops that read a factor's scale and zero point elsewhere than right behind it: where, by slot; None for no scale
+_PLACES: dict[str, dict[int, tuple[int | None, int]]] = {
+    "ConvInteger": {0: (None, 2), 1: (None, 3)},
+    "MatMulInteger": {0: (None, 2), 1: (None, 3)},
+    "MatMulIntegerToFloat": {0: (2, 4), 1: (3, 5)},
+    "DynamicQuantizeMatMul": {0: (None, 3), 1: (2, 3)},
+}
+
+
 def _operands(node: ir.Node) -> tuple[int, ...]:
-    """Return the inputs that are tensors of numbers; behind each stand its scale and its zero point."""
+    """Return the inputs that are tensors of numbers."""
+    if node.op_type in _PLACES:
+        return tuple(_PLACES[node.op_type])
     if node.op_type == "QLinearConcat":
         return tuple(range(2, len(node.inputs), 3))
-    if node.op_type in ("ConvInteger", "MatMulInteger"):
-        return (0, 1)
     two = node.op_type in ("QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul")
     return (0, 3) if two else (0,)
 
@@ -126,11 +161,9 @@ def _operand(ctx: Context, node: ir.Node, slot: int) -> ir.Value | np.ndarray | 
     if value is None or ctx.graph.active(value):
         return value
     q = ctx.need_constant(node, slot).astype(np.float32)
-    if node.op_type in ("ConvInteger", "MatMulInteger"):
-        scale, zero = np.ones((), np.float32), _per_filter(ctx, node, slot + 2, q.ndim)
-    else:
-        scale, zero = (_per_filter(ctx, node, slot + i, q.ndim) for i in (1, 2))
-    return (q - zero) * scale
+    scale_at, zero_at = _PLACES.get(node.op_type, {}).get(slot, (slot + 1, slot + 2))
+    scale = np.ones((), np.float32) if scale_at is None else _per_filter(ctx, node, scale_at, q.ndim)
+    return np.asarray((q - _per_filter(ctx, node, zero_at, q.ndim)) * scale)
 
 
 def _per_filter(ctx: Context, node: ir.Node, slot: int, rank: int) -> np.ndarray:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
+from rsp_onnx.numerics import EPSILON, safe_divide
 from rsp_onnx.registry import Parts, rule, vjp
-
-from ._z_rule import z_rule
 
 Floats: TypeAlias = "NDArray[np.floating]"
 
@@ -21,25 +20,35 @@ Floats: TypeAlias = "NDArray[np.floating]"
 @vjp("Resize")
 def interpolate_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Mᵀg on every axis, M the matrix [out, in] by which this mode interpolates. Shapes: [K, *out] → [K, *in]."""
-    source = node.inputs[0]
-    for axis, (size, out) in enumerate(zip(ctx.dims(source), ctx.dims(node.outputs[0]), strict=True)):
-        m = _matrix(ctx, node, axis, size, out)
-        if m is not None:
-            g = _contract(ctx, g, m, axis + 1, len(ctx.dims(source)) + 1)
-    return [g] + [None] * (len(node.inputs) - 1)
+    return [_back(ctx, g, _matrices(ctx, node))] + [None] * (len(node.inputs) - 1)
 
 
 @rule("Resize")
 def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Share r by the values it was interpolated from (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3).
+    """Share r by the values it was interpolated from (z-rule): X ⊙ Mᵀ(R⊘MX), X + 1e-9 on both sides (RSP §3).
 
     What tf_crop_and_resize fills in from outside the image takes its relevance with it.
     """
-    return z_rule(ctx, node, r, interpolate_back)
+    op, matrices = ctx.op, _matrices(ctx, node)
+    x = z = op.Add(ctx.read(node.inputs[0]), EPSILON)
+    for axis, m in enumerate(matrices):
+        z = z if m is None else _contract(ctx, z, np.ascontiguousarray(m.T), axis, len(matrices))
+    return [op.Mul(x, _back(ctx, safe_divide(op, r, z), matrices))] + [None] * (len(node.inputs) - 1)
+
+
+def _back(ctx: Context, g: ir.Value, matrices: list[Floats | None]) -> ir.Value:
+    for axis, m in enumerate(matrices):
+        g = g if m is None else _contract(ctx, g, m, axis + 1, len(matrices) + 1)
+    return g
+
+
+def _matrices(ctx: Context, node: ir.Node) -> list[Floats | None]:
+    sizes = zip(ctx.dims(node.inputs[0]), ctx.dims(node.outputs[0]), strict=True)
+    return [_matrix(ctx, node, axis, size, out) for axis, (size, out) in enumerate(sizes)]
 
 
 def _contract(ctx: Context, g: ir.Value, m: Floats, axis: int, rank: int) -> ir.Value:
-    """Multiply one axis of g by M from the left, without moving the axis where it is one of the last two."""
+    """Return g·M along one axis, which is moved only where it is none of the last two."""
     if axis == rank - 1:
         return ctx.op.MatMul(g, m)
     if axis == rank - 2:
@@ -126,19 +135,19 @@ def _nearest(at: Floats, size: int, mode: str) -> Floats:
     half = np.float32(0.5)
     picked = {"round_prefer_ceil": np.floor(x + half), "floor": np.floor(x), "ceil": np.ceil(x)}
     index = np.clip(picked.get(mode, np.ceil(x - half)).astype(np.int64), 0, size - 1)
-    return np.eye(size)[index]
+    found: Floats = np.eye(size)[index]
+    return found
 
 
 def _weighted(ctx: Context, node: ir.Node, at: Floats, size: int, scale: float, mode: str) -> Floats:
     """Return the matrix of linear or cubic weights; neighbours outside repeat the edge or are left out."""
-    antialias = bool(ctx.attr(node, "antialias", 0))
-    wide = min(scale, 1.0) if antialias else 1.0
+    wide = min(scale, 1.0) if ctx.attr(node, "antialias", 0) else 1.0
     reach = math.ceil((2 if mode == "cubic" else 1) / wide)
     index = np.floor(at).astype(np.int64)[:, None] + np.arange(1 - reach, 1 + reach)
     distance = np.abs(index - at[:, None]) * wide
     a = float(cast("float", ctx.attr(node, "cubic_coeff_a", -0.75)))
     weight = _cubic(distance, a) if mode == "cubic" else np.maximum(1 - distance, 0)
-    if antialias or ctx.attr(node, "exclude_outside", 0):
+    if ctx.attr(node, "exclude_outside", 0):
         weight = np.where((index < 0) | (index >= size), 0, weight)
     weight = weight / weight.sum(1, keepdims=True)
     found = np.zeros((len(at), size))

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
 from rsp_onnx.linear import Window, convolve
-from rsp_onnx.numerics import cut, safe_divide
+from rsp_onnx.numerics import safe_divide
 from rsp_onnx.registry import Parts, rule, vjp
 
 from ._purge import nonnegative, purge
@@ -61,7 +61,7 @@ def share_overlaps(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 
 
 def _back(ctx: Context, node: ir.Node, g: ir.Value, weight: ir.Value) -> Parts:
-    """Conv(g, W) cut to the input's size: more windows fit where output_padding reaches a stride."""
+    """Conv(g, W) over the input's size; BadModel where the weight is computed from the image."""
     if ctx.graph.active(node.inputs[1]):
         raise BadModel(
             f"The weight of the ConvTranspose node {node.name!r} is computed from the image; this is not supported: "
@@ -70,14 +70,7 @@ def _back(ctx: Context, node: ir.Node, g: ir.Value, weight: ir.Value) -> Parts:
     w, group = _window(ctx, node), cast("int", ctx.attr(node, "group", 1))
     channels, filters = ctx.sizes(node.inputs[0])[0], ctx.sizes(node.outputs[0])[0]
     back = convolve(ctx.op, ctx.merge(g, (filters, *w.size)), weight, w, group)
-    for i, (total, span, out) in enumerate(zip(_padded(w), w.span, w.out, strict=True)):
-        if total - span >= w.strides[i]:
-            back = cut(ctx.op, back, 2 + i, 0, out)
     return [ctx.part(back, channels, *w.out)] + [None] * (len(node.inputs) - 1)
-
-
-def _padded(w: Window) -> list[int]:
-    return [n + b + a for n, b, a in zip(w.size, w.before, w.after, strict=True)]
 
 
 def _window(ctx: Context, node: ir.Node) -> Window:

@@ -1,6 +1,7 @@
 """The table of tests/test_rules_grid.py: one row per op and combination of attributes that matters."""
 
 from .arithmetic import ROWS as ARITHMETIC
+from .attention import ROWS as ATTENTION
 from .einsum import ROWS as EINSUM
 from .elementwise import ROWS as ELEMENTWISE
 from .indexing import ROWS as INDEXING
@@ -13,6 +14,19 @@ from .resampling import ROWS as RESAMPLING
 from .row import Row
 from .transposed import ROWS as TRANSPOSED
 
-ROWS = LINEAR + POOLS + ARITHMETIC + ELEMENTWISE + MOVEMENT + RESAMPLING + TRANSPOSED + INDEXING + EINSUM + LP + NORMS
+ROWS = (
+    LINEAR
+    + POOLS
+    + ARITHMETIC
+    + ELEMENTWISE
+    + MOVEMENT
+    + RESAMPLING
+    + TRANSPOSED
+    + INDEXING
+    + EINSUM
+    + LP
+    + NORMS
+    + ATTENTION
+)
 
 __all__ = ["ROWS", "Row"]

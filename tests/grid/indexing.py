@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .row import Again, Row, ints, weights
+from .row import Again, Row, weights
 
 MAP = (3, 4, 5)
 CONSTANT = "what belongs to a constant part is absorbed"
@@ -12,11 +12,12 @@ ZEROED = "what was set to zero keeps its relevance"
 MASK = np.random.default_rng(0).random((4, 5)) < 0.5
 
 
-def _text(op: str, label: str, body: str, *inputs: str, **more: str) -> Row:
+def _text(op: str, label: str, body: str, *inputs: str, result: str = "", **more: str) -> Row:
     """Return a row whose indices have the batch's own size: [N, ...], expanded from one sample's."""
     given = ", ".join(f"T[N, {sizes}] x{i}" for i, sizes in enumerate(inputs))
+    y = f"T[N, {result}] y" if result else "y"
     front = "front = Shape<start = 0, end = 1>(x0)"
-    return Row(op, label, text=f"picked ({given}) => (y) {{ {front}\n{body} }}", **more)
+    return Row(op, label, text=f"picked ({given}) => ({y}) {{ {front}\n{body} }}", **more)
 
 
 def _indices(sizes: str, values: str) -> str:
@@ -27,6 +28,19 @@ def _indices(sizes: str, values: str) -> str:
         rest = Constant<value = int64[{count}] {{{sizes}}}>()
         full = Concat<axis = 0>(front, rest)
         i = Expand(one, full)"""
+
+
+def _topk(label: str, sizes: str, **given: int) -> Row:
+    settings = f"<{', '.join(f'{name} = {v}' for name, v in given.items())}>" if given else ""
+    return Row(
+        "TopK",
+        label,
+        text=f"""
+        best (T[N, {sizes}] x) => (y) {{
+            k = Constant<value = int64[1] {{2}}>()
+            y, i = TopK{settings}(x, k)
+        }}""",
+    )
 
 
 ROWS = [
@@ -40,19 +54,18 @@ ROWS = [
     _text("GatherElements", "repeats", _indices("4, 2", "2, 2, 0, 0, 1, 0, 1, -1")
           + "y = GatherElements<axis = -1>(x0, i)", "4, 3"),
     _text("GatherND", "batch dims", _indices("2, 2", "2, 0, 1, -1") + "y = GatherND<batch_dims = 1>(x0, i)", "4, 3"),
-    _text("GatherND", "rows", _indices("3, 1", "2, 0, 2") + "y = GatherND<batch_dims = 1>(x0, i)", "4, 3"),
-    Row("TopK", "last axis", ((3, 5), ints(2)), outputs=2),
-    Row("TopK", "smallest of channels", (MAP, ints(2)), {"axis": 1, "largest": 0}, outputs=2),
-    Row("TopK", "unsorted", ((3, 5), ints(3)), {"axis": 2, "sorted": 0}, outputs=2),
-    Row("TopK", "opset 9", ((3, 5),), {"k": 2}, outputs=2, opset=9),
+    _text("GatherND", "rows", _indices("3, 1", "2, 0, 2") + "y = GatherND<batch_dims = 1>(x0, i)", "4, 3",
+          result="3, 3"),
+    _topk("last axis", "3, 5"),
+    _topk("smallest of channels", "3, 4, 5", axis=1, largest=0),
+    _topk("unsorted", "3, 5", axis=2, sorted=0),
     _text("ScatterElements", "none", _indices("1, 3", "2, 0, 1") + "y = ScatterElements<axis = 1>(x0, i, x1)",
-          "4, 3", "1, 3", absorbs="what was written over has none"),
+          "4, 3", "1, 3"),
     _text("ScatterElements", "add", _indices("2, 3", "2, 0, 1, 2, -1, 1")
           + 'y = ScatterElements<axis = 1, reduction = "add">(x0, i, x1)', "4, 3", "2, 3"),
     _text("ScatterElements", "constant updates", _indices("1, 3", "2, 0, 1") + """
-        zero = Constant<value = float {0.0}>()
-        like = CastLike(zero, x0)
-        u = Expand(like, full)
+        zero = Constant<value = T[1] {0.0}>()
+        u = Expand(zero, full)
         y = ScatterElements<axis = 1>(x0, i, u)""", "4, 3", absorbs=CONSTANT),
     Row("Where", "two maps", (MASK, MAP, MAP)),
     Row("Where", "constant second", (MASK, MAP, np.array(0.5)), absorbs=CONSTANT),
@@ -75,8 +88,8 @@ ROWS += [
         placed (T[2, 4, 3] x, T[2, 3] z) => (y) {{
             i = Constant<value = int64[2, 2] {{0, 2, 1, 0}}>()
             y = ScatterND{settings}(x, i, z)
-        }}""", mixes=FIXED, absorbs=absorbs)
-    for label, settings, absorbs in (("none", "", "what was written over has none"), ("add", '<reduction = "add">', ""))
+        }}""", mixes=FIXED)
+    for label, settings in (("none", ""), ("add", '<reduction = "add">'))
 ]  # fmt: skip
 ROWS += [
     Row("GatherND", "constant", text="""

@@ -22,15 +22,6 @@ ROWS = [
     )
 ]
 ROWS += [
-    Row("GlobalLpPool", label, (size,), given)
-    for label, size, given in (
-        ("default", (3, 4, 5), {}),
-        ("p 1", (3, 4, 5), {"p": 1}),
-        ("p 3", (3, 4, 5), {"p": 3}),
-        ("1-D", (3, 5), {}),
-    )
-]
-ROWS += [
     Row("LpPool", label, (size,), given)
     for label, size, given in (
         ("2x2 stride 2", (3, 6, 4), {"kernel_shape": [2, 2], "strides": [2, 2]}),

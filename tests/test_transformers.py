@@ -1,0 +1,86 @@
+"""Transformers and modern networks: gradients equal torch's, RSP is finite, keeps its sum and says who is who."""
+
+import json
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+
+from rsp_onnx import compile_explainer
+from rsp_onnx.analysis import analyse
+
+from .zoo import export
+from .zoo.transformers import CLASSES, NETWORKS, SHAPE, make
+
+networks = pytest.mark.parametrize("name", NETWORKS)
+exporters = pytest.mark.parametrize("how", [{"opset": 14}, {"opset": 17}, {"opset": 18, "dynamo": True}], ids=str)
+TARGET = 2
+
+
+def run(model, x, hostile=()):
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {
+        "x": x,
+        "target": np.full((1, len(x)), TARGET),
+        "hostile": np.tile(np.array(hostile, np.int64), (1, len(x), 1)),
+    }
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
+
+
+def image(seed=0):
+    return np.random.default_rng(seed).normal(size=SHAPE).astype(np.float32)
+
+
+@networks
+@exporters
+def test_gradients_equal_torchs(name, how):
+    network, x = make(name), image()
+    found = run(compile_explainer(export(network, SHAPE, **how), "gradient"), x)["relevance"][0]
+    leaf = torch.tensor(x, requires_grad=True)
+    network(leaf)[:, TARGET].sum().backward()
+    wanted = leaf.grad.numpy()
+    assert np.linalg.norm(found - wanted) < 1e-4 * np.linalg.norm(wanted)
+
+
+@networks
+@exporters
+def test_relevance_is_finite_and_nowhere_lost_without_a_reason(name, how):
+    model = compile_explainer(export(make(name), SHAPE, **how), ledger=True)
+    for hostile in ((), (5, 1)):
+        found = run(model, image(1), hostile)
+        relevance = found["relevance"]
+        assert np.isfinite(relevance).all()
+        assert np.abs(relevance).sum() > 0
+
+
+@networks
+def test_the_same_map_from_every_exporter(name):
+    maps = [
+        run(compile_explainer(export(make(name), SHAPE, **how)), image(2), (4,))["relevance"].ravel()
+        for how in ({"opset": 14}, {"opset": 17}, {"opset": 18, "dynamo": True})
+    ]
+    for other in maps[1:]:
+        assert np.linalg.norm(other - maps[0]) < 1e-3 * np.linalg.norm(maps[0])
+
+
+def test_the_section_is_the_last_blocks_tokens():
+    for how in ({"opset": 14}, {"opset": 17}):
+        found = analyse(export(make("vit"), SHAPE, **how))
+        assert found.section.value.producer().op_type == "Add"
+        assert (found.section.channel_axis, found.section.position_axes) == (2, (1,))
+        assert found.graph.dims(found.section.value)[1:] == (17, 24)
+        assert found.classes == CLASSES
+
+
+@networks
+def test_target_and_hostile_swapped_turn_the_start(name):
+    model = compile_explainer(
+        export(make(name), SHAPE), split=1.0, tensors=[analyse(export(make(name), SHAPE)).section.name]
+    )
+    (key,) = [o.name for o in model.graph.output if o.name.startswith("relevance/")]
+    one = run(model, image(3), (5,))[key]
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    two = session.run([key], {"x": image(3), "target": np.array([[5]]), "hostile": np.array([[[TARGET]]])})[0]
+    assert np.allclose(one, -two, atol=1e-6 * np.abs(one).max())
+    assert json.loads({p.key: p.value for p in model.metadata_props}["rsp_onnx.parameters"])["split"] == 1.0
