@@ -134,7 +134,7 @@ def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         assert found is not None
         return found(ctx, twin, r)
     op, (a, b) = ctx.op, _turned(ctx, node)
-    b = op.Add(b, EPSILON)
+    b = op.Add(op.Relu(b), EPSILON)
     s = safe_divide(op, r, op.MatMul(a, b))
     return [None, _turn_back(ctx, node, 1, op.Mul(op.MatMul(_swap(ctx, a, len(ctx.dims(node.inputs[0]))), s), b))]
 
@@ -142,22 +142,26 @@ def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 @vjp(f"{MS}FusedMatMul")
 def product_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """alpha·g·Bᵀ and alpha·Aᵀ·g for the factors as they are multiplied."""
-    twin = _matmul(ctx, node)
+    op, twin = ctx.op, _matmul(ctx, node)
+    if all(ctx.graph.active(v) for v in node.inputs):  # a constant factor is multiplied by alpha itself
+        g = op.Mul(g, node.attributes.get_float("alpha", 1.0))
     if twin is not None:
         found = find_vjp(twin)
         assert found is not None
         return found(ctx, twin, g)
-    op, (a, b) = ctx.op, _turned(ctx, node)
-    g = op.Mul(g, node.attributes.get_float("alpha", 1.0))
+    a, b = _turned(ctx, node)
     rank = len(ctx.dims(node.outputs[0]))
     left, right = op.MatMul(g, _swap(ctx, b, rank)), op.MatMul(_swap(ctx, a, rank), g)
     return [_turn_back(ctx, node, i, part) for i, part in enumerate((left, right))]
 
 
 def _matmul(ctx: Context, node: ir.Node) -> ir.Node | None:
-    """Return the MatMul by alpha times the constant factor as it is multiplied; None for two activations."""
+    """Return the MatMul, by alpha times the constant factor as it is multiplied; None where activations are turned."""
     active = [ctx.graph.active(v) for v in node.inputs]
     slot = active.index(False) if False in active else None
+    names = ("transA", "transB", "transBatchA", "transBatchB")
+    if slot is None and not any(ctx.attr(node, name, 0) for name in names):
+        return ctx.stand_in(node, "MatMul", node.inputs)
     if slot is None or ctx.attr(node, "trans" + "BA"[slot], 0):
         return None
     weight = ctx.need_constant(node, slot).astype(np.float32)

@@ -1,0 +1,127 @@
+"""Models of 8-bit integers are explained as they are deployed, and near enough to what they were quantised from."""
+
+import warnings
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnxruntime import quantization as q
+
+from rsp_onnx.compilation import analyse, compile_explainer
+from rsp_onnx.testing import rule_model, sample_inputs, vjp_model
+
+from .running import asked, correlation, run
+
+HEAD = '<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]> a '
+KINDS = ("operators", "operators per channel", "around operators", "dynamic", "dynamic products")
+
+
+class Images(q.CalibrationDataReader):
+    """The scenes in models/, for calibration."""
+
+    def __init__(self, images):
+        self.rest = iter(images)
+
+    def get_next(self):
+        image = next(self.rest, None)
+        return None if image is None else {"image": image[None]}
+
+
+@pytest.fixture(scope="module")
+def images(repo):
+    from PIL import Image
+
+    files = sorted((repo / "models" / "scenes").glob("scene_?.png"))
+    return np.stack([np.asarray(Image.open(f).convert("RGB"), np.float32).transpose(2, 0, 1) / 255 for f in files])
+
+
+@pytest.fixture(scope="module")
+def quantised(repo, images, tmp_path_factory):
+    """Paths by kind."""
+    source, folder = repo / "models" / "digits_pytorch.onnx", tmp_path_factory.mktemp("quantised")
+    paths = {kind: folder / f"{kind}.onnx" for kind in KINDS}
+    signed = {"per_channel": True, "activation_type": q.QuantType.QInt8, "weight_type": q.QuantType.QInt8}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the quantiser, about itself
+        for kind, form, more in (
+            (KINDS[0], q.QuantFormat.QOperator, {}),
+            (KINDS[1], q.QuantFormat.QOperator, signed),
+            (KINDS[2], q.QuantFormat.QDQ, {}),
+        ):
+            q.quantize_static(source, paths[kind], Images(images), quant_format=form, **more)
+        q.quantize_dynamic(source, paths[KINDS[3]])
+        q.quantize_dynamic(source, paths[KINDS[4]], op_types_to_quantize=["MatMul", "Gemm"])
+    return paths
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quantised_model_is_explained_nearly_as_the_original(repo, quantised, images, kind):
+    source = repo / "models" / "digits_pytorch.onnx"
+    scores = next(iter(run(str(source), {"image": images}).values()))
+    feeds = {"image": images, **asked(0, samples=len(images))}
+    feeds["target"] = scores.argmax(1)[None]
+    want = run(compile_explainer(source), feeds)["relevance"].sum(2)
+    result = run(compile_explainer(quantised[kind]), feeds)
+    for got, exact in zip(result["relevance"].sum(2)[0], want[0], strict=True):
+        assert correlation(got, exact) > 0.9
+    for name, own in run(str(quantised[kind]), {"image": images}).items():
+        np.testing.assert_array_equal(result[name], own)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_and_section_are_found_in_integers(quantised, kind):
+    found = analyse(quantised[kind])
+    assert found.kind == "sigmoid"
+    assert len(found.graph.dims(found.section.value)) == 4
+    assert found.graph.dims(found.section.value)[1:] == (64, 12, 12)
+
+
+def test_a_dynamic_model_that_the_runtime_fused_is_explained_the_same(quantised, images, tmp_path):
+    path, options = tmp_path / "fused.onnx", ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath, options.log_severity_level = str(path), 4
+    ort.InferenceSession(str(quantised["dynamic products"]), options, providers=["CPUExecutionProvider"])
+    feeds = {"image": images[:2], **asked(3, [5], samples=2)}
+    got, want = (run(compile_explainer(p), feeds)["relevance"] for p in (path, quantised["dynamic products"]))
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-4 * np.abs(want).max())
+
+
+S = "s, o"  # the scale and the zero point of every tensor
+MAP = "(float[N, 2, 4, 4] x) => (float[N, %s] y) <float s = {0.0078125}, uint8 o = {0}, float t = {0.03125}> {"
+IN, OUT = "i = QuantizeLinear(x, s, o)", "y = DequantizeLinear(j, t, o) }"
+MS = "com.microsoft.QLinear"
+OPS = {
+    "Add": ("2, 4, 4", f"j = {MS}Add(i, {S}, i, {S}, t, o)", "y = Add(x, x)"),
+    "Mul": ("2, 4, 4", f"j = {MS}Mul(i, {S}, i, {S}, t, o)", "y = Mul(x, x)"),
+    "Concat": ("4, 4, 4", f"j = {MS}Concat<axis = 1>(t, o, i, {S}, i, {S})", "y = Concat<axis = 1>(x, x)"),
+    "GlobalAveragePool": ("2, 1, 1", f"j = {MS}GlobalAveragePool(i, {S}, t, o)", "y = GlobalAveragePool(x)"),
+    "AveragePool": ("2, 2, 2", f"j = {MS}AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(i, {S}, t, o)",
+                    "y = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(x)"),
+    "Sigmoid": ("2, 4, 4", f"j = {MS}Sigmoid(i, {S}, t, o)", "y = Sigmoid(x)"),
+    "LeakyRelu": ("2, 4, 4", f"j = {MS}LeakyRelu<alpha = 0.1>(i, {S}, t, o)", "y = LeakyRelu<alpha = 0.1>(x)"),
+    "Softmax": ("2, 4, 4", f"j = {MS}Softmax<axis = -1, opset = 13>(i, {S}, s, o)", "y = Softmax<axis = -1>(x)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("compiled", [rule_model, vjp_model])
+@pytest.mark.parametrize("op", OPS)
+def test_an_integer_op_does_what_the_float_op_does(op, compiled):
+    size, quantised, plain = OPS[op]
+    end = OUT.replace("t,", "s,") if op == "Softmax" else OUT
+    texts = [f"{HEAD}{MAP % size} {body}" for body in (f"{IN} {quantised} {end}", plain + " }")]
+    feeds = sample_inputs(texts[1], low=0.2, high=1.8)
+    shape = (2, 2, *(int(n) for n in size.split(",")))
+    feeds["g"] = np.random.default_rng(0).uniform(0.5, 1.5, shape).astype(np.float32)
+    got, want = (run(compiled(text), feeds) for text in texts)
+    for name, a in want.items():
+        np.testing.assert_allclose(got[name], a, rtol=0, atol=0.1 * np.abs(a).max(), err_msg=name)
+        assert correlation(got[name], a) > 0.99
+
+
+def test_where_rounding_cut_off_a_negative_no_gradient_flows():
+    text = """<ir_version: 8, opset_import: ["" : 18]> a (float[N, 3] x) => (float[N, 3] y)
+        <float s = {0.1}, uint8 low = {0}, uint8 mid = {9}> {
+        q = QuantizeLinear(x, s, %s) y = DequantizeLinear(q, s, %s) }"""
+    feeds = {"x": np.array([[-0.5, 0.7, -0.2]], np.float32), "g": np.full((1, 1, 3), 2, np.float32)}
+    cut, kept = (run(vjp_model(text % (zero, zero)), feeds)["gradient/x"][0, 0] for zero in ("low", "mid"))
+    assert (cut.tolist(), kept.tolist()) == ([0, 2, 0], [2, 2, 2])
