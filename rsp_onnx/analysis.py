@@ -22,6 +22,8 @@ class Analysis:
 
     Attributes
     ----------
+    output_name : str
+        Of the explained output, as the model calls it.
     kind : str
         ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
     """
@@ -33,6 +35,7 @@ class Analysis:
     kind: str
     section: Section
     classes: int | None = field(default=None)
+    output_name: str = ""
 
 
 def analyse(
@@ -55,7 +58,7 @@ def analyse(
     graph.inputs[:] = used
     sizes = graph.dims(logits)
     count = sizes[1] if len(sizes) > 1 else None
-    return Analysis(loaded, graph, result, logits, kind, find_section(graph, logits, section), count)
+    return Analysis(loaded, graph, result, logits, kind, find_section(graph, logits, section), count, str(result.name))
 
 
 def _graph(

@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from .analysis import Analysis, analyse
+from .apart import is_fragile, keep_apart
 from .compiler import check_rules, feature_nodes, head_nodes
 from .composite import Method, Outcome, Plan, find_method
 from .context import Context, Options
@@ -122,6 +123,8 @@ def compile_ir(
         notes["ledger"] = _add_ledger(ctx, outcome)
     _describe(found, notes)
     _restore_shapes(found)
+    if is_fragile(ctx):
+        keep_apart(ctx)
     return found.graph.model
 
 

@@ -218,7 +218,7 @@ class Explainer:
 
     def _scores(self, items: Sequence[Feeds], analysis: Analysis) -> Array:
         """Return float32 [N, classes] of the model alone."""
-        session, name = self._forward_session(), str(analysis.output.name)
+        session, name = self._forward_session(), analysis.output_name
         raw = [session.run(f, [name])[name][:n] for f, n in stacked(items, analysis.graph.batch)]
         return scores_of(analysis, np.concatenate(raw))
 

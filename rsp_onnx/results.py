@@ -46,7 +46,7 @@ def explanations(
     targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
 ) -> list[list[Explanation]]:  # fmt: skip
     """Return one list of explanations (one per target) per item of the batch."""
-    scores = scores_of(compiled.analysis, results[str(compiled.analysis.output.name)])
+    scores = scores_of(compiled.analysis, results[compiled.analysis.output_name])
     found = []
     for n, item in enumerate(items):
         rows = {name: r[:, :, n] if name == "ledger" else r[:, n] for name, r in results.items() if _is_ours(name)}

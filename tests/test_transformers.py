@@ -84,3 +84,20 @@ def test_target_and_hostile_swapped_turn_the_start(name):
     two = session.run([key], {"x": image(3), "target": np.array([[5]]), "hostile": np.array([[[TARGET]]])})[0]
     assert np.allclose(one, -two, atol=1e-6 * np.abs(one).max())
     assert json.loads({p.key: p.value for p in model.metadata_props}["rsp_onnx.parameters"])["split"] == 1.0
+
+
+@networks
+@exporters
+def test_scores_are_the_models_own_to_the_last_bit(name, how):
+    model = export(make(name), SHAPE, **how)
+    plain = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    compiled = compile_explainer(model)
+    (wanted,) = plain.run(None, {"x": image(4)})
+    found = run(compiled, image(4))["y"]
+    fixed = compiled.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    if fixed or how["opset"] < 17:
+        # with the sample fixed to one the runtime knows more shapes, and in a lifted opset it recognises other
+        # patterns (a LayerNorm written out is fused only half at opset 14): other fusions, other last bits
+        assert np.abs(found - wanted).max() < 2e-6
+    else:
+        assert np.array_equal(found, wanted)
