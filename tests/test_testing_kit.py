@@ -132,8 +132,8 @@ def test_several_outputs_have_a_cotangent_each():
 
 
 def test_an_op_without_a_rule_is_named():
-    text = HEAD + "a (float[N, 3] x) => (float[N, 3] y) { y = Softmax(x) }"
-    with pytest.raises(UnsupportedOp, match="Softmax"):
+    text = HEAD + "a (float[N, 3] x) => (float[N, 3] y) { y = Hardmax(x) }"
+    with pytest.raises(UnsupportedOp, match="Hardmax"):
         rule_model(text)
 
 
