@@ -138,7 +138,7 @@ def _matches(wanted: str, names: Sequence[str]) -> list[int]:
 def _nearest(wanted: str, names: Sequence[str], n: int = 3) -> list[int]:
     owners: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        for word in {name.casefold(), *_synonyms(name)}:
+        for word in {name.casefold(), *_synonyms(name), *name.casefold().replace(",", " ").split()}:
             owners.setdefault(word, []).append(index)
     close = difflib.get_close_matches(wanted.casefold(), owners, n=4 * n, cutoff=0.0)
     return list(dict.fromkeys(index for word in close for index in owners[word]))[:n]
