@@ -22,11 +22,6 @@ def safe_divide(op: Emitter, a: ir.Value, b: ir.Value, *, nonnegative: bool = Fa
     return op.Div(a, op.Where(op.Greater(size, op.tiny), b, np.array(np.inf)))
 
 
-def positive(op: Emitter, a: ir.Value) -> ir.Value:
-    """Return [a]₊."""
-    return op.Relu(a)
-
-
 def stack_signs(op: Emitter, r: ir.Value, axis: int) -> tuple[ir.Value, ir.Value]:
     """Return ([R⁺; R⁻], [R⁺; −R⁻]) along an axis: the sizes and the signed rows (rsp.md §6)."""
     upper, lower = op.Relu(r), op.Relu(op.Neg(r))

@@ -13,7 +13,7 @@ from rsp_onnx.linear import adjoint_convolve, window
 from rsp_onnx.numerics import EPSILON, safe_divide
 from rsp_onnx.registry import Parts, rule, vjp
 
-from .reduction import _expand, _reduced
+from .reduction import expand_back, reduced_axes
 
 _POWERS = {"ReduceL1": 1, "ReduceL2": 2, "ReduceSumSquare": 2}
 
@@ -21,46 +21,46 @@ _POWERS = {"ReduceL1": 1, "ReduceL2": 2, "ReduceSumSquare": 2}
 @vjp("ReduceL1", "ReduceL2")
 def norm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g·sign(x)·(|x|/y)^(p−1), 0 where the norm y is 0."""
-    p, (axes, _) = _power(node), _reduced(ctx, node)
+    p, (axes, _) = _power(node), reduced_axes(ctx, node)
     scaled = g if p == 1 else safe_divide(ctx.op, g, _raise(ctx, ctx.read(node.outputs[0]), p - 1), nonnegative=True)
-    return _only(node, ctx.op.Mul(_expand(ctx, node, scaled, axes), _slope(ctx, ctx.read(node.inputs[0]), p)))
+    return _only(node, ctx.op.Mul(expand_back(ctx, node, scaled, axes), _slope(ctx, ctx.read(node.inputs[0]), p)))
 
 
 @vjp("ReduceSumSquare")
 def twice(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """2·g·x."""
-    wide = _expand(ctx, node, g, _reduced(ctx, node)[0])
+    wide = expand_back(ctx, node, g, reduced_axes(ctx, node)[0])
     return _only(node, ctx.op.Mul(wide, ctx.op.Mul(ctx.read(node.inputs[0]), 2.0)))
 
 
 @vjp("ReduceLogSumExp", "ReduceLogSum")
 def divide_by_sum(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g·exp(x−y) for a logarithm of summed exponentials, g/Σx for the logarithm of a sum."""
-    op, (axes, _) = ctx.op, _reduced(ctx, node)
+    op, (axes, _) = ctx.op, reduced_axes(ctx, node)
     if node.op_type == "ReduceLogSum":
-        return _only(node, _expand(ctx, node, op.Div(g, op.Exp(ctx.read(node.outputs[0]))), axes))
-    return _only(node, op.Mul(_expand(ctx, node, g, axes), _softmax(ctx, node, axes)))
+        return _only(node, expand_back(ctx, node, op.Div(g, op.Exp(ctx.read(node.outputs[0]))), axes))
+    return _only(node, op.Mul(expand_back(ctx, node, g, axes), _softmax(ctx, node, axes)))
 
 
 @vjp("ReduceProd")
 def product_of_others(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g times the product of the other factors, also where some are 0."""
-    op, x, axes = ctx.op, ctx.read(node.inputs[0]), list(_reduced(ctx, node)[0])
+    op, x, axes = ctx.op, ctx.read(node.inputs[0]), list(reduced_axes(ctx, node)[0])
     zero = op.Cast(op.Equal(x, 0.0), to=int(op.type))
     rest = op.Add(x, zero)  # a zero counts as 1 here, and its presence below
     others = op.Div(op.ReduceProd(rest, axes, keepdims=1, noop_with_empty_axes=1), rest)
     none = op.Less(op.Sub(op.ReduceSum(zero, axes, keepdims=1, noop_with_empty_axes=1), zero), 0.5)
-    return _only(node, op.Mul(_expand(ctx, node, g, tuple(axes)), op.Where(none, others, 0.0)))
+    return _only(node, op.Mul(expand_back(ctx, node, g, tuple(axes)), op.Where(none, others, 0.0)))
 
 
 @rule("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum")
 def share_by_size(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Share r by |x|^p, p the norm's power; by [x]₊ for the logarithm of a sum; 1e-9 added to each."""
-    op, (axes, _), x = ctx.op, _reduced(ctx, node), ctx.read(node.inputs[0])
+    op, (axes, _), x = ctx.op, reduced_axes(ctx, node), ctx.read(node.inputs[0])
     size = op.Relu(x) if node.op_type == "ReduceLogSum" else _raise(ctx, op.Abs(x), _power(node))
     size = op.Add(size, EPSILON)
     total = op.ReduceSum(size, list(axes), keepdims=1, noop_with_empty_axes=1)
-    return _only(node, op.Mul(_expand(ctx, node, r, axes), op.Div(size, total)))
+    return _only(node, op.Mul(expand_back(ctx, node, r, axes), op.Div(size, total)))
 
 
 @rule("ReduceLogSumExp")
@@ -72,8 +72,8 @@ def share_by_exponential(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 @rule("ReduceProd")
 def share_evenly(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Share r evenly among the factors, as of a product of two signals."""
-    axes, sizes = _reduced(ctx, node)
-    return _only(node, _expand(ctx, node, ctx.op.Div(r, float(math.prod(sizes))), axes))
+    axes, sizes = reduced_axes(ctx, node)
+    return _only(node, expand_back(ctx, node, ctx.op.Div(r, float(math.prod(sizes))), axes))
 
 
 @vjp("LpPool")

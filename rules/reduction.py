@@ -17,10 +17,10 @@ from ._z_rule import z_rule
 @vjp("ReduceMean", "ReduceSum", "GlobalAveragePool")
 def spread(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Spread g evenly over what was reduced: g/n for a mean, g for a sum."""
-    axes, sizes = _reduced(ctx, node)
+    axes, sizes = reduced_axes(ctx, node)
     if node.op_type != "ReduceSum":
         g = ctx.op.Div(g, float(math.prod(sizes)))
-    return [_expand(ctx, node, g, axes)] + [None] * (len(node.inputs) - 1)
+    return [expand_back(ctx, node, g, axes)] + [None] * (len(node.inputs) - 1)
 
 
 @rule("ReduceMean", "ReduceSum", "GlobalAveragePool")
@@ -32,14 +32,14 @@ def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 @vjp("ReduceMax", "ReduceMin", "GlobalMaxPool")
 def to_the_extreme(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """All of g goes to the extreme entry; equal ones share it."""
-    op, (axes, _) = ctx.op, _reduced(ctx, node)
+    op, (axes, _) = ctx.op, reduced_axes(ctx, node)
     if not axes:  # noop_with_empty_axes
         return [g] + [None] * (len(node.inputs) - 1)
     y = ctx.read(node.outputs[0])
     shape = [1 if i in axes else (-1 if d is None else d) for i, d in enumerate(ctx.dims(node.inputs[0]))]
     chosen = op.Cast(op.Equal(ctx.read(node.inputs[0]), op.Reshape(y, shape)), to=int(op.type))
     share = op.Div(chosen, op.ReduceSum(chosen, list(axes), keepdims=1))
-    return [op.Mul(_expand(ctx, node, g, axes), share)] + [None] * (len(node.inputs) - 1)
+    return [op.Mul(expand_back(ctx, node, g, axes), share)] + [None] * (len(node.inputs) - 1)
 
 
 @rule("ReduceMax", "ReduceMin", "GlobalMaxPool")
@@ -48,7 +48,7 @@ def winner_takes_all(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return to_the_extreme(ctx, node, r)
 
 
-def _reduced(ctx: Context, node: ir.Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def reduced_axes(ctx: Context, node: ir.Node) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the reduced axes and their sizes."""
     dims = ctx.dims(node.inputs[0])
     rank = len(dims)
@@ -69,7 +69,8 @@ def _reduced(ctx: Context, node: ir.Node) -> tuple[tuple[int, ...], tuple[int, .
     return tuple(sorted(axes)), tuple(s for s in sizes if s is not None)
 
 
-def _expand(ctx: Context, node: ir.Node, g: ir.Value, axes: tuple[int, ...]) -> ir.Value:
+def expand_back(ctx: Context, node: ir.Node, g: ir.Value, axes: tuple[int, ...]) -> ir.Value:
+    """Undo a reduction's shape: g over what was reduced, [K, *shape of the input] by copies."""
     dims = ctx.dims(node.inputs[0])
     shape = [1 if i in axes else (-1 if d is None else d) for i, d in enumerate(dims)]
     g = ctx.op.Reshape(g, ctx.op.Concat(ctx.front, shape, axis=0))
