@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from rsp_onnx import load_rules, register_custom_ops
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 model_argument = click.argument("model", type=click.Path())
@@ -24,6 +26,13 @@ section_option = click.option(
 output_option = click.option(
     "--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first."
 )
+region_option = click.option(
+    "--region",
+    default="auto",
+    show_default=True,
+    metavar="auto|mask|peak|all|INDEX|X0,Y0,X1,Y1",
+    help="Of a model that scores every position or box: which of them count.",
+)
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -36,6 +45,31 @@ device_option = click.option(
 method_option = click.option(
     "--method", default="rsp", show_default=True, metavar="NAME", help="One of `rsp-onnx methods`."
 )
+
+
+def _each(action: Callable[[str], None]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], None]:
+    def call(_: click.Context, __: click.Parameter, files: tuple[str, ...]) -> None:
+        for file in files:
+            action(file)
+
+    return call
+
+
+def own_ops(command: F) -> F:
+    """Add --custom-ops and --rules, which take effect before the command runs."""
+    options: list[Callable[[Any], Any]] = [
+        click.option(
+            "--custom-ops", multiple=True, metavar="FILE", type=click.Path(), expose_value=False, is_eager=True,
+            callback=_each(register_custom_ops),
+            help="Shared library with the model's custom ops, as ONNX Runtime loads it; repeat for several.",
+        ),
+        click.option(
+            "--rules", multiple=True, metavar="FILE.py", type=click.Path(), expose_value=False, is_eager=True,
+            callback=_each(load_rules),
+            help="Python file with rules for ops of your own (see docs/custom-ops.md); repeat for several.",
+        ),
+    ]  # fmt: skip
+    return _decorated(command, options)
 
 
 def rsp_options(command: F) -> F:

@@ -8,7 +8,7 @@ import click
 
 from rsp_onnx import Explainer, save_activations
 
-from ._options import device_option, json_option, model_argument, preprocess_options, print_json
+from ._options import device_option, json_option, model_argument, own_ops, preprocess_options, print_json
 
 
 @click.command()
@@ -25,6 +25,7 @@ from ._options import device_option, json_option, model_argument, preprocess_opt
 @click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .npz file to write.")
 @preprocess_options
 @device_option
+@own_ops
 @json_option
 def activations(model: str, image: str, tensors: tuple[str, ...], out: str, as_json: bool, **options: Any) -> None:
     """Save intermediate tensors of one image. `rsp-onnx inspect --json` lists the names.

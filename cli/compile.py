@@ -13,7 +13,9 @@ from ._options import (
     method_option,
     model_argument,
     output_option,
+    own_ops,
     print_json,
+    region_option,
     rsp_options,
     section_option,
 )
@@ -32,6 +34,7 @@ from ._options import (
 )
 @section_option
 @output_option
+@region_option
 @rsp_options
 @click.option(
     "--input-shape",
@@ -40,6 +43,7 @@ from ._options import (
     metavar="NAME=N,3,224,224",
     help="Sizes the model leaves free; N stays free.",
 )
+@own_ops
 @json_option
 def compile_command(
     model: str,
@@ -59,10 +63,10 @@ def compile_command(
       rsp-onnx compile model.onnx -o explainer.onnx
       rsp-onnx compile model.onnx -o explainer.onnx --input-shape image=N,3,320,320
     """
-    section, output = options.pop("section"), options.pop("output_name")
+    section, output, region = (options.pop(name) for name in ("section", "output_name", "region"))
     written = save_explainer(
         model, out, method, output=output, section=section, tensors=tensors, input_shapes=_shapes(shapes) or None,
-        options=Options(**options),
+        region=region, options=Options(**options),
     )  # fmt: skip
     if as_json:
         print_json(written)

@@ -15,9 +15,11 @@ from ._options import (
     method_option,
     model_argument,
     output_option,
+    own_ops,
     preprocess_options,
     print_json,
     progress_bar,
+    region_option,
     rsp_options,
     section_option,
 )
@@ -49,6 +51,7 @@ from ._options import (
 @preprocess_options
 @section_option
 @output_option
+@region_option
 @method_option
 @rsp_options
 @device_option
@@ -62,6 +65,7 @@ from ._options import (
     metavar="DIR",
     help="Folder for the results.",
 )
+@own_ops
 @json_option
 def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).

@@ -8,27 +8,41 @@ import click
 
 from rsp_onnx import inspect_model, summary_numbers
 
-from ._options import json_option, model_argument, output_option, print_json, section_option, table
+from ._options import (
+    json_option,
+    model_argument,
+    output_option,
+    own_ops,
+    print_json,
+    region_option,
+    section_option,
+    table,
+)
 
 
 @click.command(short_help="Show inputs, ops and their rules, the section, costs, warnings.")
 @model_argument
 @section_option
 @output_option
+@region_option
+@own_ops
+@click.option("--nodes", is_flag=True, help="Say for every node what its rule does.")
 @json_option
-def inspect(model: str, section: str | None, output_name: str | None, as_json: bool) -> None:
+def inspect(model: str, section: str | None, output_name: str | None, region: str, nodes: bool, as_json: bool) -> None:
     """Show what would happen to a model: inputs, ops and their rules, the section, the conv rules' forms, warnings.
 
     \b
     Examples:
       rsp-onnx inspect model.onnx
+      rsp-onnx inspect model.onnx --nodes
       rsp-onnx inspect model.onnx --json
     """
-    report = inspect_model(model, output=output_name, section=section)
+    report = inspect_model(model, output=output_name, section=section, region=region)
     if as_json:
         print_json(report)
         return
-    for lines in (_head(report), _ops(report), _section(report), _forms(report), _notes(report)):
+    each = _nodes(report) if nodes else []
+    for lines in (_head(report), _ops(report), each, _section(report), _forms(report), _notes(report)):
         if lines:
             click.echo("\n".join(lines) + "\n")
 
@@ -54,6 +68,12 @@ def _ops(report: dict[str, Any]) -> list[str]:
         mark = "" if row["explained"] else "  <- no rule"
         rows.append([row["op"], row["where"], str(row["count"]), _yes(row["relevance"]), _yes(row["gradient"]) + mark])
     return ["Ops:", table(rows)]
+
+
+def _nodes(report: dict[str, Any]) -> list[str]:
+    rows = [["node", "op", "where", "what happens"]]
+    rows += [[_short(row["node"] or row["output"]), row["op"], row["where"], row["does"]] for row in report["nodes"]]
+    return ["Nodes between input and scores, in the model's order:", table(rows)]
 
 
 def _yes(value: bool) -> str:

@@ -1,8 +1,8 @@
-"""Export the network from PyTorch: ``python models/export_pytorch.py``.
+"""Export the networks from PyTorch: ``python models/export_pytorch.py``, and with ``--network vit``.
 
-Reads digits_weights.npz, writes digits_pytorch.onnx: input "image" float32 (N, 3, 96, 96), RGB from 0 to 1;
-output "present" (N, 10), the probability that each digit is in the picture. The exporter folds batch
-normalisation into the convolutions.
+Reads digits_weights.npz, writes digits_pytorch.onnx (the transformer: digits_vit_weights.npz, digits_vit.onnx): input
+"image" float32 (N, 3, 96, 96), RGB from 0 to 1; output "present" (N, 10), the probability that each digit is in the
+picture. The exporter folds batch normalisation into the convolutions.
 """
 
 from __future__ import annotations
@@ -21,27 +21,33 @@ from network import DigitsNet
 from onnx_file import save
 from scenes import SIZE, WORDS
 from torch import nn
+from vit import DigitsViT
 
 HERE = Path(__file__).parent
 OPSET = 17
+FILES = {
+    "cnn": (DigitsNet, "digits_weights.npz", "digits_pytorch.onnx"),
+    "vit": (DigitsViT, "digits_vit_weights.npz", "digits_vit.onnx"),
+}
 
 
 def main() -> None:
     """Read the weights, write the model."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, default=HERE / "digits_weights.npz", help="written by train.py")
-    parser.add_argument("--out", type=Path, default=HERE / "digits_pytorch.onnx", help="the .onnx file")
+    parser.add_argument("--network", choices=FILES, default="cnn", help="the convolutional net or the transformer")
+    parser.add_argument("--weights", type=Path, help="written by train.py; default: the file in this folder")
+    parser.add_argument("--out", type=Path, help="the .onnx file; default: in this folder")
     options = parser.parse_args()
     metadata = {
         "rsp_onnx.preprocess": json.dumps({"preset": "unit"}),
         "rsp_onnx.labels": json.dumps(WORDS),
     }
-    save(export(load(options.weights)), options.out, metadata)
+    network, weights, out = FILES[options.network]
+    save(export(load(options.weights or HERE / weights, network())), options.out or HERE / out, metadata)
 
 
-def load(path: Path) -> nn.Module:
-    """Return the trained network with its final sigmoid, in evaluation mode."""
-    network = DigitsNet()
+def load(path: Path, network: nn.Module) -> nn.Module:
+    """Return the network with its trained weights and its final sigmoid, in evaluation mode."""
     with np.load(path) as weights:
         state = {name: torch.from_numpy(weights[name]) for name in weights.files}
     # the batch counter is of no use after training and is not in the file

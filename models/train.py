@@ -1,4 +1,4 @@
-"""Train the network on drawn scenes and write its weights: ``python models/train.py --out DIR``.
+"""Train a network on drawn scenes and write its weights: ``python models/train.py --out DIR``.
 
 Only the ten labels of a scene are learnt from, never boxes or masks: where the network looks is its own
 finding. Needs torch and scikit-learn; five minutes on two cores. Seeds are fixed, but sums are ordered
@@ -11,31 +11,52 @@ import argparse
 import os
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from network import DigitsNet
 from scenes import Scene, make_scenes
+from torch import nn
 from torch.nn import functional as F
+from vit import DigitsViT
 
 BATCH = 64
+
+
+class Recipe(NamedTuple):
+    """How a network is trained: its class, passes over the scenes, highest learning rate, file of weights."""
+
+    network: type[nn.Module]
+    epochs: int
+    rate: float
+    weights: str
+
+
+RECIPES = {
+    "cnn": Recipe(DigitsNet, 16, 6e-3, "digits_weights.npz"),
+    "vit": Recipe(DigitsViT, 40, 2e-3, "digits_vit_weights.npz"),
+}
 Examples = tuple[torch.Tensor, torch.Tensor]  # pictures uint8 (N, 3, 96, 96), labels float32 (N, 10)
 
 
 def main() -> None:
-    """Train, report on the validation split, write ``digits_weights.npz``."""
+    """Train, report on the validation split, write ``digits_weights.npz`` or ``digits_vit_weights.npz``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for digits_weights.npz")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--network", choices=RECIPES, default="cnn", help="the convolutional net or the transformer")
     parser.add_argument("--scenes", type=int, default=16000, help="training scenes")
-    parser.add_argument("--epochs", type=int, default=16, help="passes over the training scenes")
+    parser.add_argument("--epochs", type=int, help="passes over the training scenes; default: 16, transformer 40")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    network = DigitsNet().to(memory_format=torch.channels_last)
+    recipe = RECIPES[options.network]
+    network = recipe.network().to(memory_format=torch.channels_last)
     training = to_tensors(make_scenes("train", options.scenes))
-    train(network, training, to_tensors(make_scenes("validation", 1000)), options.epochs)
-    write_weights(network, options.out)
+    validation = to_tensors(make_scenes("validation", 1000))
+    train(network, training, validation, options.epochs or recipe.epochs, recipe.rate)
+    write_weights(network, options.out / recipe.weights)
 
 
 def to_tensors(scenes: list[Scene]) -> Examples:
@@ -44,12 +65,12 @@ def to_tensors(scenes: list[Scene]) -> Examples:
     return images, torch.from_numpy(np.stack([scene.labels for scene in scenes]))
 
 
-def train(network: DigitsNet, training: Examples, validation: Examples, epochs: int) -> None:
+def train(network: nn.Module, training: Examples, validation: Examples, epochs: int, rate: float) -> None:
     """Fit the network to the training examples in place; after each epoch print how it validates."""
     images, labels = training
     steps = len(images) // BATCH
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=6e-3, total_steps=epochs * steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=rate, total_steps=epochs * steps)
     started = time.monotonic()
     for epoch in range(epochs):
         losses = 0.0
@@ -64,7 +85,7 @@ def train(network: DigitsNet, training: Examples, validation: Examples, epochs: 
             schedule.step()
             losses += loss.item() / steps
         right, seconds = accuracy(network, *validation), time.monotonic() - started
-        print(f"epoch {epoch + 1}: loss {losses:.4f}, accuracy {right:.4f}, {seconds:.0f} s")
+        print(f"epoch {epoch + 1}: loss {losses:.4f}, accuracy {right:.4f}, {seconds:.0f} s", flush=True)
 
 
 def vary(images: torch.Tensor) -> torch.Tensor:
@@ -79,7 +100,7 @@ def vary(images: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def accuracy(network: DigitsNet, images: torch.Tensor, labels: torch.Tensor) -> float:
+def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
     """Return the share of right answers over all pictures and classes."""
     network.eval()
     logits = torch.cat([network(part.float().div(255)) for part in images.split(250)])
@@ -87,14 +108,14 @@ def accuracy(network: DigitsNet, images: torch.Tensor, labels: torch.Tensor) -> 
     return ((logits > 0) == (labels > 0)).float().mean().item()
 
 
-def write_weights(network: DigitsNet, folder: Path) -> None:
+def write_weights(network: nn.Module, path: Path) -> None:
     """Write all parameters and running statistics under PyTorch's names, all or nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     state = network.state_dict()
     weights = {name: value.numpy() for name, value in state.items() if "num_batches" not in name}
-    temporary = folder / f".digits_weights.{os.getpid()}.npz"
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     np.savez_compressed(temporary, **weights)
-    temporary.replace(folder / "digits_weights.npz")
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ if not (Path(__file__).parent / "rules").is_dir():
 from .activations import collect_activations
 from .compilation import compile_explainer
 from .composite import methods
-from .context import Options
+from .context import Context, Options
 from .errors import BadInput, BadModel, BadOutput, BadTarget, DeviceUnavailable, RspError, UnsupportedOp
 from .explainer import Explainer
 from .explanation import Explanation
 from .images import PRESETS, Preprocess
 from .inspection import inspect_model, summary_numbers
-from .registry import supported_ops
+from .plugins import load_rules, register_custom_ops
+from .registry import moves, no_flow, rule, supported_ops, vjp
 from .runs import explain_files
 from .saving import save_activations, save_explainer
 from .version import __version__
@@ -28,6 +29,7 @@ __all__ = [
     "BadModel",
     "BadOutput",
     "BadTarget",
+    "Context",
     "DeviceUnavailable",
     "Explainer",
     "Explanation",
@@ -40,9 +42,15 @@ __all__ = [
     "compile_explainer",
     "explain_files",
     "inspect_model",
+    "load_rules",
     "methods",
+    "moves",
+    "no_flow",
+    "register_custom_ops",
+    "rule",
     "save_activations",
     "save_explainer",
     "summary_numbers",
     "supported_ops",
+    "vjp",
 ]

@@ -9,11 +9,14 @@ import onnx_ir as ir
 
 from .canonize import canonize
 from .errors import BadInput, BadModel
+from .expand import expand, needs_expansion
 from .graph import Graph
 from .model import Model, ModelSource, load_model
+from .regions import pool, scores_positions
 from .registry import stops
 from .section import Section, find_logits, find_section
-from .shapes import carries, fix_shapes
+from .shapes import Dims, carries, fix_shapes
+from .tokens import mark_tokens
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,10 @@ class Analysis:
         Of the explained output, as the model calls it.
     kind : str
         ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
+    region : str
+        Of a model that scores every position or box: which of them count; empty for scores [N, classes].
+    deployed : onnx_ir.Model
+        The canonized model before recurrent layers and control flow were written out: what the scores come from.
     """
 
     model: Model
@@ -34,8 +41,10 @@ class Analysis:
     logits: ir.Value
     kind: str
     section: Section
+    deployed: ir.Model
     classes: int | None = field(default=None)
     output_name: str = ""
+    region: str = ""
 
 
 def analyse(
@@ -45,20 +54,24 @@ def analyse(
     section: str | None = None,
     inputs: Sequence[str] | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
 ) -> Analysis:
     """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
     loaded = model if isinstance(model, Model) else load_model(model)
-    graph = _graph(loaded, inputs, input_shapes, None)
+    graph, deployed = _graph(loaded, inputs, input_shapes, None)
     if graph.batch is None and graph.moves_batch():  # windows, or time in front: the rules need to know the sample
-        graph = _graph(loaded, inputs, input_shapes, 1)
+        graph, deployed = _graph(loaded, inputs, input_shapes, 1)
     result, logits, kind = find_logits(graph, output)
+    graph, logits, pooled = _pooled(graph, logits, region, input_shapes)
     used = [v for v in graph.inputs if v in graph.dag and result in graph.dag and _reaches(graph, v, logits)]
     if not used:
         raise BadModel(f"The output {result.name!r} does not depend on the explained inputs.")
     graph.inputs[:] = used
     sizes = graph.dims(logits)
+    _find_sample(graph, used, sizes)
     count = sizes[1] if len(sizes) > 1 else None
-    return Analysis(loaded, graph, result, logits, kind, find_section(graph, logits, section), count, str(result.name))
+    found = find_section(graph, logits, section)
+    return Analysis(loaded, graph, result, logits, kind, found, deployed, count, str(result.name), pooled)
 
 
 def _graph(
@@ -66,10 +79,40 @@ def _graph(
     inputs: Sequence[str] | None,
     input_shapes: Mapping[str, Sequence[int | None]] | None,
     batch: int | None,
-) -> Graph:
+) -> tuple[Graph, ir.Model]:
+    """Return what the walk sees, and the model as it is deployed."""
     canonized = canonize(loaded)
+    mark_tokens(canonized)
     fix_shapes(canonized, input_shapes, batch=batch)
-    return Graph(canonized, _explained(canonized, inputs), stops)
+    deployed = canonized.clone()
+    while needs_expansion(canonized) and expand(canonized):  # what is written out may tell the shapes of more
+        fix_shapes(canonized, input_shapes, batch=batch)
+    return Graph(canonized, _explained(canonized, inputs), stops), deployed
+
+
+def _pooled(
+    graph: Graph, logits: ir.Value, region: str, input_shapes: Mapping[str, Sequence[int | None]] | None
+) -> tuple[Graph, ir.Value, str]:
+    """Put one score per class behind a map of scores."""
+    if not scores_positions(graph.dims(logits)) or logits not in graph.dag:
+        if region != "auto":
+            raise BadInput(f"The scores {logits.name!r} are one per class; a region is for models with masks or boxes.")
+        return graph, logits, ""
+    pooled = pool(graph.model, logits, region)
+    fix_shapes(graph.model, input_shapes, batch=graph.batch)
+    return Graph(graph.model, [str(v.name) for v in graph.inputs], stops), pooled, region
+
+
+def _find_sample(graph: Graph, used: Sequence[ir.Value], scores: Dims) -> None:
+    """Find a fixed batch that does not stand in front of the input: the input is one sample if the scores are one's."""
+    if graph.batch in (None, 1) or not scores or scores[0] == graph.batch or scores[0] is None:
+        return
+    if scores[0] != 1:
+        raise BadModel(
+            f"The input {used[0].name!r} has {graph.batch} in front and the scores {scores[0]}: the batch is not the "
+            "first axis; give a batch size of 1 with input_shapes, or export the model so."
+        )
+    graph.batch = 1
 
 
 def _reaches(graph: Graph, value: ir.Value, end: ir.Value) -> bool:

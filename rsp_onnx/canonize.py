@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 
+import numpy as np
 import onnx
 import onnx.defs
 import onnx_ir as ir
 import onnxscript.version_converter
 from onnx_ir.passes.common import (
-    IdentityEliminationPass,
     InlinePass,
     LiftConstantsToInitializersPass,
     NameFixPass,
@@ -21,6 +21,7 @@ from onnx_ir.passes.common import (
 )
 
 from .errors import BadModel
+from .graph import evaluate
 from .model import Model
 
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
@@ -39,7 +40,6 @@ def canonize(model: Model) -> ir.Model:
     BadModel
         The model's opset cannot be lifted.
     """
-    _refuse_blocks(model)
     work = model.ir.clone()
     work.graph.opset_imports.setdefault("", 1)
     for step in (
@@ -50,18 +50,11 @@ def canonize(model: Model) -> ir.Model:
         step(work)
     work = _lift(work, model.title)
     _drop_dropout(work.graph)
-    for cleanup in (IdentityEliminationPass(), RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
+    _drop_identities(work.graph)
+    for cleanup in (RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
         cleanup(work)
     work.ir_version = max(work.ir_version, min(_HIGHEST_IR, 8))
     return work
-
-
-def _refuse_blocks(model: Model) -> None:
-    if any(node.domain == "com.microsoft.nchwc" for node in model.ir.graph):
-        raise BadModel(
-            f"{model.title} holds the blocked layouts of one processor, as ONNX Runtime saves it with all "
-            "optimisations; save it with the optimisation level 'extended' or below, or give the original model."
-        )
 
 
 def _lift(model: ir.Model, title: str) -> ir.Model:
@@ -73,6 +66,7 @@ def _lift(model: ir.Model, title: str) -> ir.Model:
             raise BadModel(_lift_message(title, version))
         model.graph.opset_imports[""] = LOWEST_OPSET
         return model
+    _fold_training(model)
     types = _types(model)
     log = logging.getLogger("onnxscript.version_converter")
     level = log.level
@@ -90,6 +84,43 @@ def _lift(model: ir.Model, title: str) -> ir.Model:
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     _retype_bounds(model.graph, types)
     return model
+
+
+def _fold_training(model: ir.Model) -> None:
+    """Compute BatchNormalization nodes that train on constants: so TorchScript writes standardised weights.
+
+    They keep no meaning in later opsets. ONNX Runtime computes them, as it would when it loads the file.
+    """
+    for node in list(model.graph):
+        if node.op_type != "BatchNormalization" or not (
+            len(node.outputs) > 1 or node.attributes.get_int("training_mode", 0) == 1
+        ):
+            continue
+        value = node.outputs[0]
+        found = _computed(value, dict(model.graph.opset_imports))
+        if found is None:
+            continue
+        constant = ir.Value(name=f"{value.name}/folded", const_value=ir.tensor(found), shape=ir.Shape(found.shape))
+        constant.dtype = ir.DataType.from_numpy(found.dtype)
+        model.graph.register_initializer(constant)
+        value.replace_all_uses_with(constant)
+        if not any(v.uses() or v.is_graph_output() for v in node.outputs):
+            model.graph.remove(node, safe=True)
+
+
+def _computed(value: ir.Value | None, opsets: dict[str, int]) -> np.ndarray | None:
+    """Return the number a constant expression stands for; None where it depends on an input."""
+    if value is None:
+        return None
+    if value.const_value is not None and not value.is_graph_input():
+        return value.const_value.numpy()
+    node = value.producer()
+    if node is None:
+        return None
+    arrays = [_computed(v, opsets) for v in node.inputs]
+    if any(a is None and v is not None for v, a in zip(node.inputs, arrays, strict=True)):
+        return None
+    return evaluate(node, opsets, arrays, runtime_first=True)[value.index() or 0]
 
 
 def _known(node: ir.Node, version: int) -> bool:
@@ -162,6 +193,24 @@ def _drop_dropout(graph: ir.Graph) -> None:
         if mask_used or source is None or result.is_graph_output() or _trains(node):
             continue
         result.replace_all_uses_with(source)
+        graph.remove(node, safe=True)
+
+
+def _drop_identities(graph: ir.Graph) -> None:
+    """Take Identity nodes out, but not those that give an output of its own to an input, constant or other output.
+
+    onnx_ir's pass would also take them out of the bodies of If and Loop, whose outputs need nodes of their own.
+    """
+    for node in list(graph):
+        source, result = node.inputs[0] if node.inputs else None, node.outputs[0]
+        if node.op_type != "Identity" or node.domain not in ("", "ai.onnx") or source is None:
+            continue
+        if result.is_graph_output():
+            if source.is_graph_input() or source.is_initializer() or source.is_graph_output():
+                continue
+            source.name, result.name = result.name, None
+            source.shape, source.type = result.shape or source.shape, result.type or source.type
+        result.replace_all_uses_with(source, replace_graph_outputs=True)
         graph.remove(node, safe=True)
 
 

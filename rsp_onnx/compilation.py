@@ -16,16 +16,17 @@ from .compiler import check_rules, feature_nodes, head_nodes
 from .composite import Method, Outcome, Plan, find_method
 from .context import Context, Options
 from .emit import Emitter
-from .errors import BadInput, BadModel
+from .errors import BadInput, BadModel, UnsupportedOp
+from .expand import needs_expansion, refuse_unexpanded
 from .graph import Graph
+from .ledger import Ledger
 from .model import Model, ModelSource
-from .numerics import per_sample
-from .shapes import leads_with_batch
+from .shapes import UNKNOWN
 from .targets import Classes
 from .version import __version__
 from .views import Views
 
-_OWN = ("target", "hostile", "relevance", "ledger", "evidence")
+_OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence")
 
 
 def compile_explainer(
@@ -37,6 +38,7 @@ def compile_explainer(
     tensors: Sequence[str] = (),
     inputs: Sequence[str] | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
     purge: bool = False,
     split: float = 2.0,
     signed_inputs: str = "clamp",
@@ -53,7 +55,7 @@ def compile_explainer(
     ----------
     model : path, bytes or onnx.ModelProto
     method : str
-        ``rsp``, ``gradient`` or ``grad-cam``.
+        ``rsp``, ``gradient``, ``grad-cam`` or ``hires-cam``.
     output : str, optional
         The output to explain; default: the first one that depends on the input through numbers.
     section : str, optional
@@ -64,13 +66,16 @@ def compile_explainer(
         Inputs to explain; default: all that carry numbers.
     input_shapes : mapping, optional
         Sizes for the dimensions the model leaves free, by input name; None keeps the batch free.
+    region : str
+        For models that score every position or box, see ``Explainer``.
     purge, split, signed_inputs
         Parameters of RSP, see ``Options``.
     form : str
         ``auto``, ``unfold`` or ``gram``: how the conv rule is computed. All give the same relevance.
     ledger : bool
         Add the outputs ``ledger`` (float32 [L, K, N]: the relevance sum of each tensor on the way, named in the
-        metadata) and ``evidence`` (float32 [K, N, 1+H]: how strongly the section speaks for each class).
+        metadata), ``balance`` (float32 [1+L', K, N], method ``rsp``: Σ|R₀|, and what each node made or lost, named in
+        the metadata) and ``evidence`` (float32 [K, N, 1+H]: how strongly the section speaks for each class).
 
     Returns
     -------
@@ -90,7 +95,7 @@ def compile_explainer(
     return ir.to_proto(
         compile_ir(
             model, method, output=output, section=section, tensors=tensors, inputs=inputs, input_shapes=input_shapes,
-            options=Options(purge, split, signed_inputs, form), ledger=ledger,
+            region=region, options=Options(purge, split, signed_inputs, form), ledger=ledger,
         )
     )  # fmt: skip
 
@@ -104,6 +109,7 @@ def compile_ir(
     tensors: Sequence[str] = (),
     inputs: Sequence[str] | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
     options: Options | None = None,
     ledger: bool = False,
 ) -> ir.Model:
@@ -111,20 +117,22 @@ def compile_ir(
     options = _checked(options or Options())
     chosen = find_method(method)
     found = model if isinstance(model, Analysis) else analyse(
-        model, output=output, section=section, inputs=inputs, input_shapes=input_shapes
+        model, output=output, section=section, inputs=inputs, input_shapes=input_shapes, region=region
     )  # fmt: skip
     _check_names(found)
     check_method(found, chosen)
+    if (why := found.graph.model.metadata_props.get(UNKNOWN)) is not None:
+        raise UnsupportedOp(why)
     ctx, plan = _begin(found, options)
     outcome = chosen.emit(ctx, plan)
     _add_outputs(ctx, found, outcome, tensors)
-    notes = {"method": method, "parameters": asdict(options), "section": found.section.name}
+    notes: dict[str, object] = {"method": method, "parameters": asdict(options), "section": found.section.name}
     if ledger:
-        notes["ledger"] = _add_ledger(ctx, outcome)
+        notes |= _add_ledger(ctx, outcome, found.section.value if chosen.conserves else None)
     _describe(found, notes)
     _restore_shapes(found)
-    if is_fragile(ctx):
-        keep_apart(ctx)
+    if is_fragile(ctx) or needs_expansion(found.deployed):
+        keep_apart(ctx, found.deployed)
     return found.graph.model
 
 
@@ -134,7 +142,7 @@ def _restore_shapes(found: Analysis) -> None:
     ONNX Runtime fuses where it knows shapes to be equal; more fusions than before change the scores' last bits.
     """
     own = {v.name: v.shape for node in found.model.ir.graph for v in node.outputs}
-    for value in (v for node in found.graph.nodes for v in node.outputs):
+    for value in (v for node in (*found.graph.nodes, *found.deployed.graph) for v in node.outputs):
         shape = own.get(value.name)
         if shape is not None and _agree(shape, value.shape):
             value.shape = shape
@@ -155,6 +163,8 @@ def check_method(found: Analysis, method: Method) -> None:
     parts = [("gradient, in the head", head_nodes(graph, section, logits), method.head)]
     if method.whole:
         parts.append(("in the features", feature_nodes(graph, section), method.features))
+    for _, nodes, _ in parts:
+        refuse_unexpanded(nodes)
     check_rules(parts)
 
 
@@ -237,19 +247,19 @@ def _add_output(ctx: Context, name: str, r: ir.Value, value: ir.Value) -> None:
     ctx.graph.model.graph.outputs.append(result)
 
 
-def _add_ledger(ctx: Context, outcome: Outcome) -> list[str]:
-    op, rows, names = ctx.op, [], []
-    for value, r in outcome.flow.at.items():
-        if ctx.graph.batch is None and not leads_with_batch(value):
-            continue  # its samples cannot be told apart without the nodes around it
-        total = per_sample(ctx, r, len(ctx.dims(value)))
-        rows.append(op.Reshape(total, op.Concat([1], ctx.front, [-1], axis=0)))
-        names.append(str(value.name))
-    outputs = ctx.graph.model.graph.outputs
-    outputs.append(_typed(ctx, op.emit("Concat", *rows, axis=0, name="ledger"), [len(rows), "K", "N"]))
+def _add_ledger(ctx: Context, outcome: Outcome, section: ir.Value | None) -> dict[str, object]:
+    """Add the outputs of the ledger; return what their rows are. section: where relevance starts, if it is kept."""
+    outputs, ledger = ctx.graph.model.graph.outputs, Ledger(ctx)
+    rows, names = ledger.tensors(outcome.flow)
+    outputs.append(_typed(ctx, ctx.op.emit("Identity", rows, name="ledger"), [len(names), "K", "N"]))
+    notes: dict[str, object] = {"ledger": names}
+    if section is not None:
+        rows, nodes = ledger.nodes(outcome.flow, section)
+        outputs.append(_typed(ctx, ctx.op.emit("Identity", rows, name="balance"), [1 + len(nodes), "K", "N"]))
+        notes["balance"] = nodes
     if outcome.evidence is not None:
-        outputs.append(_typed(ctx, op.emit("Identity", outcome.evidence, name="evidence"), ["K", "N", None]))
-    return names
+        outputs.append(_typed(ctx, ctx.op.emit("Identity", outcome.evidence, name="evidence"), ["K", "N", None]))
+    return notes
 
 
 def _typed(ctx: Context, value: ir.Value, shape: list[int | str | None]) -> ir.Value:

@@ -11,16 +11,27 @@ from .context import Context
 from .errors import UnsupportedOp
 from .graph import Graph, op_name
 from .numerics import add_all
-from .registry import Rule
+from .registry import Rule, why_not
 
 Lookup = Callable[[ir.Node], "Rule | None"]
 
 
+@dataclass(frozen=True)
+class Step:
+    """What one rule made of the relevance at one output of its node."""
+
+    node: ir.Node
+    output: ir.Value
+    relevance: ir.Value
+    parts: tuple[tuple[ir.Value, ir.Value], ...]
+
+
 @dataclass
 class Flow:
-    """What arrived where: relevance by tensor, [K, *forward shape] each, in the order the walk met them."""
+    """What arrived where: relevance by tensor, [K, *forward shape] each, in the order the walk met them; its steps."""
 
     at: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
 
 
 def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.Node], rules: Lookup) -> Flow:
@@ -47,9 +58,14 @@ def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.No
                 raise AssertionError(
                     f"the rule of {op_name(node)} gave {len(parts)} parts for {len(node.inputs)} inputs"
                 )
-            for value, part in zip(node.inputs, parts, strict=True):
-                if value is not None and part is not None and ctx.graph.active(value):
-                    arriving.setdefault(value, []).append(part)
+            given = [
+                (value, part)
+                for value, part in zip(node.inputs, parts, strict=True)
+                if value is not None and part is not None and ctx.graph.active(value)
+            ]
+            flow.steps.append(Step(node, output, r, tuple(given)))
+            for value, part in given:
+                arriving.setdefault(value, []).append(part)
     for value, parts_here in arriving.items():  # where the walk ends: the inputs, or the section
         if value not in flow.at:
             flow.at[value] = add_all(ctx.op, parts_here)
@@ -59,16 +75,24 @@ def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.No
 def check_rules(sections: Sequence[tuple[str, Sequence[ir.Node], Lookup]]) -> None:
     """Raise UnsupportedOp with every op that lacks a rule, and where it stands, before anything is emitted."""
     missing: dict[str, list[str]] = {}
+    reasons: list[str] = []
     for what, nodes, rules in sections:
         for node in nodes:
             if rules(node) is None:
                 missing.setdefault(f"{op_name(node)} ({what})", []).append(str(node.name))
+                reasons.append(why_not(node))
     if missing:
         count = len({what.partition(" ")[0] for what in missing})
         each = "; ".join(f"{op}: {_few(names)}" for op, names in sorted(missing.items()))
+        known = " and ".join(dict.fromkeys(filter(None, reasons)))
+        todo = "write rules for them (see docs/custom-ops.md), or name a later section behind them with --section"
         raise UnsupportedOp(
-            f"No rule for {count} op{'s' if count > 1 else ''} between input and scores: {each}. "
-            "Write rules for them (CONTRIBUTING.md), or name a later section behind them with --section."
+            f"No rule for {count} op{'s' if count > 1 else ''} between input and scores: {each}; "
+            + (
+                f"{known}: explain such a model without looking inside, or export one made of layers."
+                if known
+                else f"{todo}."
+            )
         )
 
 

@@ -10,9 +10,18 @@ import onnx_ir as ir
 from .compiler import Flow, Lookup, feature_nodes, head_nodes, walk
 from .context import Context
 from .errors import BadInput
-from .registry import find_rule, find_vjp
+from .registry import find_frozen, find_rule, find_vjp
 from .section import Section
-from .targets import Classes, activation_maps, comparative_start, evidence, seeds, target_seeds
+from .targets import (
+    Classes,
+    activation_maps,
+    averaged_maps,
+    comparative_start,
+    evidence,
+    seeds,
+    target_seeds,
+)
+from .token_section import token_grid
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Method:
         Which rule for which node, on either side of the section.
     emit : callable
         Writes the backward pass.
+    conserves : bool
+        Its rules keep the sum of relevance, so that what a node loses means something.
     """
 
     name: str
@@ -52,12 +63,14 @@ class Method:
     head: Lookup
     emit: Callable[[Context, Plan], Outcome]
     whole: bool = True
+    conserves: bool = False
 
 
 def _rsp(ctx: Context, plan: Plan) -> Outcome:
     section, graph = plan.section, ctx.graph
     cotangents, valid = seeds(ctx, plan.classes, plan.logits)
-    gradient = _to_section(ctx, plan, cotangents)
+    tokens = section.token_axis is not None
+    gradient = _to_section(ctx, plan, cotangents, find_frozen if tokens else find_vjp)
     maps = activation_maps(ctx, section, gradient)
     start = comparative_start(ctx, section, maps, valid)
     flow = walk(ctx, {section.value: start}, feature_nodes(graph, section.value), find_rule)
@@ -65,14 +78,14 @@ def _rsp(ctx: Context, plan: Plan) -> Outcome:
     return Outcome(flow, ctx.op.Transpose(peaks, perm=[1, 2, 0]))
 
 
-def _to_section(ctx: Context, plan: Plan, cotangents: ir.Value) -> ir.Value:
+def _to_section(ctx: Context, plan: Plan, cotangents: ir.Value, gradients: Lookup = find_vjp) -> ir.Value:
     """Walk cotangents of y to the section; their leading axis is their own."""
     if plan.section.value is plan.logits:
         return cotangents
     front = ctx.op.Shape(cotangents, start=0, end=1)
     head = ctx.with_front(front)
     nodes = head_nodes(ctx.graph, plan.section.value, plan.logits)
-    return walk(head, {plan.logits: cotangents}, nodes, find_vjp).at[plan.section.value]
+    return walk(head, {plan.logits: cotangents}, nodes, gradients).at[plan.section.value]
 
 
 def _gradient(ctx: Context, plan: Plan) -> Outcome:
@@ -81,9 +94,18 @@ def _gradient(ctx: Context, plan: Plan) -> Outcome:
 
 
 def _grad_cam(ctx: Context, plan: Plan) -> Outcome:
-    op, section = ctx.op, plan.section
     gradient = _to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
-    maps = activation_maps(ctx, section, gradient)
+    return _class_activation(ctx, plan.section, averaged_maps(ctx, plan.section, gradient))
+
+
+def _hires_cam(ctx: Context, plan: Plan) -> Outcome:
+    gradient = _to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
+    return _class_activation(ctx, plan.section, ctx.op.Mul(ctx.read(plan.section.value), gradient))
+
+
+def _class_activation(ctx: Context, section: Section, maps: ir.Value) -> Outcome:
+    """Return the positive part of the channel sum, enlarged to the image."""
+    op = ctx.op
     cam = op.Relu(op.ReduceSum(maps, [section.channel_axis + 1], keepdims=1))
     flow = Flow({section.value: cam})
     for value in ctx.graph.inputs:
@@ -94,19 +116,31 @@ def _grad_cam(ctx: Context, plan: Plan) -> Outcome:
 def _enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> ir.Value:
     """Resize the map to the image and spread it over the channels, so that the channel sum is the map."""
     op, rank = ctx.op, len(ctx.dims(image))
-    if len(section.position_axes) != rank - 2:
-        raise BadInput("Grad-CAM needs a section with as many spatial axes as the image; name one with --section.")
-    places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes]
+    flat, places = _as_picture(ctx, section, cam, rank - 2)
     sizes = ctx.sizes(image)
     last = rank == 4 and sizes[-1] in (1, 3, 4) and sizes[0] not in (1, 3, 4)
     target = sizes[:-1] if last else sizes[1:]
     channels = sizes[-1] if last else sizes[0]
-    flat = op.Reshape(cam, [-1, 1, *places])
+    flat = op.Reshape(flat, [-1, 1, *places])
     wide = op.Resize(flat, None, None, op.Concat(op.Shape(flat, start=0, end=1), [1, *target], axis=0), mode="linear")
     spread = op.Div(wide, float(channels))
     if last:
         return op.Expand(ctx.part(spread, *target, 1), [1, 1, *target, channels])
     return op.Expand(ctx.part(spread, 1, *target), [1, 1, channels, *target])
+
+
+def _as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tuple[ir.Value, list[int]]:
+    """Return the map and its sizes as a picture: tokens in the grid they were made of, class tokens left out."""
+    places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes if a > 0]
+    if len(places) == axes:
+        return cam, places
+    axis = section.token_axis
+    count = None if axis is None else ctx.dims(section.value)[axis]
+    grid = None if count is None else token_grid(ctx.graph, section.value, count, axes)
+    if axis is None or grid is None or count is None:
+        raise BadInput("Grad-CAM needs a section with as many spatial axes as the image; name one with --section.")
+    first, *sizes = grid
+    return ctx.op.Slice(cam, [first], [count], [axis + 1]), sizes
 
 
 METHODS = {
@@ -116,7 +150,7 @@ METHODS = {
             "rsp", "Relative Sectional Propagation",
             "Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021, "
             "arXiv 2012.03434",
-            find_rule, find_vjp, _rsp,
+            find_rule, find_vjp, _rsp, conserves=True,
         ),
         Method(
             "gradient", "Gradient (saliency)",
@@ -127,6 +161,11 @@ METHODS = {
             "grad-cam", "Grad-CAM",
             "Selvaraju et al.: Grad-CAM, ICCV 2017, arXiv 1610.02391",
             find_vjp, find_vjp, _grad_cam, whole=False,
+        ),
+        Method(
+            "hires-cam", "HiResCAM: Grad-CAM without averaging the gradient",
+            "Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations, arXiv 2011.08891",
+            find_vjp, find_vjp, _hires_cam, whole=False,
         ),
     )
 }  # fmt: skip

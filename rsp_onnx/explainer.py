@@ -47,9 +47,13 @@ class Explainer:
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     method : str
-        ``rsp``, ``gradient`` or ``grad-cam``.
+        ``rsp``, ``gradient``, ``grad-cam`` or ``hires-cam``.
     output, section : str, optional
         The output to explain, and the tensor where head and features meet; found by default.
+    region : str
+        For models that score every position or box: ``mask`` (where the class wins), ``peak`` (its highest score),
+        ``all``, an index, or X0,Y0,X1,Y1 in positions of the output; ``auto`` is ``mask`` for pictures, ``peak`` for
+        boxes.
     purge, split, signed_inputs
         Parameters of RSP, see ``Options``.
     threads : int, optional
@@ -77,6 +81,7 @@ class Explainer:
         method: str = "rsp",
         output: str | None = None,
         section: str | None = None,
+        region: str = "auto",
         purge: bool = False,
         split: float = 2.0,
         signed_inputs: str = "clamp",
@@ -89,7 +94,7 @@ class Explainer:
         self.method = method
         self.options = Options(purge, split, signed_inputs)
         self.device = device
-        self._output, self._section, self._threads = output, section, threads
+        self._output, self._section, self._region, self._threads = output, section, region, threads
         self._lock = threading.Lock()
         self._compiled: dict[tuple[Shapes, tuple[str, ...]], Compiled] = {}
         self._forward: Session | None = None
@@ -202,13 +207,16 @@ class Explainer:
             return found
 
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
-        analysis = analyse(self.model, output=self._output, section=self._section, input_shapes=dict(shapes))
+        analysis = analyse(
+            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region
+        )  # fmt: skip
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
-        names = json.loads(compiled.metadata_props["rsp_onnx.ledger"])
+        notes = [json.loads(compiled.metadata_props.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance")]
         session = Session(compiled, self.device, self._threads)
-        return Compiled(session, analysis, tuple(names), self.method, self.labels)
+        nodes = tuple((node, op) for node, op in notes[1])
+        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels)
 
     def _forward_session(self) -> Session:
         with self._lock:

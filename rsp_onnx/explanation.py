@@ -15,6 +15,7 @@ from .errors import BadInput
 from .files import save_npz, save_png
 from .images import Geometry
 from .labels import label_of
+from .ledger import Loss
 
 Array = np.ndarray[Any, Any]
 
@@ -36,6 +37,9 @@ class Explanation:
         Empty for the one-class form.
     ledger : dict
         Relevance sum at each tensor on the way from the section to the input, by name.
+    losses : tuple of Loss
+        Nodes that make or lose more than a thousandth of Σ|R₀|, the relevance at the section, the largest first: node,
+        op, gained (its share), reason.
     relevances : dict
         By input name, and of every tensor asked for, without the batch axis, in the graph's own layout.
     outputs : dict
@@ -50,6 +54,7 @@ class Explanation:
     target: int
     hostile: tuple[int, ...] = ()
     ledger: Mapping[str, float] = field(default_factory=dict)
+    losses: tuple[Loss, ...] = ()
     relevances: Mapping[str, Array] = field(default_factory=dict)
     outputs: Mapping[str, Array] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

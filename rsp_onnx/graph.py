@@ -13,6 +13,7 @@ import onnx
 import onnx.reference
 import onnx_ir as ir
 
+from .plugins import custom_op_libraries
 from .shapes import Dims, carries, dims, leads_with_batch
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +36,23 @@ def op_name(node: ir.Node) -> str:
 def plain_op(node: ir.Node) -> str:
     """Return the op type without quantisation and fused activations: Conv for QLinearConv and FusedConv."""
     return _FLOAT_NAMES.get(node.op_type, node.op_type.removeprefix("QLinear"))
+
+
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """Return the bodies of an If, Loop or Scan."""
+    found = [a for a in node.attributes.values() if isinstance(a, ir.Attr)]
+    bodies = [a.as_graph() for a in found if a.type == ir.AttributeType.GRAPH]
+    return bodies + [g for a in found if a.type == ir.AttributeType.GRAPHS for g in a.as_graphs()]
+
+
+def captured(node: ir.Node) -> list[ir.Value]:
+    """Return the tensors that the bodies of a node read from outside."""
+    bodies = subgraphs(node)
+    inner = [n for body in bodies for n in body]
+    own = {v for body in bodies for v in (*body.inputs, *body.initializers.values())}
+    own |= {v for n in inner for v in n.outputs}
+    read = [v for n in inner for v in (*n.inputs, *captured(n))] + [v for body in bodies for v in body.outputs]
+    return [v for v in read if v is not None and v not in own]
 
 
 class Graph:
@@ -65,7 +83,7 @@ class Graph:
         dag: nx.DiGraph[object] = nx.DiGraph()
         dag.add_nodes_from(self.inputs)
         for node in self.nodes:
-            sources = [v for v in node.inputs if v is not None and v in dag]
+            sources = [v for v in (*node.inputs, *captured(node)) if v is not None and v in dag]
             if not sources or stops(node, None):
                 continue
             results = [v for i, v in enumerate(node.outputs) if carries(v) and not stops(node, i)]
@@ -143,9 +161,7 @@ class Graph:
         if value.const_value is not None and not value.is_graph_input():
             return value.const_value.numpy()
         node = value.producer()
-        if node is None or any(
-            isinstance(a, ir.Attr) and a.type == ir.AttributeType.GRAPH for a in node.attributes.values()
-        ):
+        if node is None or subgraphs(node):
             return None
         if node.op_type == "Shape" and node.domain in STANDARD:
             return self._shape_constant(node)
@@ -159,13 +175,17 @@ class Graph:
 
     def _shape_constant(self, node: ir.Node) -> np.ndarray | None:
         source = node.inputs[0]
-        shape = self.dims(source) if source is not None and source.shape is not None else (None,)
+        if source is None or source.shape is None:
+            return None
+        shape = self.dims(source)
         end = node.attributes.get("end")
         part = shape[node.attributes.get_int("start", 0) : None if end is None else end.as_int()]
         return None if None in part else np.array(part, dtype=np.int64)
 
 
-def evaluate(node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+def evaluate(
+    node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None], *, runtime_first: bool = False
+) -> list[np.ndarray | None]:
     """Compute one node on constant inputs; None where neither ONNX's reference nor the runtime knows the op."""
     proto = ir.to_proto(node)
     names = [f"in{i}" if a is not None else "" for i, a in enumerate(arrays)]
@@ -180,7 +200,7 @@ def evaluate(node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray 
     graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
-    for run in (_run_reference, _run_runtime):
+    for run in (_run_runtime, _run_reference) if runtime_first else (_run_reference, _run_runtime):
         try:
             found = iter(run(model, feeds))
         except Exception as error:  # either may lack the op; a rule that needs the value says so
@@ -201,6 +221,8 @@ def _run_runtime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[n
 
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    for library in custom_op_libraries():
+        options.register_custom_ops_library(library)
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return list(session.run(None, feeds))
 

@@ -18,7 +18,7 @@ from .graph import op_name
 from .images import resolve_preprocess
 from .labels import read_labels
 from .model import Model, ModelSource, load_model
-from .registry import find_rule, find_vjp, node_report, stops
+from .registry import find_rule, find_vjp, node_report, says, stops, why_not
 from .version import __version__
 
 _SMALL_INTS = ("uint8", "int8", "uint16", "int16")
@@ -30,6 +30,7 @@ def inspect_model(
     output: str | None = None,
     section: str | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
 ) -> dict[str, Any]:
     """Describe a model and how it would be explained.
 
@@ -37,9 +38,10 @@ def inspect_model(
     -------
     dict
         JSON-ready: ``model``, ``sha256``, ``version``, ``opset``, ``inputs``, ``outputs``, ``ops`` (op, count, where,
-        relevance, gradient, explained), ``section``, ``alternatives``, ``forms`` (per conv or dense node: form,
-        operations, memory, alternatives), ``missing``, ``warnings``, ``explainable``, ``tensors`` (of the deployed
-        graph; ``relevance`` tells whether relevance passes them).
+        relevance, gradient, explained), ``nodes`` (node, op, where, output, what its rule does, explained),
+        ``section``, ``alternatives``, ``forms`` (per conv or dense node: form, operations, memory, alternatives),
+        ``missing``, ``warnings``, ``explainable``, ``tensors`` (of the deployed graph; ``relevance`` tells whether
+        relevance passes them).
 
     Raises
     ------
@@ -48,7 +50,8 @@ def inspect_model(
     """
     loaded = load_model(model)
     opsets = dict(loaded.ir.graph.opset_imports)
-    found = analyse(loaded, output=output, section=section, input_shapes=_with_default_size(loaded, input_shapes))
+    shapes = _with_default_size(loaded, input_shapes)
+    found = analyse(loaded, output=output, section=section, input_shapes=shapes, region=region)
     graph = found.graph
     head = head_nodes(graph, found.section.value, found.logits)
     features = feature_nodes(graph, found.section.value)
@@ -68,6 +71,7 @@ def inspect_model(
         "labels": _labels(loaded),
         "preprocessing": _preprocessing(loaded, found),
         "ops": ops,
+        "nodes": _nodes(found, features, head),
         "section": {
             "tensor": found.section.name,
             "shape": _shape(found.section.value),
@@ -127,6 +131,28 @@ def _ops(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) 
                 "relevance": relevance,
                 "gradient": gradient,
                 "explained": explained,
+            }
+        )
+    return rows
+
+
+def _nodes(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    """Say per node on the way what its rule does: relevance in the features, the gradient in the head."""
+    places, rows = dict.fromkeys(features, "features") | dict.fromkeys(head, "head"), []
+    for node in found.graph.nodes:
+        where = places.get(node)
+        if where is None:
+            continue
+        does = says(node, relevance=where == "features")
+        known = (find_rule(node) if where == "features" else find_vjp(node)) is not None or stops(node)
+        rows.append(
+            {
+                "node": str(node.name),
+                "op": op_name(node),
+                "where": where,
+                "output": str(node.outputs[0].name),
+                "does": does if known else why_not(node) or "no rule",
+                "explained": known,
             }
         )
     return rows

@@ -87,11 +87,11 @@ class Convolution:
 
 
 def convolution(ctx: Context, node: ir.Node) -> Convolution:
-    """Return the geometry of a Conv node; BadModel where its weight is computed from the image."""
-    if ctx.graph.active(node.inputs[1]):
+    """Return the geometry of a Conv node; BadModel where its weight is computed from a batch of images."""
+    if ctx.graph.active(node.inputs[1]) and not ctx.single:
         raise BadModel(
-            f"The weight of the Conv node {node.name!r} is computed from the image; this is not supported: "
-            "choose a later section behind it with --section."
+            f"The weight of the Conv node {node.name!r} is computed from the image, which is supported for one image "
+            "at a time: fix the batch size to 1 when exporting, or choose a later section behind it with --section."
         )
     channels, *size = ctx.sizes(node.inputs[0])
     filters, *out = ctx.sizes(node.outputs[0])
@@ -160,6 +160,8 @@ class Dense:
         As the product reads it; ``transposed`` tells that it is stored as [outputs, features].
     scale : float
         Gemm's alpha.
+    flat : bool
+        It reads one row per sample; the rows of a single sample are positions.
     """
 
     slot: int
@@ -177,7 +179,8 @@ def dense(ctx: Context, node: ir.Node) -> Dense | None:
     slot = active[0]
     weight = node.inputs[1 - slot]
     assert weight is not None
-    flat = len(ctx.dims(node.inputs[slot])) == 2 and len(ctx.dims(weight)) == 2
+    sizes = ctx.dims(node.inputs[slot])
+    flat = len(sizes) == 2 and len(ctx.dims(weight)) == 2 and not (ctx.single and sizes[0] != 1)
     transposed = bool(attribute(node, "transB" if slot == 0 else "transA", 0)) == (slot == 0)
     return Dense(slot, weight, transposed, float(cast("float", attribute(node, "alpha", 1.0))), flat)
 

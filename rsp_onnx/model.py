@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from .errors import BadModel
 from .external import external_files, load_external
+from .tails import drop_maps
 
 ModelSource: TypeAlias = "str | Path | bytes | onnx.ModelProto"
 FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
@@ -66,12 +68,15 @@ def load_model(source: ModelSource) -> Model:
     """
     path = Path(source) if isinstance(source, (str, Path)) else None
     raw = _read(path) if path else source
-    title = str(path) if path else "the model"
+    title, notes = str(path) if path else "the model", dict[str, str]()
     if isinstance(raw, onnx.ModelProto):
         proto, digest = raw, hashlib.sha256(_serialize(raw))
     else:
         assert isinstance(raw, bytes)
         proto, digest = _parse(raw, title), hashlib.sha256(raw)
+    if any(node.op_type == "ZipMap" for node in proto.graph.node):
+        proto = copy.deepcopy(proto) if proto is source else proto
+        notes = drop_maps(proto)
     for data in external_files(proto, path):
         _hash_file(digest, data)
     model = _deserialize(proto, title)
@@ -81,7 +86,7 @@ def load_model(source: ModelSource) -> Model:
     _unpack(model, title)
     _check(model, title)
     _check_weights(model, title)
-    metadata = {p.key: p.value for p in proto.metadata_props}
+    metadata = notes | {p.key: p.value for p in proto.metadata_props}
     return Model(model, digest.hexdigest(), path, metadata, proto.producer_name)
 
 

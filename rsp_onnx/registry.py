@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import onnx_ir as ir
 
+from .expand import expanded_ops
 from .graph import op_name
+from .plugins import load_packaged_rules
 
 if TYPE_CHECKING:
     from .context import Context
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
 Parts: TypeAlias = "Sequence[ir.Value | None]"
 Rule: TypeAlias = "Callable[[Context, ir.Node, ir.Value], Parts]"
 Report: TypeAlias = "Callable[[Context, ir.Node], dict[str, object] | None]"
+EXPANDED, REFUSED = "expanded", "not supported"
 R = TypeVar("R", bound=Callable[..., object])
 
 _VJPS: dict[str, Rule] = {}
 _RULES: dict[str, Rule] = {}
+_FROZEN: dict[str, Rule] = {}
 _NO_FLOW: dict[str, str] = {}
+_NO_RULE: dict[str, str] = {}
+_LOSES: dict[str, str] = {}
 _STATISTICS: dict[tuple[str, int], str] = {}
 _REPORTS: dict[str, Report] = {}
 
@@ -32,6 +38,15 @@ def vjp(*ops: str) -> Callable[[R], R]:
     g has the shape [K, *shape of the node's first output]; every gradient [K, *shape of that input].
     """
     return _registrar(_VJPS, ops)
+
+
+def frozen(*ops: str) -> Callable[[R], R]:
+    """Register a gradient that holds the deviation a normalisation divides by constant; as ``vjp``.
+
+    What tokens are worth is asked of it: the whole gradient is at right angles to whatever a normalisation reads, so
+    that x·gradient is zero but for the normalisation's epsilon.
+    """
+    return _registrar(_FROZEN, ops)
 
 
 def rule(*ops: str) -> Callable[[R], R]:
@@ -53,6 +68,32 @@ def no_flow(*ops: str, reason: str) -> None:
     for op in ops:
         _refuse_twice(_NO_FLOW, op, reason)
         _NO_FLOW[op] = reason
+
+
+def no_rule(*ops: str, reason: str) -> None:
+    """List ops that cannot have a rule, and why: the error that names them says so."""
+    for op in ops:
+        _refuse_twice(_NO_RULE, op, reason)
+        _NO_RULE[op] = reason
+
+
+def loses(*ops: str, reason: str) -> None:
+    """Say of ops whose rules do not always keep the sum of relevance, when they lose or make some."""
+    for op in ops:
+        _refuse_twice(_LOSES, op, reason)
+        _LOSES[op] = reason
+
+
+def why_lost(op: str) -> str:
+    """Return when an op's rule loses or makes relevance; empty where it should not."""
+    _tables()
+    return _LOSES.get(op, "")
+
+
+def why_not(node: ir.Node) -> str:
+    """Return why a node's op has no rule and cannot have one; empty where it merely has none yet."""
+    _tables()
+    return _NO_RULE.get(op_name(node), "")
 
 
 def statistics(op: str, *outputs: int, reason: str) -> None:
@@ -77,6 +118,12 @@ def find_vjp(node: ir.Node) -> Rule | None:
     return _tables()[0].get(op_name(node))
 
 
+def find_frozen(node: ir.Node) -> Rule | None:
+    """Return the gradient of a node's op with the deviations of normalisations held constant."""
+    _tables()
+    return _FROZEN.get(op_name(node)) or find_vjp(node)
+
+
 def find_rule(node: ir.Node) -> Rule | None:
     """Return the RSP rule of a node's op, if any."""
     return _tables()[1].get(op_name(node))
@@ -88,10 +135,23 @@ def stops(node: ir.Node, output: int | None = None) -> bool:
 
 
 def supported_ops() -> list[dict[str, str]]:
-    """Return the supported ops: one record of op, relevance, gradient (what the rule does) each, by name."""
+    """Return the ops: one record of op, relevance, gradient (what the rule does) each, by name.
+
+    Ops that are written out in others before the walk, and those that cannot have a rule, say so in both.
+    """
     vjps, rules, none = _tables()
     ops = sorted(set(vjps) | set(rules) | set(none))
-    return [{"op": op, "relevance": _says(rules, none, op), "gradient": _says(vjps, none, op)} for op in ops]
+    rows = [{"op": op, "relevance": _says(rules, none, op), "gradient": _says(vjps, none, op)} for op in ops]
+    beside = {op: f"{EXPANDED}: {how}" for op, how in expanded_ops().items()}
+    beside |= {op: f"{REFUSED}: {why}" for op, why in _NO_RULE.items()}
+    rows += [{"op": op, "relevance": says, "gradient": says} for op, says in beside.items()]
+    return sorted(rows, key=lambda row: row["op"])
+
+
+def says(node: ir.Node, *, relevance: bool) -> str:
+    """Return what a node's relevance rule (or its gradient) does, in one sentence; empty where there is none."""
+    vjps, rules, none = _tables()
+    return _says(rules if relevance else vjps, none, op_name(node))
 
 
 def _says(table: dict[str, Rule], none: dict[str, str], op: str) -> str:
@@ -121,4 +181,5 @@ def _refuse_twice(table: Mapping[str, Any], op: str, new: object) -> None:
 @cache
 def _tables() -> tuple[dict[str, Rule], dict[str, Rule], dict[str, str]]:
     import_module("rsp_onnx.rules")
+    load_packaged_rules()
     return _VJPS, _RULES, _NO_FLOW

@@ -15,6 +15,8 @@ from .errors import BadModel
 from .explanation import Explanation
 from .feeds import Feeds, signature_of
 from .images import InputSignature
+from .ledger import Loss, losses
+from .regions import pooled_scores
 from .session import Session
 
 Array = np.ndarray[Any, Any]
@@ -22,17 +24,28 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Compiled:
-    """An explainer for one input size: its session, what was analysed, and the names of the ledger's rows."""
+    """An explainer for one input size: its session, what was analysed, and what the ledger's rows are.
+
+    Attributes
+    ----------
+    ledger : tuple of str
+        Tensors.
+    balance : tuple of (str, str)
+        Nodes and their ops.
+    """
 
     session: Session
     analysis: Analysis
     ledger: tuple[str, ...]
+    balance: tuple[tuple[str, str], ...] = ()
     method: str = "rsp"
     labels: tuple[str, ...] | None = None
 
 
 def scores_of(analysis: Analysis, raw: Array) -> Array:
     """Return the model's scores as float32 [N, classes]; BadModel where they are not finite."""
+    if analysis.region:
+        raw = pooled_scores(raw, analysis.region)
     scores = as_scores(raw, analysis.output, analysis.graph.constant)
     if not np.isfinite(scores).all():
         raise BadModel(
@@ -49,7 +62,7 @@ def explanations(
     scores = scores_of(compiled.analysis, results[compiled.analysis.output_name])
     found = []
     for n, item in enumerate(items):
-        rows = {name: r[:, :, n] if name == "ledger" else r[:, n] for name, r in results.items() if _is_ours(name)}
+        rows = {key: r[:, :, n] if key in _BY_ROW else r[:, n] for key, r in results.items() if _is_ours(key)}
         own = {str(v.name): results[str(v.name)][n] for v in _own_outputs(compiled, results)}
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
@@ -64,11 +77,12 @@ def explanations(
     return found
 
 
+_BY_ROW = ("ledger", "balance")
 _NOTHING = np.zeros((0,), np.float32)
 
 
 def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
-    """Add the relevance of the k-th target: tensors [K, ...], ledger [L, K], evidence [K, 1+H]."""
+    """Add the relevance of the k-th target: tensors [K, ...], ledger and balance [L, K], evidence [K, 1+H]."""
     first = compiled.analysis.graph.inputs[0]
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
     main = rows["relevance"][k] if "relevance" in rows else relevances[str(first.name)]
@@ -79,13 +93,19 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     sums = {name: float(s) for name, s in zip(compiled.ledger, rows["ledger"][:, k], strict=True)}
     found = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
-        relevances=relevances,
+        relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
     )  # fmt: skip
     return replace(found, warnings=_warnings(found, rows["evidence"][k] if "evidence" in rows else None))
 
 
+def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
+    """row: Σ|R₀|, then what each node gained."""
+    gained = zip(compiled.balance, row[1:], strict=True)
+    return losses({node: (op, float(g)) for (node, op), g in gained}, float(row[0]))
+
+
 def _is_ours(name: str) -> bool:
-    return name in ("relevance", "ledger", "evidence") or name.startswith("relevance/")
+    return name in ("relevance", "evidence", *_BY_ROW) or name.startswith("relevance/")
 
 
 def _own_outputs(compiled: Compiled, results: Mapping[str, Array]) -> list[ir.Value]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ def _record(explainer: Explainer, path: Path, found: Explanation, picture: Path 
         "npz": arrays.name,
         "relevance_sums": found.sums(),
         "ledger": dict(found.ledger),
+        "losses": [asdict(loss) for loss in found.losses],
         "warnings": list(found.warnings),
         "method": found.method,
         "provider": found.provider,

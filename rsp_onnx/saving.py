@@ -31,6 +31,7 @@ def save_explainer(
     section: str | None = None,
     tensors: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
     options: Options | None = None,
 ) -> dict[str, Any]:
     """Compile an explainer and write it as an .onnx file (above 1 GiB of weights with a .data file beside it).
@@ -52,7 +53,7 @@ def save_explainer(
     target = Path(path)
     if target.suffix.lower() != ".onnx":
         raise BadInput(f"{path}: a compiled explainer is an .onnx file; give a name that ends in .onnx.")
-    found = analyse(model, output=output, section=section, input_shapes=input_shapes)
+    found = analyse(model, output=output, section=section, input_shapes=input_shapes, region=region)
     compiled = compile_ir(found, method, tensors=tensors, options=options)
     if is_large(compiled):
         _save_large(compiled, target)

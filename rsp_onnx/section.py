@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from .errors import BadInput, BadModel
 from .graph import Graph, attribute, plain_op
+from .shapes import leads_with_batch
+from .token_section import is_heard, token_axis, token_grid
 
 _KINDS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
 _NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout",
@@ -37,6 +39,10 @@ class Section:
         Of the forward tensor.
     position_axes : tuple of int
         Spatial (or token) axes; empty where there are none.
+    token_axis : int or None
+        The axis that counts tokens (or time steps), where positions are tokens that the head listens to, channels last.
+    extra_tokens : int
+        How many tokens in front are no places: class tokens, registers.
     alternatives : tuple of str
         Other tensors every path crosses, deepest first.
     """
@@ -45,6 +51,8 @@ class Section:
     channel_axis: int
     position_axes: tuple[int, ...]
     alternatives: tuple[str, ...] = ()
+    token_axis: int | None = None
+    extra_tokens: int = 0
     note: str = ""
 
     @property
@@ -108,21 +116,21 @@ def find_section(graph: Graph, logits: ir.Value, wanted: str | None = None) -> S
     """
     chain = graph.dominators(logits)
     if wanted is not None:
-        return _named(graph, chain, wanted)
+        return _named(graph, logits, chain, wanted)
     head = _head_length(graph, chain, logits)
     spatial = [v for v in chain[head:] if _has_positions(graph, v)]
     hidden = [v for v in spatial if v.producer() is not None]
     names = tuple(str(v.name) for v in chain[1:] if v.producer() is not None)
     if hidden:
-        best = _back_to_features(graph, hidden)
-        return _describe(graph, best, tuple(n for n in names if n != best.name))
-    return _without_positions(graph, chain, names)
+        best = _back_to_features(graph, _heard(graph, hidden, logits))
+        return _describe(graph, logits, best, tuple(n for n in names if n != best.name))
+    return _without_positions(graph, logits, chain, names)
 
 
-def _named(graph: Graph, chain: list[ir.Value], wanted: str) -> Section:
+def _named(graph: Graph, logits: ir.Value, chain: list[ir.Value], wanted: str) -> Section:
     for value in chain:
         if value.name == wanted:
-            return _describe(graph, value, tuple(str(v.name) for v in chain if v is not value), "named by the user")
+            return _describe(graph, logits, value, tuple(str(v.name) for v in chain if v is not value), "named by the user")
     close = ", ".join(repr(v.name) for v in chain[1:9])
     why = (
         "some path from the input to the scores goes around it" if wanted in graph.values else "there is no such tensor"
@@ -139,8 +147,8 @@ def _head_length(graph: Graph, chain: list[ir.Value], logits: ir.Value) -> int:
             return 0
         if plain_op(node) == "Conv":
             pointwise = all(d == 1 for d in graph.dims(node.inputs[1])[2:]) if node.inputs[1] is not None else False
-            channels = graph.dims(value)[1:2]
-            return index + 1 if pointwise and channels == (classes,) else 0
+            maps = [graph.dims(v) for v in chain[: index + 1]]  # behind it, filters that fill up a block may be cut off
+            return index + 1 if pointwise and any(len(d) > 2 and d[1] == classes for d in maps) else 0
     return 0
 
 
@@ -149,12 +157,26 @@ def _classes(graph: Graph, logits: ir.Value) -> int | None:
     return sizes[1] if len(sizes) > 1 else None
 
 
+def _has_samples_in_front(graph: Graph, value: ir.Value) -> bool:
+    """Tell of a tensor whose first axis is the batch, as the head needs it; inside a loop the time may stand there."""
+    return graph.batch is not None or leads_with_batch(value)
+
+
 def _has_positions(graph: Graph, value: ir.Value) -> bool:
     sizes = graph.dims(value)
-    if len(sizes) < 3:
+    if len(sizes) < 3 or not _has_samples_in_front(graph, value):
         return False
     _, places = _layout(graph, value)
     return math.prod(sizes[a] or 1 for a in places) > 1
+
+
+def _heard(graph: Graph, hidden: list[ir.Value], logits: ir.Value) -> list[ir.Value]:
+    """Leave out, from the end, tokens of which the head reads but a class token: the others have no say there."""
+    for index, value in enumerate(hidden):
+        axis = token_axis(graph.dims(value), _layout(graph, value)[1])
+        if axis is None or is_heard(graph, value, axis, logits):
+            return hidden[index:]
+    return hidden
 
 
 def _back_to_features(graph: Graph, spatial: list[ir.Value]) -> ir.Value:
@@ -193,21 +215,38 @@ def _source_op(graph: Graph, node: ir.Node) -> str:
     return plain_op(seen) if seen is not None else "input"
 
 
-def _without_positions(graph: Graph, chain: list[ir.Value], names: tuple[str, ...]) -> Section:
+def _without_positions(graph: Graph, logits: ir.Value, chain: list[ir.Value], names: tuple[str, ...]) -> Section:
     """Return the first hidden activation of a model without positions, or its input where it has one layer."""
-    linear_seen = False
+    behind = _behind_layers(graph)
     for value in reversed(chain[1:]):
         node = value.producer()
-        linear_seen |= node is not None and plain_op(node) in ("Gemm", "MatMul", "Conv")
-        if linear_seen and node is not None and plain_op(node) not in ("Gemm", "MatMul", "Conv", "Add", *_NEUTRAL):
+        if node is None or plain_op(node) in ("Gemm", "MatMul", "Conv", "Add", *_NEUTRAL):
+            continue
+        if value in behind and _has_samples_in_front(graph, value):
             note = "no tensor has positions: the first hidden activation"
-            return _describe(graph, value, tuple(n for n in names if n != value.name), note)
-    return _describe(graph, chain[-1], names, "the model has one layer: the input itself")
+            return _describe(graph, logits, value, tuple(n for n in names if n != value.name), note)
+    return _describe(graph, logits, chain[-1], names, "the model has one layer: the input itself")
 
 
-def _describe(graph: Graph, value: ir.Value, alternatives: tuple[str, ...], note: str = "") -> Section:
+def _behind_layers(graph: Graph) -> set[ir.Value]:
+    """Return the tensors that come out of a layer with weights, or behind one."""
+    found: set[ir.Value] = set()
+    for node in graph.nodes:
+        active = graph.active_inputs(node)
+        if active and (plain_op(node) in ("Gemm", "MatMul", "Conv") or not found.isdisjoint(active)):
+            found.update(v for v in node.outputs if graph.active(v))
+    return found
+
+
+def _describe(graph: Graph, logits: ir.Value, value: ir.Value, alternatives: tuple[str, ...], note: str = "") -> Section:
     channel, places = _layout(graph, value)
-    return Section(value, channel, places, alternatives, note)
+    sizes = graph.dims(value)
+    axis = token_axis(sizes, places) if channel == len(sizes) - 1 else None
+    if axis is not None and not is_heard(graph, value, axis, logits):
+        axis = None
+    count = None if axis is None else sizes[axis]
+    grid = token_grid(graph, value, count) if count is not None else None
+    return Section(value, channel, places, alternatives, axis, grid[0] if grid else 0, note)
 
 
 def _layout(graph: Graph, value: ir.Value) -> tuple[int, tuple[int, ...]]:

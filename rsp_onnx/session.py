@@ -12,11 +12,13 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
-from .errors import BadInput, BadModel, DeviceUnavailable
+from .errors import BadInput, BadModel, DeviceUnavailable, UnsupportedOp
 from .model import LARGE_WEIGHT, is_large
+from .plugins import custom_op_libraries
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
+_MANY_NODES = 3000  # unrolled layers; without the plan a tensor's memory is still freed after its last reader
 _LOCK = threading.Lock()
 
 
@@ -41,7 +43,10 @@ class Session:
     def __init__(self, model: ir.Model, device: str = "auto", threads: int | None = None) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4  # errors reach the caller as exceptions
+        for library in custom_op_libraries():
+            options.register_custom_ops_library(library)
         options.add_session_config_entry("session.disable_prepacking", "1")  # halves the memory, no slower
+        options.enable_mem_reuse = len(model.graph) < _MANY_NODES  # planning it takes the square of their number
         if threads is not None:
             options.intra_op_num_threads = threads
         self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
@@ -158,7 +163,11 @@ def _create(data: bytes, options: ort.SessionOptions, device: str) -> ort.Infere
     try:
         return ort.InferenceSession(data, options, providers=providers)
     except Exception as error:  # ONNX Runtime raises its own unrelated types
-        raise BadModel(f"ONNX Runtime cannot load the model: {_first_line(error)}.") from error
+        line = _first_line(error)
+        if "is not a registered function/op" in line:
+            hint = "load the library that has the op with --custom-ops"
+            raise UnsupportedOp(f"ONNX Runtime cannot load the model: {line}; {hint}.") from error
+        raise BadModel(f"ONNX Runtime cannot load the model: {line}.") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,13 +11,16 @@ import onnx.reference
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from .errors import BadInput, BadModel
+from .errors import BadInput, BadModel, UnsupportedOp
 from .session import Session
 
 Dims = tuple["int | None", ...]
 BATCH = "N"
+UNKNOWN = "rsp_onnx.unknown_op"  # why the model cannot be run here, noted on it
+_TOKENS = "rsp_onnx.tokens"
 _LOG = logging.getLogger(__name__)
-_SMALL_INTS = (ir.DataType.UINT8, ir.DataType.INT8, ir.DataType.UINT16, ir.DataType.INT16)
+_SMALL_INTS = {ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (4, 8, 16)}
+_SEQUENCES = ("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence")
 _INTEGER_PRODUCTS = ("ConvInteger", "MatMulInteger")  # their int32 sums are activations, any other int32 is an index
 
 
@@ -54,6 +58,8 @@ def fix_shapes(
         ShapeInferencePass(check_type=False, strict_mode=False)(model)
     except Exception as error:  # the run below still finds the shapes
         _LOG.debug("shape inference failed: %s", error)
+    for value in (v for node in model.graph for v in node.outputs if _is_sequence(v)):
+        value.type, value.shape = None, None
     if any(_is_unsure(v) for v in _carriers(model)) or any(_overcounts(node) for node in model.graph):
         _probe(model)
     for node in model.graph:
@@ -96,15 +102,28 @@ def dims(value: ir.Value) -> Dims:
 
 
 def carries(value: ir.Value) -> bool:
-    """Tell whether a tensor's type can carry relevance: floating point, or the integers of quantised layers."""
+    """Tell whether a tensor can carry relevance: floating point, the integers of quantised layers, token ids."""
+    if value.meta.get(_TOKENS):
+        return True
     if value.dtype is None or value.dtype.is_floating_point() or value.dtype in _SMALL_INTS:
         return True
     node = value.producer()
     return node is not None and node.op_type in _INTEGER_PRODUCTS
 
 
+def carry_anyway(value: ir.Value) -> None:
+    """Let a tensor of integers carry relevance: token ids."""
+    value.meta[_TOKENS] = True
+
+
 def _carriers(model: ir.Model) -> list[ir.Value]:
-    return [v for n in model.graph for v in n.outputs if carries(v)]
+    return [v for n in model.graph for v in n.outputs if carries(v) and not _is_sequence(v)]
+
+
+def _is_sequence(value: ir.Value) -> bool:
+    """Tell of a sequence of tensors, which has no shape; inference may take an empty one for a tensor."""
+    node = value.producer()
+    return isinstance(value.type, ir.SequenceType) or (node is not None and node.op_type in _SEQUENCES)
 
 
 def _fix_input(value: ir.Value, given: Sequence[int | None] | None, batch: int | str) -> None:
@@ -171,6 +190,9 @@ def _shapes_at(model: ir.Model, values: list[ir.Value], batch: int) -> list[tupl
     work.graph.outputs.extend(v for node in work.graph for v in node.outputs if v.name in wanted)
     try:
         results = _run(work, names, feeds)
+    except UnsupportedOp as error:  # no library has it: told where the model is compiled, after missing rules
+        model.metadata_props[UNKNOWN] = str(error)
+        return [None] * len(values)
     except Exception as error:  # shapes stay unknown; whoever needs one says which
         _LOG.debug("the probing run failed: %s", error)
         return [None] * len(values)
@@ -181,9 +203,13 @@ def _run(model: ir.Model, names: list[str], feeds: dict[str, np.ndarray]) -> lis
     try:
         results = Session(model, "cpu").run(feeds, names)
         return [results[name] for name in names]
+    except UnsupportedOp:
+        raise
     except BadModel as error:  # ONNX Runtime lacks some float64 kernels; the reference has them
         _LOG.debug("ONNX Runtime cannot run the probe: %s", error)
-        return list(onnx.reference.ReferenceEvaluator(ir.to_proto(model)).run(names, feeds))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's remarks on what ones make of a model say nothing to the user
+            return list(onnx.reference.ReferenceEvaluator(ir.to_proto(model)).run(names, feeds))
 
 
 def _dummy(value: ir.Value, batch: int) -> np.ndarray:

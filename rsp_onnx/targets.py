@@ -62,7 +62,32 @@ def class_count(ctx: Context, logits: ir.Value) -> int:
 
 
 def activation_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Value:
-    """M_c = F ⊙ mean over positions of ∂y_c/∂F, [G, *shape of F]; no channel sum."""
+    """M_c, [G, *shape of F]: F ⊙ mean over positions of ∂y_c/∂F; of tokens Σ over channels of F ⊙ ∂y_c/∂F.
+
+    A filter means the same everywhere, so feature maps take the mean gradient (RSP §2). What a token is worth, the
+    attention behind it decides place by place: tokens keep their own gradient (with the deviations of normalisations
+    held constant, see ``frozen``), each token's worth is spread evenly over its channels as in eq. (2), and class
+    tokens and registers, which are no places, get none (docs/measurements.md, "A vision transformer").
+    """
+    op = ctx.op
+    if section.token_axis is not None:
+        worth = op.ReduceSum(op.Mul(ctx.read(section.value), gradient), [section.channel_axis + 1], keepdims=1)
+        return op.Mul(worth, _over_channels(ctx, section))
+    return averaged_maps(ctx, section, gradient)
+
+
+def _over_channels(ctx: Context, section: Section) -> np.ndarray:
+    """Return 1/C for every channel of every token, 0 for the tokens in front that are no places: [*shape of F]."""
+    sizes = [d or 1 for d in ctx.dims(section.value)]
+    axis, channels = section.token_axis, sizes[section.channel_axis]
+    assert axis is not None
+    share = np.full([n if i in (axis, section.channel_axis) else 1 for i, n in enumerate(sizes)], 1.0 / channels)
+    share[(slice(None),) * axis + (slice(section.extra_tokens),)] = 0.0
+    return share
+
+
+def averaged_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Value:
+    """F ⊙ mean over positions of ∂y_c/∂F, [G, *shape of F]; no channel sum (Grad-CAM's weights)."""
     op = ctx.op
     if section.position_axes:
         gradient = op.ReduceMean(gradient, [a + 1 for a in section.position_axes], keepdims=1)

@@ -99,7 +99,7 @@ def check_adjoint(
     rng = np.random.default_rng(seed + 1)
     v = {str(t.name): rng.uniform(-1, 1, x[str(t.name)].shape) for t in op.inputs}
     along = _derivative(op, x, v, step)
-    s = [rng.uniform(-1, 1, (3, *a.shape)) for a in along]
+    s = [rng.uniform(-1, 1, (3, *a.shape)).astype(a.dtype) for a in along]
     back = runner(vjp_model(model, input_names))({**x, **dict(zip(op.cotangents(), s, strict=True))})
     left = sum(np.sum(a * b, axis=tuple(range(1, b.ndim))) for a, b in zip(along, s, strict=True))
     right = sum(np.sum(v[n] * back[f"gradient/{n}"], axis=tuple(range(1, v[n].ndim + 1))) for n in v)
@@ -174,7 +174,7 @@ def _derivative(op: Ops, x: Feeds, v: Feeds, step: float) -> list[Array]:
     run = runner(ir.to_proto(op.graph.model))
 
     def quotient(h: float) -> list[Array]:
-        ends = [run({**x, **{n: (x[n] + sign * h * v[n]).astype(x[n].dtype) for n in v}}) for sign in (1, -1)]
+        ends = [run({**x, **{n: np.asarray(x[n] + sign * h * v[n], x[n].dtype) for n in v}}) for sign in (1, -1)]
         return [(ends[0][str(o.name)] - ends[1][str(o.name)]) / (2 * h) for o in op.outputs]
 
     coarse, fine = quotient(step), quotient(step / 2)

@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops.op_grid_sample import GridSample as ReferenceGridSample
 
 Array: TypeAlias = "NDArray[np.floating[Any]]"
 Sizes: TypeAlias = "Sequence[int]"
@@ -132,6 +133,21 @@ class GlobalMaxPool(OpRun):
         return (x.max(axis=tuple(range(2, x.ndim)), keepdims=True),)
 
 
+class GlobalLpPool(OpRun):
+    """The p-norm over all spatial axes."""
+
+    def _run(self, x: Array, *, p: int) -> tuple[Array]:
+        return ((np.abs(x) ** p).sum(axis=tuple(range(2, x.ndim)), keepdims=True) ** (1 / p),)
+
+
+class GridSample(ReferenceGridSample):
+    """The reference's, under the names of opset 16 too."""
+
+    def _run(self, X: Any, grid: Any, mode: Any = None, padding_mode: Any = None, align_corners: Any = None) -> Any:  # noqa: N803  # the reference's own name
+        mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+        return super()._run(X, grid, mode, padding_mode, align_corners)  # type: ignore[no-untyped-call]  # onnx gives none
+
+
 class Mean(OpRun):
     """The mean of tensors, with broadcasting."""
 
@@ -155,7 +171,7 @@ class Gelu(OpRun):
         return (0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),)
 
 
-KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, LRN, Mean, Erf, Gelu]
+KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, GlobalLpPool, GridSample, LRN, Mean, Erf, Gelu]
 
 
 def runner(model: onnx.ModelProto) -> Runner:

@@ -35,6 +35,7 @@ _SCALE_SLOT = {
     "QLinearConcat": 0, "QLinearGlobalAveragePool": 3, "QLinearAveragePool": 3, "QLinearSigmoid": 3,
     "QLinearLeakyRelu": 3, "QLinearSoftmax": 3,
 }  # fmt: skip
+_UNSIGNED = (ir.DataType.UINT4, ir.DataType.UINT8, ir.DataType.UINT16)
 _MOVING = {"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Gather", "Expand",
            "Pad", "Concat", "Identity", "DepthToSpace", "SpaceToDepth"}  # fmt: skip
 Number: TypeAlias = "ir.Value | np.ndarray"
@@ -96,14 +97,20 @@ class Views:
         """(q − zero point) · scale, written out: a second DequantizeLinear would break the runtime's int8 fusion."""
         q = node.inputs[0]
         assert q is not None
-        scale, zero = (_floats(self._graph.constant(v)) for v in (node.inputs[1], _slot(node, 2)))
+        if self._graph.constant(_slot(node, 1)) is None:
+            by = self._at_run_time(node, 1)
+            return self._op.Mul(self._centred(q, by), by.scale)
+        sizes = self._graph.dims(q)
+        scale, zero = (_unblocked(node, _floats(self._graph.constant(_slot(node, i))), sizes) for i in (1, 2))
         return self._scaled(q, Quantisation(scale, zero, node.attributes.get_int("axis", 1)))
 
     def _scaled(self, q: ir.Value, by: Quantisation) -> ir.Value:
         """(q − zero) · scale for constants."""
         assert isinstance(by.scale, np.ndarray) and isinstance(by.zero, np.ndarray)
         shape = [1] * len(self._graph.dims(q))
-        if by.scale.size > 1:
+        if by.scale.ndim > 1:  # blocks
+            shape = list(by.scale.shape)
+        elif by.scale.size > 1:
             shape[by.axis] = by.scale.size
         real = self._op.Cast(q, to=int(self._op.type))
         scale = by.scale.reshape(shape) if by.scale.size > 1 else by.scale.reshape(())
@@ -157,9 +164,16 @@ class Views:
         slot = _SCALE_SLOT.get(node.op_type, len(node.inputs))
         scale, zero = (self._graph.constant(_slot(node, i)) for i in (slot, slot + 1))
         if scale is None:
-            return None
-        axis = node.attributes.get_int("axis", 1) if scale.size > 1 else 1
-        return Quantisation(_floats(scale), _floats(zero), axis, _is_lowest(zero))
+            return self._at_run_time(node, slot) if node.op_type == "QuantizeLinear" else None
+        axis, sizes = node.attributes.get_int("axis", 1) if scale.size > 1 else 1, self._graph.dims(node.outputs[0])
+        real = [_unblocked(node, _floats(a), sizes) for a in (scale, zero)]
+        return Quantisation(real[0], real[1], axis, _is_lowest(zero, node.outputs[0].dtype))
+
+    def _at_run_time(self, node: ir.Node, slot: int) -> Quantisation:
+        """Return one scale and zero point for a whole tensor, which nodes of the model's own compute."""
+        scale, zero = (_slot(node, i) for i in (slot, slot + 1))
+        assert scale is not None
+        return Quantisation(self.read(scale), np.zeros(()) if zero is None else self.read(zero))
 
     def _of_image(self, node: ir.Node) -> Quantisation:
         """Return the scale and zero point a DynamicQuantizeLinear finds, written out.
@@ -235,9 +249,20 @@ def _slot(node: ir.Node, index: int) -> ir.Value | None:
     return node.inputs[index] if len(node.inputs) > index else None
 
 
-def _is_lowest(zero: np.ndarray | None) -> bool:
-    """Tell whether a zero point is the lowest integer of its type; without one it is the 0 of uint8."""
-    return zero is None or (zero.dtype.kind in "iu" and bool((zero == np.iinfo(zero.dtype).min).all()))
+def _is_lowest(zero: np.ndarray | None, kind: ir.DataType | None) -> bool:
+    """Tell whether a zero point, 0 where there is none, is the lowest integer of its type: of uint8's unless known."""
+    if zero is None:
+        return kind is None or kind in _UNSIGNED
+    return zero.dtype.kind in "iu" and bool((zero == np.iinfo(zero.dtype).min).all())
+
+
+def _unblocked(node: ir.Node, array: np.ndarray, sizes: tuple[int | None, ...]) -> np.ndarray:
+    """Write one number per block along an axis out as one per entry; other arrays pass."""
+    size = node.attributes.get_int("block_size", 0)
+    if not size or array.ndim < 2:
+        return array
+    axis = node.attributes.get_int("axis", 1) % array.ndim
+    return np.repeat(array, size, axis).take(np.arange(sizes[axis] or 0), axis)
 
 
 def _floats(array: np.ndarray | None) -> np.ndarray:

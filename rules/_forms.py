@@ -72,7 +72,7 @@ def node_costs(ctx: Context, node: ir.Node) -> dict[str, Cost]:
     assert layer is not None
     *places, features = ctx.sizes(node.inputs[layer.slot])
     outputs = ctx.sizes(node.outputs[0])[-1]
-    count = math.prod(places)
+    count = math.prod(places) * ((ctx.dims(node.inputs[layer.slot])[0] or 1) if ctx.single else 1)
     return costs(outputs, features, 1, 1, count, count)
 
 

@@ -7,6 +7,7 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 
 _GATES = ("Sigmoid", "HardSigmoid", "Softmax")
+_DEVIATIONS = ("Sqrt", "ReduceL2", "ReduceL1", "Pow", "LpNormalization")
 _THROUGH = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Cast", "QuantizeLinear",
             "DequantizeLinear", "Clip", "Identity")  # fmt: skip
 
@@ -15,6 +16,21 @@ def is_statistic(ctx: Context, node: ir.Node, value: ir.Value) -> bool:
     """Tell of a summand that is a statistic of another one, such as the mean a LayerNorm written out subtracts."""
     others = [v for v in ctx.graph.active_inputs(node) if v is not value]
     return any(ctx.graph.computed_from(value, v) and _reduced(ctx.dims(value), ctx.dims(v)) for v in others)
+
+
+def is_deviation(ctx: Context, node: ir.Node, value: ir.Value) -> bool:
+    """Tell of a divisor (or the factor of its reciprocal) that is the deviation or norm of the other operand."""
+    if not ctx.graph.active(value) or not is_statistic(ctx, node, value):
+        return False
+    source: ir.Node | None = value.producer()
+    while source is not None:
+        if source.op_type in _DEVIATIONS:
+            return True
+        active = ctx.graph.active_inputs(source)
+        if source.op_type not in (*_THROUGH, "Reciprocal", "Add", "Mul", "Div", "Max") or len(set(active)) != 1:
+            return False
+        source = active[0].producer()
+    return False
 
 
 def _reduced(mine: tuple[int | None, ...], theirs: tuple[int | None, ...]) -> bool:

@@ -33,7 +33,8 @@ def _is_image(ctx: Context, value: ir.Value) -> bool:
     while node is not None:
         active = ctx.graph.active_inputs(node)
         plain = node.op_type in _PLAIN or (node.op_type in _AFFINE and len(active) == 1)
-        if not plain or len(set(active)) != 1:
+        embeds = node.op_type == "Gather" and not ctx.graph.active(node.inputs[0])
+        if not plain or embeds or len(set(active)) != 1:
             return False
         node = active[0].producer()
     return True
@@ -112,7 +113,7 @@ def _low_and_high(ctx: Context, value: ir.Value | None) -> tuple[ir.Value, ir.Va
     op, source = ctx.op, image_source(ctx, value)
     assert source is not None
     x = ctx.read(source)
-    axes = list(range(1, len(ctx.dims(source))))
+    axes = [a - 1 for a in ctx.sample_axes(len(ctx.dims(source)))]
     parts = [op.Sub(x, op.ReduceMin(x, axes, keepdims=1)), op.Sub(x, op.ReduceMax(x, axes, keepdims=1))]
     node = value.producer()
     if source is not value and node is not None:

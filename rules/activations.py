@@ -22,6 +22,7 @@ Derivative: TypeAlias = "Callable[[Emitter, ir.Value, ir.Value, Callable[[str, f
     "LogSoftmax",
     "Relu", "LeakyRelu", "PRelu", "Clip", "Elu", "Selu", "Celu", "Sigmoid", "HardSigmoid", "Tanh", "Softplus",
     "Softsign", "HardSwish", "Mish", "Gelu", "ThresholdedRelu", "Erf", "Exp", "Log", "Sqrt", "Abs",
+    "Shrink", "Swish", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh",
 )  # fmt: skip
 def pass_through(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Pass relevance unchanged through an elementwise activation. r and x: same shape."""
@@ -94,7 +95,7 @@ def _erf(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]
 
 
 def _exp(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return y
+    return op.Min(y, float(np.finfo(op.dtype).max))  # behind 1/(1 + eˣ) an infinite y meets a gradient of 0
 
 
 def _log(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
@@ -109,13 +110,68 @@ def _abs(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]
     return op.Sign(x)
 
 
+def _shrink(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return _as_number(op, op.Greater(op.Abs(x), a("lambd", 0.5)))
+
+
+def _swish(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    gate = op.Sigmoid(op.Mul(x, a("alpha", 1.0)))
+    return op.Add(gate, op.Mul(op.Mul(y, op.Sub(1.0, gate)), a("alpha", 1.0)))
+
+
+def _sin(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Cos(x)
+
+
+def _cos(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Neg(op.Sin(x))
+
+
+def _tan(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Add(op.Mul(y, y), 1.0)
+
+
+def _asin(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Div(1.0, op.Sqrt(op.Sub(1.0, op.Mul(x, x))))
+
+
+def _acos(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Neg(_asin(op, x, y, a))
+
+
+def _atan(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Div(1.0, op.Add(op.Mul(x, x), 1.0))
+
+
+def _sinh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Mul(op.Add(op.Exp(x), op.Exp(op.Neg(x))), 0.5)
+
+
+def _cosh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Mul(op.Sub(op.Exp(x), op.Exp(op.Neg(x))), 0.5)
+
+
+def _asinh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Div(1.0, op.Sqrt(op.Add(op.Mul(x, x), 1.0)))
+
+
+def _acosh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Div(1.0, op.Sqrt(op.Sub(op.Mul(x, x), 1.0)))
+
+
+def _atanh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
+    return op.Div(1.0, op.Sub(1.0, op.Mul(x, x)))
+
+
 _DERIVATIVES: dict[str, Derivative] = {
     "Relu": _relu, "LeakyRelu": _leaky_relu, "Elu": _elu, "Selu": _selu, "Celu": _celu, "Sigmoid": _sigmoid,
     "HardSigmoid": _hard_sigmoid, "Tanh": _tanh, "Softplus": _softplus, "Softsign": _softsign,
     "HardSwish": _hard_swish, "Mish": _mish, "ThresholdedRelu": _thresholded_relu, "Erf": _erf, "Exp": _exp,
-    "Log": _log, "Sqrt": _sqrt, "Abs": _abs,
+    "Log": _log, "Sqrt": _sqrt, "Abs": _abs, "Shrink": _shrink, "Swish": _swish, "Sin": _sin, "Cos": _cos, "Tan": _tan,
+    "Asin": _asin, "Acos": _acos, "Atan": _atan, "Sinh": _sinh, "Cosh": _cosh, "Asinh": _asinh, "Acosh": _acosh,
+    "Atanh": _atanh,
 }  # fmt: skip
-_OF_OUTPUT_ALONE = {"Relu", "Sigmoid", "HardSigmoid", "Tanh", "Exp", "Sqrt"}  # the input need not be kept
+_OF_OUTPUT_ALONE = {"Relu", "Sigmoid", "HardSigmoid", "Tanh", "Exp", "Sqrt", "Tan"}  # the input need not be kept
 
 
 @vjp(*_DERIVATIVES)

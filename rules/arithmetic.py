@@ -7,9 +7,9 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.numerics import EPSILON, add_all, unbroadcast
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.registry import Parts, find_vjp, frozen, rule, vjp
 
-from ._gates import is_gate, is_statistic
+from ._gates import is_deviation, is_gate, is_statistic
 
 
 @rule("Add", "Sum", "Sub", "Max", "Min", "Mean")
@@ -140,6 +140,32 @@ def power(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return [_narrow(ctx, op.Mul(g, op.Mul(op.Pow(x, p - 1.0), p)), node, node.inputs[0]), None]
 
 
+@rule("Mod")
+def follow_the_dividend(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """All relevance goes to the dividend, as in a division."""
+    return follow_the_numerator(ctx, node, r)
+
+
+@vjp("Mod")
+def remainder(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """g for the dividend, g·(y − a)/b for the divisor, −g times how often it goes into the dividend."""
+    op, (a, b) = ctx.op, node.inputs
+    ga = _narrow(ctx, g, node, a) if ctx.graph.active(a) else None
+    if not ctx.graph.active(b):
+        return [ga, None]
+    times = op.Round(op.Div(op.Sub(ctx.read(node.outputs[0]), ctx.read(a)), ctx.read(b)))
+    return [ga, _narrow(ctx, op.Mul(g, times), node, b)]
+
+
 def _narrow(ctx: Context, r: ir.Value, node: ir.Node, source: ir.Value | None) -> ir.Value:
     assert source is not None
     return unbroadcast(ctx, r, node.outputs[0], source)
+
+
+@frozen("Mul", "Div")
+def hold_deviations(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """As the gradient, but none for the deviation of a normalisation written out."""
+    found = find_vjp(node)
+    assert found is not None
+    parts = zip(found(ctx, node, g), node.inputs, strict=True)
+    return [None if v is not None and is_deviation(ctx, node, v) else part for part, v in parts]

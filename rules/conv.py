@@ -8,31 +8,53 @@ from typing import cast
 import onnx_ir as ir
 
 from rsp_onnx.context import Context
-from rsp_onnx.linear import adjoint_convolve, convolution
+from rsp_onnx.errors import BadModel
+from rsp_onnx.linear import Convolution, adjoint_convolve, convolution
 from rsp_onnx.numerics import per_sample, uniform_shift
 from rsp_onnx.registry import Parts, reports, rule, vjp
 
-from ._forms import choose, propagate_conv, report
+from ._forms import choose, propagate_conv, report, unfold
 from ._image import image_source, z_bounded
 from ._purge import nonnegative, purge
 
 
 @vjp("Conv")
 def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Convᵀ(g, W). g: [K, N, O, *out] → [K, N, C, *size]."""
+    """Convᵀ(g, W), and g times the receptive fields where W is computed from the image, [K, N, O, *out] → its inputs'.
+
+    Such a W belongs to one image, so the batch is fixed to 1; a bias computed from it gets Σ g over positions.
+    """
     c = convolution(ctx, node)
-    flat = ctx.merge(g, (c.filters, *c.window.out))
-    back = adjoint_convolve(ctx.op, flat, ctx.read(node.inputs[1]), c.window, c.group)
-    return [ctx.part(back, c.channels, *c.window.size)] + [None] * (len(node.inputs) - 1)
+    parts: list[ir.Value | None] = [None] * len(node.inputs)
+    if ctx.graph.active(node.inputs[0]):
+        flat = ctx.merge(g, (c.filters, *c.window.out))
+        back = adjoint_convolve(ctx.op, flat, ctx.read(node.inputs[1]), c.window, c.group)
+        parts[0] = ctx.part(back, c.channels, *c.window.size)
+    if ctx.graph.active(node.inputs[1]):
+        parts[1] = _to_weight(ctx, node, g, c)
+    if len(parts) > 2 and ctx.graph.active(node.inputs[2]):
+        parts[2] = ctx.op.ReduceSum(g, [1, *range(3, 3 + c.window.axes)], keepdims=0)
+    return parts
+
+
+def _to_weight(ctx: Context, node: ir.Node, g: ir.Value, c: Convolution) -> ir.Value:
+    """Σ over positions of g times what every filter read there: [K, 1, O, *out] → [K, O, C/group, *kernel]."""
+    op, weight = ctx.op, cast("ir.Value", node.inputs[1])
+    fields = op.Transpose(unfold(op, ctx.read(node.inputs[0]), c), perm=[0, 1, 3, 2])
+    rows = ctx.part(g, c.group, c.filters // c.group, math.prod(c.window.out))
+    return ctx.like(op.MatMul(rows, fields), weight)
 
 
 @rule("Conv")
 def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Weight by activations and relevance; doubled and shifted for k > 1; z^B on the image (RSP §3).
 
-    r: [K, N, O, *out] → [K, N, C, *size]. The bias takes nothing; the layer's weights count on the image alone.
+    r: [K, N, O, *out] → [K, N, C, *size]. The bias takes nothing; the layer's weights count on the image alone, and
+    weights computed from the image take nothing either, as a gate does.
     """
     c = convolution(ctx, node)
+    if not ctx.graph.active(node.inputs[0]):
+        raise BadModel(f"The Conv node {node.name!r} reads a constant, with weights computed from the image alone.")
     source = cast("ir.Value", node.inputs[0])
     if image_source(ctx, source) is not None:
         back = z_bounded(ctx, node, r, c)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
 from rsp_onnx.linear import Dense, dense
-from rsp_onnx.numerics import EPSILON, safe_divide, uniform_shift
+from rsp_onnx.numerics import EPSILON, safe_divide, unbroadcast, uniform_shift
 from rsp_onnx.registry import Parts, reports, rule, vjp
 
 from ._forms import choose, propagate_rows, report
@@ -36,15 +36,26 @@ def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 
 
 def _gemm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    op, (a, b, *rest) = ctx.op, node.inputs
+    alpha, beta = (float(cast("float", ctx.attr(node, name, 1.0))) for name in ("alpha", "beta"))
+    turned = [bool(ctx.attr(node, name, 0)) for name in ("transA", "transB")]
     layer = dense(ctx, node)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if layer is None or layer.slot != 0 or ctx.attr(node, "transA", 0) or ctx.graph.active(bias):
-        raise BadModel(
-            f"The Gemm node {node.name!r} multiplies two tensors that both depend on the image, or transposes it; "
-            "choose a section behind it with --section."
-        )
-    back = _through_weight(ctx, g, layer, cast("ir.Value", node.inputs[0]))
-    return [back] + [None] * (len(node.inputs) - 1)
+    parts: list[ir.Value | None] = [None] * len(node.inputs)
+    if layer is not None and layer.slot == 0 and not turned[0]:
+        parts[0] = _through_weight(ctx, g, layer, cast("ir.Value", a))
+    elif ctx.graph.active(a):
+        left = op.MatMul(g, ctx.read(b) if turned[1] else op.Transpose(ctx.read(b), perm=[1, 0]))
+        parts[0] = _scaled(ctx, op.Transpose(left, perm=[0, 2, 1]) if turned[0] else left, alpha)
+    if ctx.graph.active(b):
+        right = op.MatMul(ctx.read(a) if turned[0] else op.Transpose(ctx.read(a), perm=[1, 0]), g)
+        parts[1] = _scaled(ctx, op.Transpose(right, perm=[0, 2, 1]) if turned[1] else right, alpha)
+    if rest and ctx.graph.active(rest[0]):
+        parts[2] = _scaled(ctx, unbroadcast(ctx, g, node.outputs[0], cast("ir.Value", rest[0])), beta)
+    return parts
+
+
+def _scaled(ctx: Context, value: ir.Value, by: float) -> ir.Value:
+    return value if by == 1.0 else ctx.op.Mul(value, by)
 
 
 def _through_weight(ctx: Context, g: ir.Value, layer: Dense, source: ir.Value) -> ir.Value:
@@ -57,37 +68,56 @@ def _through_weight(ctx: Context, g: ir.Value, layer: Dense, source: ir.Value) -
 
 
 def _left(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
-    op, (a, b) = ctx.op, cast("tuple[ir.Value, ir.Value]", tuple(node.inputs))
-    rank_a, rank_b = len(ctx.dims(a)), len(ctx.dims(b))
-    if rank_a < 2 or rank_b < 2:
-        raise BadModel(f"The MatMul node {node.name!r} has a factor with one axis; this is not supported.")
-    back = op.MatMul(g, op.Transpose(ctx.read(b), perm=[*range(rank_b - 2), rank_b - 1, rank_b - 2]))
-    return _narrow(ctx, back, node, a)
+    right, rank = _matrix(ctx, node, 1)
+    back = ctx.op.MatMul(_as_matrices(ctx, node, g), _swap(ctx, right, rank))
+    return _narrow(ctx, back, node, cast("ir.Value", node.inputs[0]))
 
 
 def _right(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
-    op, (a, b) = ctx.op, cast("tuple[ir.Value, ir.Value]", tuple(node.inputs))
-    rank_a, rank_b = len(ctx.dims(a)), len(ctx.dims(b))
-    if rank_a < 2 or rank_b < 2:
-        raise BadModel(f"The MatMul node {node.name!r} has a factor with one axis; this is not supported.")
-    back = op.MatMul(op.Transpose(ctx.read(a), perm=[*range(rank_a - 2), rank_a - 1, rank_a - 2]), g)
-    return _narrow(ctx, back, node, b)
+    left, rank = _matrix(ctx, node, 0)
+    back = ctx.op.MatMul(_swap(ctx, left, rank), _as_matrices(ctx, node, g))
+    return _narrow(ctx, back, node, cast("ir.Value", node.inputs[1]))
+
+
+def _matrix(ctx: Context, node: ir.Node, slot: int) -> tuple[ir.Value, int]:
+    """Return a factor and its rank; one with a single axis becomes a row on the left, a column on the right."""
+    value, rank = ctx.read(node.inputs[slot]), len(ctx.dims(node.inputs[slot]))
+    return (value, rank) if rank > 1 else (ctx.op.Unsqueeze(value, [slot]), 2)
+
+
+def _as_matrices(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
+    """Give g the axes that a row or column factor took away."""
+    for slot in (1, 0):
+        if len(ctx.dims(node.inputs[slot])) == 1:
+            g = ctx.op.Unsqueeze(g, [slot - 2])
+    return g
+
+
+def _swap(ctx: Context, value: ir.Value, rank: int) -> ir.Value:
+    """Swap the last two axes."""
+    return ctx.op.Transpose(value, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
 def _narrow(ctx: Context, back: ir.Value, node: ir.Node, source: ir.Value) -> ir.Value:
     """Sum over the stacking axes along which one factor was broadcast."""
-    wide, narrow = ctx.dims(node.outputs[0])[:-2], ctx.dims(source)[:-2]
-    if wide == narrow:
+    result = ctx.dims(node.outputs[0])
+    wide = result[: len(result) - sum(len(ctx.dims(v)) > 1 for v in node.inputs[:2])]
+    narrow = ctx.dims(source)[:-2]
+    if wide == narrow and len(ctx.dims(source)) > 1:
         return back
     extra = len(wide) - len(narrow)
     axes = [1 + i for i in range(extra)]
     axes += [1 + extra + i for i, (p, q) in enumerate(zip(wide[extra:], narrow, strict=True)) if q == 1 and p != 1]
-    return ctx.like(ctx.op.ReduceSum(back, axes, keepdims=0), source) if axes else back
+    if axes:
+        back = ctx.op.ReduceSum(back, axes, keepdims=0)
+    return ctx.like(back, source) if axes or len(ctx.dims(source)) == 1 else back
 
 
 @rule("MatMul", "Gemm")
 def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Weight by activations and relevance; doubled and shifted when flat, else as 1×1; z^B on the image (RSP §3)."""
+    if any(len(ctx.dims(v)) < 2 for v in node.inputs[:2]):
+        raise BadModel(f"The {node.op_type} node {node.name!r} has a factor with one axis; it has no relevance rule.")
     layer = dense(ctx, node)
     if layer is None:
         return _share_product(ctx, node, r)
@@ -155,7 +185,7 @@ def _mix_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
 
 def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Give relevance to the values by the z-rule, the attention weights acting as the linear map (RSP §3)."""
-    a, b = node.inputs
+    a, b = node.inputs[:2]
     if node.op_type != "MatMul" or a is None or b is None:
         raise BadModel(f"The Gemm node {node.name!r} multiplies two activations; this is not supported.")
     op = ctx.op
@@ -170,14 +200,13 @@ def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 
 def _turned(ctx: Context, value: ir.Value) -> ir.Value:
     """Swap the last two axes of a forward tensor."""
-    rank = len(ctx.dims(value))
-    return ctx.op.Transpose(ctx.read(value), perm=[*range(rank - 2), rank - 1, rank - 2])
+    return _swap(ctx, ctx.read(value), len(ctx.dims(value)))
 
 
 @reports("MatMul", "Gemm")
 def describe(ctx: Context, node: ir.Node) -> dict[str, object] | None:
     """Say which form is chosen for a dense layer per position; the others have one form only."""
     layer = dense(ctx, node)
-    if layer is None or layer.slot != 0 or ctx.attr(node, "transA", 0) or len(ctx.dims(node.inputs[0])) < 3:
+    if layer is None or layer.slot != 0 or ctx.attr(node, "transA", 0) or layer.flat:
         return None
     return None if image_source(ctx, cast("ir.Value", node.inputs[0])) is not None else report(ctx, node)

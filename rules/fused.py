@@ -162,30 +162,41 @@ def _matmul(ctx: Context, node: ir.Node) -> ir.Node | None:
     names = ("transA", "transB", "transBatchA", "transBatchB")
     if slot is None and not any(ctx.attr(node, name, 0) for name in names):
         return ctx.stand_in(node, "MatMul", node.inputs)
-    if slot is None or ctx.attr(node, "trans" + "BA"[slot], 0):
+    if slot is None or any(ctx.attr(node, word + "BA"[slot], 0) for word in ("trans", "transBatch")):
         return None
     weight = ctx.need_constant(node, slot).astype(np.float32)
-    if node.attributes.get_int("trans" + "AB"[slot], 0):
-        weight = np.ascontiguousarray(np.swapaxes(weight, -1, -2))
+    weight = np.ascontiguousarray(np.transpose(weight, _order(node, slot, weight.ndim)))
     weight = weight * np.float32(node.attributes.get_float("alpha", 1.0))
     return ctx.stand_in(node, "MatMul", [weight if i == slot else v for i, v in enumerate(node.inputs)])
 
 
 def _turned(ctx: Context, node: ir.Node) -> tuple[ir.Value, ir.Value]:
     """Return both factors as they are multiplied."""
-    shapes = [ctx.dims(v)[:-2] for v in node.inputs]
-    batched = any(node.attributes.get_int(name, 0) for name in ("transBatchA", "transBatchB"))
-    if batched or shapes[0] != shapes[1] or not all(ctx.graph.active(v) for v in node.inputs):
+    orders = [_order(node, slot, len(ctx.dims(v))) for slot, v in enumerate(node.inputs)]
+    stacks = [[ctx.dims(v)[i] for i in order[:-2]] for v, order in zip(node.inputs, orders, strict=True)]
+    if stacks[0] != stacks[1] or not all(ctx.graph.active(v) for v in node.inputs):
         raise BadModel(f"The FusedMatMul node {node.name!r} stacks or transposes in a way that is not supported.")
-    a, b = (ctx.read(v) for v in node.inputs)
-    turns = [node.attributes.get_int(name, 0) for name in ("transA", "transB")]
-    rank = len(shapes[0]) + 2
-    return tuple(_swap(ctx, x, rank) if turn else x for x, turn in zip((a, b), turns, strict=True))  # type: ignore[return-value]
+    a, b = (_transposed(ctx, ctx.read(v), order) for v, order in zip(node.inputs, orders, strict=True))
+    return a, b
 
 
 def _turn_back(ctx: Context, node: ir.Node, slot: int, part: ir.Value) -> ir.Value:
-    turned = node.attributes.get_int("trans" + "AB"[slot], 0)
-    return _swap(ctx, part, len(ctx.dims(node.inputs[slot])) + 1) if turned else part
+    order = _order(node, slot, len(ctx.dims(node.inputs[slot])))
+    return _transposed(ctx, part, [0, *(1 + int(i) for i in np.argsort(order))])
+
+
+def _order(node: ir.Node, slot: int, rank: int) -> list[int]:
+    """Return the order of axes in which a factor is multiplied: transBatch moves the first one behind the stacks."""
+    order = list(range(rank))
+    if node.attributes.get_int("transBatch" + "AB"[slot], 0):
+        order = [*order[1:-1], 0, order[-1]]
+    if node.attributes.get_int("trans" + "AB"[slot], 0):
+        order[-2:] = order[-1], order[-2]
+    return order
+
+
+def _transposed(ctx: Context, x: ir.Value, order: list[int]) -> ir.Value:
+    return x if order == sorted(order) else ctx.op.Transpose(x, perm=order)
 
 
 def _swap(ctx: Context, x: ir.Value, rank: int) -> ir.Value:

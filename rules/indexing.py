@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +12,7 @@ from rsp_onnx.errors import BadModel
 from rsp_onnx.numerics import EPSILON, safe_divide, unbroadcast
 from rsp_onnx.registry import Parts, moves, rule, vjp
 
+from ._places import add_at, attributes, numbered, take_at
 from ._z_rule import z_rule
 
 
@@ -31,14 +32,46 @@ def rearrange_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [ctx.part(moved, *ctx.sizes(node.inputs[0]))]
 
 
-@moves("GatherElements", "GatherND")
+@moves("GatherElements", "GatherND", "Compress")
 def add_where_taken(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Add the gathered entries' relevance to where they were taken from."""
     data, indices = node.inputs
     if data is None or not ctx.graph.active(data):
         return [None, None]
-    places = ctx.op.emit(node.op_type, _numbered(ctx, data), indices, **_attributes(node))
-    return [_scatter(ctx, r, places, data), None]
+    places = ctx.op.emit(node.op_type, numbered(ctx, data), indices, **attributes(node))
+    return [add_at(ctx, r, places, data), None]
+
+
+@moves("MaxUnpool")
+def take_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Take each entry's relevance back from where it was put; what was set to zero has none."""
+    source, places, *_ = cast("tuple[ir.Value, ...]", tuple(node.inputs))
+    return [take_at(ctx, r, places, source)] + [None] * (len(node.inputs) - 1)
+
+
+@moves("ReverseSequence")
+def reverse_again(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Reverse once more, with the targets behind the other axes: the op wants time and batch in front."""
+    op, rank = ctx.op, len(ctx.dims(node.inputs[0]))
+    behind = op.Transpose(r, perm=[*range(1, rank + 1), 0])
+    back = op.ReverseSequence(behind, node.inputs[1], **attributes(node))
+    return [op.Transpose(back, perm=[rank, *range(rank)]), None]
+
+
+@moves("TensorScatter")
+def part_cache_and_update(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Relevance at the written places goes to the update, the rest to the cache."""
+    op, (cache, update, *at) = ctx.op, node.inputs
+    assert cache is not None and update is not None
+    blank = op.Expand(np.array(-1), op.Shape(cache))
+    written = op.TensorScatter(blank, numbered(ctx, update), *at, **attributes(node))
+    kept = op.Less(written, np.array(0))
+    parts: list[ir.Value | None] = [None] * len(node.inputs)
+    if ctx.graph.active(cache):
+        parts[0] = op.Where(kept, r, 0.0)
+    if ctx.graph.active(update):
+        parts[1] = add_at(ctx, op.Where(kept, 0.0, r), op.Max(written, np.array(0)), update)
+    return parts
 
 
 @moves("TopK")
@@ -47,9 +80,9 @@ def to_the_chosen(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     source = cast("ir.Value", node.inputs[0])
     axis = cast("int", ctx.attr(node, "axis", -1)) % len(ctx.dims(source))
     op = ctx.op
-    _, indices = op.emit_many("TopK", ctx.read(source), node.inputs[1], outputs=2, **_attributes(node))
-    places = op.GatherElements(_numbered(ctx, source), indices, axis=axis)
-    return [_scatter(ctx, r, places, source), None]
+    _, indices = op.emit_many("TopK", ctx.read(source), node.inputs[1], outputs=2, **attributes(node))
+    places = op.GatherElements(numbered(ctx, source), indices, axis=axis)
+    return [add_at(ctx, r, places, source), None]
 
 
 @vjp("ScatterElements", "ScatterND")
@@ -76,7 +109,7 @@ def move_or_share(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         return take_from_places(ctx, node, r)
     op = ctx.op
     x, u = (op.Add(op.Relu(ctx.read(v)), EPSILON) for v in (data, updates))
-    z = op.emit(node.op_type, x, indices, u, **_attributes(node))
+    z = op.emit(node.op_type, x, indices, u, **attributes(node))
     share = safe_divide(op, r, z, nonnegative=True)
     return [op.Mul(share, x), None, op.Mul(_take(ctx, node, share), u)]
 
@@ -95,7 +128,7 @@ def to_the_branch_taken(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 @moves("Trilu")
 def keep_the_triangle(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Keep the relevance of the triangle; what was set to zero has none."""
-    return [ctx.op.emit("Trilu", r, *node.inputs[1:], **_attributes(node))] + [None] * (len(node.inputs) - 1)
+    return [ctx.op.emit("Trilu", r, *node.inputs[1:], **attributes(node))] + [None] * (len(node.inputs) - 1)
 
 
 @vjp("CumSum")
@@ -113,40 +146,20 @@ def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return z_rule(ctx, node, r, sum_the_other_way)
 
 
-def _attributes(node: ir.Node) -> dict[str, Any]:
-    return {name: a.value for name, a in node.attributes.items() if isinstance(a, ir.Attr)}
-
-
-def _numbered(ctx: Context, value: ir.Value) -> ir.Value:
-    """Return a tensor of this shape that holds 0, 1, 2, ...: after an op has picked from it, it says where from."""
-    op = ctx.op
-    return op.Reshape(op.Range(np.array(0), op.Size(value), np.array(1)), op.Shape(value))
-
-
-def _scatter(ctx: Context, r: ir.Value, places: ir.Value, source: ir.Value) -> ir.Value:
-    """Add each entry of r [K, *places] to its place: [K, *source]."""
-    op = ctx.op
-    rows = op.Reshape(r, op.Concat(ctx.front, [-1], axis=0))
-    zeros = op.Expand(0.0, op.Concat(ctx.front, op.Reshape(op.Size(source), [1]), axis=0))
-    where = op.Expand(op.Reshape(places, [1, -1]), op.Shape(rows))
-    return ctx.like(op.ScatterElements(zeros, where, rows, axis=1, reduction="add"), source)
-
-
 def _take(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     """Take from g [K, *data] what lies where the updates were put: [K, *updates]."""
-    op, (data, indices, updates) = ctx.op, cast("tuple[ir.Value, ...]", tuple(node.inputs))
+    data, indices, updates = cast("tuple[ir.Value, ...]", tuple(node.inputs))
     gather = "GatherND" if node.op_type == "ScatterND" else "GatherElements"
-    keep = {name: value for name, value in _attributes(node).items() if name == "axis"}
-    places = op.emit(gather, _numbered(ctx, data), indices, **keep)
-    rows = op.Reshape(g, op.Concat(ctx.front, [-1], axis=0))
-    return ctx.like(op.Gather(rows, op.Reshape(places, [-1]), axis=1), updates)
+    keep = {name: value for name, value in attributes(node).items() if name == "axis"}
+    places = ctx.op.emit(gather, numbered(ctx, data), indices, **keep)
+    return take_at(ctx, g, places, updates)
 
 
 def _untouched(ctx: Context, node: ir.Node, data: ir.Value, indices: ir.Value, updates: ir.Value) -> ir.Value:
     """Return 1 where the data shows through, 0 where an update was put."""
     op = ctx.op
     ones, zeros = op.Expand(1.0, op.Shape(data)), op.Expand(0.0, op.Shape(updates))
-    return op.emit(node.op_type, ones, indices, zeros, **_attributes(node))
+    return op.emit(node.op_type, ones, indices, zeros, **attributes(node))
 
 
 def _adds(ctx: Context, node: ir.Node) -> bool:

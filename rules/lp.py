@@ -97,6 +97,23 @@ def share_window_by_size(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [op.Mul(_spread(ctx, node, share), _raise(ctx, x, p))]
 
 
+@vjp("GlobalLpPool")
+def norm_of_space(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """g·sign(x)·(|x|/y)^(p−1) at every position; 0 where the norm y is 0."""
+    p, y = _power(node), ctx.read(node.outputs[0])
+    scaled = g if p == 1 else safe_divide(ctx.op, g, _raise(ctx, y, p - 1), nonnegative=True)
+    return [ctx.op.Mul(scaled, _slope(ctx, ctx.read(node.inputs[0]), p))]
+
+
+@rule("GlobalLpPool")
+def share_space_by_size(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Share r by |x|^p over all positions, 1e-9 added to |x|."""
+    op, x = ctx.op, ctx.read(node.inputs[0])
+    size = _raise(ctx, op.Add(op.Abs(x), EPSILON), _power(node))
+    total = op.ReduceSum(size, list(range(2, len(ctx.dims(node.inputs[0])))), keepdims=1)
+    return [op.Mul(r, op.Div(size, total))]
+
+
 def _spread(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     """Copy g over its windows and add up where they overlap: the adjoint of a sum over windows."""
     channels, *size = ctx.sizes(node.inputs[0])

@@ -10,7 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
 from rsp_onnx.numerics import cut, pad, scatter_along, unbroadcast
-from rsp_onnx.registry import Parts, moves
+from rsp_onnx.registry import Parts, moves, rule, vjp
+
+from ._places import add_at, attributes, numbered
 
 
 @moves("Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -63,9 +65,9 @@ def put_in_place(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 def put_slice_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Put the slice's relevance where it was taken from, zero elsewhere."""
     dims = ctx.dims(node.inputs[0])
-    starts, ends = (ctx.need_constant(node, i).tolist() for i in (1, 2))
-    axes = ctx.need_constant(node, 3).tolist() if _has(node, 3) else list(range(len(starts)))
-    steps = ctx.need_constant(node, 4).tolist() if _has(node, 4) else [1] * len(starts)
+    starts, ends = (_list(ctx, node, i) for i in (1, 2))
+    axes = _list(ctx, node, 3) if _has(node, 3) else list(range(len(starts)))
+    steps = _list(ctx, node, 4) if _has(node, 4) else [1] * len(starts)
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         axis %= len(dims)
         if step == 1 and start == 0 and (dims[axis] is None or end >= cast("int", dims[axis])):
@@ -107,12 +109,52 @@ def _unpad_axis(ctx: Context, node: ir.Node, r: ir.Value, axis: int, before: int
     return scatter_along(ctx.op, r, axis + 1, source, size, len(ctx.dims(node.inputs[0])) + 1)
 
 
-@moves("Gather")
-def put_rows_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Add the gathered entries' relevance to where they were taken from."""
-    data = node.inputs[0]
-    if not ctx.graph.active(data):
-        return [None, None]
+@moves("CenterCropPad")
+def pad_or_crop_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Pad what was cropped, crop what was padded: the middle goes back to the middle."""
+    sizes = zip(ctx.dims(node.inputs[0]), ctx.dims(node.outputs[0]), strict=True)
+    for axis, (size, out) in enumerate(sizes):
+        if size == out:
+            continue
+        size, out = (_known(ctx, node, v, axis) for v in (node.inputs[0], node.outputs[0]))
+        if out < size:
+            r = _pad_axis(ctx, node, r, axis, (size - out) // 2, -((out - size) // 2))
+        else:
+            r = cut(ctx.op, r, axis + 1, (out - size) // 2, size)
+    return [r, None]
+
+
+@vjp("Gather")
+def put_rows_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Add the gathered entries' gradients to where they were taken from; a token id gets Σ g·embedding."""
+    if not ctx.graph.active(node.inputs[0]):
+        return [None, _per_token(ctx, node, ctx.op.Mul(g, ctx.read(node.outputs[0])))]
+    return [_to_rows(ctx, node, g), None]
+
+
+@rule("Gather")
+def move_rows_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Add the gathered entries' relevance to where they were taken from; a token id gets that of its embedding."""
+    if not ctx.graph.active(node.inputs[0]):
+        return [None, _per_token(ctx, node, r)]
+    return [_to_rows(ctx, node, r), None]
+
+
+def _per_token(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value | None:
+    """Sum over the axes of the embedding: [K, *output] → [K, *indices]."""
+    table, ids = node.inputs
+    if ids is None or not ctx.graph.active(ids):
+        return None
+    rank, at = len(ctx.dims(node.outputs[0])), cast("int", ctx.attr(node, "axis", 0)) % len(ctx.dims(table))
+    own = range(at, at + len(ctx.dims(ids)))
+    axes = [1 + axis for axis in range(rank) if axis not in own]
+    return ctx.op.ReduceSum(r, axes, keepdims=0) if axes else r
+
+
+def _to_rows(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
+    data = cast("ir.Value", node.inputs[0])
+    if ctx.constant(node.inputs[1]) is None:  # found at run time
+        return add_at(ctx, r, ctx.op.Gather(numbered(ctx, data), node.inputs[1], **attributes(node)), data)
     rank = len(ctx.dims(data))
     axis = int(cast("int", ctx.attr(node, "axis", 0))) % rank
     size = _known(ctx, node, data, axis)
@@ -124,7 +166,7 @@ def put_rows_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         dims = list(ctx.dims(data))
         dims[axis] = source.size
         r = ctx.op.Reshape(r, ctx.op.Concat(ctx.front, [-1 if d is None else d for d in dims], axis=0))
-    return [scatter_along(ctx.op, r, axis + 1, source, size, rank + 1), None]
+    return scatter_along(ctx.op, r, axis + 1, source, size, rank + 1)
 
 
 @moves("Tile")
@@ -142,6 +184,11 @@ def sum_repeats(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 
 def _axis(ctx: Context, node: ir.Node) -> int:
     return int(cast("int", ctx.attr(node, "axis", 0))) % len(ctx.dims(node.inputs[0]))
+
+
+def _list(ctx: Context, node: ir.Node, slot: int) -> list[int]:
+    """Return the constant at a slot as a list; some exporters write a scalar where one number is meant."""
+    return [int(v) for v in ctx.need_constant(node, slot).reshape(-1)]
 
 
 def _has(node: ir.Node, slot: int) -> bool:

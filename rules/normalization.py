@@ -9,9 +9,12 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.context import Context
+from rsp_onnx.emit import Emitter
 from rsp_onnx.errors import BadModel
-from rsp_onnx.numerics import add_all, cut, pad
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.numerics import EPSILON, add_all, cut, pad, safe_divide
+from rsp_onnx.registry import Parts, frozen, rule, statistics, vjp
+
+statistics("LayerNormalization", 1, 2, reason="mean and deviation are statistics")
 
 
 @rule("BatchNormalization", "LRN")
@@ -57,7 +60,10 @@ def _window_sum(ctx: Context, v: ir.Value, axis: int, rank: int, channels: int, 
     return add_all(ctx.op, [cut(ctx.op, wide, axis, k, channels) for k in range(low + high + 1)])
 
 
-@rule("LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization")
+@rule(
+    "LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization", "LpNormalization",
+    "MeanVarianceNormalization",
+)  # fmt: skip
 def pass_normalised(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Pass relevance unchanged: the statistics of a sample are taken as constants (RSP §3, beyond the paper)."""
     return [r] + [None] * (len(node.inputs) - 1)
@@ -76,6 +82,20 @@ def normalise_rows_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return [back] + [None] * (len(node.inputs) - 1)
 
 
+@frozen("LayerNormalization", "RMSNormalization")
+def divide_by_deviation(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Return (g' − mean g')/σ over the normalised axes, g' = g·scale, σ a constant; without the mean for RMS."""
+    op, rank = ctx.op, len(ctx.dims(node.inputs[0]))
+    axes = list(range(cast("int", ctx.attr(node, "axis", -1)) % rank, rank))
+    x, scaled = ctx.read(node.inputs[0]), op.Mul(g, ctx.read(_constant_scale(ctx, node)))
+    if node.op_type == "LayerNormalization":
+        x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+        scaled = op.Sub(scaled, op.ReduceMean(scaled, [a + 1 for a in axes], keepdims=1))
+    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
+    sigma = op.Sqrt(op.Add(op.ReduceMean(op.Mul(x, x), axes, keepdims=1), epsilon))
+    return [op.Div(scaled, sigma)] + [None] * (len(node.inputs) - 1)
+
+
 @vjp("InstanceNormalization", "GroupNormalization")
 def normalise_groups_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Go back through (x − mean)/σ per group of channels; for InstanceNormalization a group is one channel."""
@@ -91,6 +111,41 @@ def normalise_groups_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
     back = _normalise_back(ctx, x, ctx.part(scaled, groups, rest), [2], epsilon, True)
     return [ctx.part(back, *sizes)] + [None] * (len(node.inputs) - 1)
+
+
+@vjp("MeanVarianceNormalization")
+def normalise_axes_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """(g − mean g − x̂·mean(g·y))/(σ + 1e-9), x̂ = (x − mean)/σ, over axes that belong to one sample."""
+    rank = len(ctx.dims(node.inputs[0]))
+    axes = [int(a) % rank for a in cast("list[int]", ctx.attr(node, "axes", [0, 2, 3]))]
+    if 0 in axes and ctx.dims(node.inputs[0])[0] is None:
+        raise BadModel(
+            f"The MeanVarianceNormalization node {node.name!r} takes its statistics over the batch; "
+            "fix the batch size when exporting."
+        )
+    op, x, behind = ctx.op, ctx.read(node.inputs[0]), [a + 1 for a in axes]
+    x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
+    sigma = op.Sqrt(op.ReduceMean(op.Mul(x, x), axes, keepdims=1))
+    along = op.ReduceMean(op.Mul(g, ctx.read(node.outputs[0])), behind, keepdims=1)
+    inner = op.Sub(g, op.Mul(safe_divide(op, x, sigma, nonnegative=True), along))
+    return [op.Div(op.Sub(inner, op.ReduceMean(g, behind, keepdims=1)), op.Add(sigma, EPSILON))]
+
+
+@vjp("LpNormalization")
+def divide_by_norm_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """(g − ∂‖x‖·Σ g·y)/‖x‖ along the axis; 0 where the norm is 0."""
+    op, x = ctx.op, ctx.read(node.inputs[0])
+    axis = cast("int", ctx.attr(node, "axis", -1)) % len(ctx.dims(node.inputs[0]))
+    if ctx.attr(node, "p", 2) == 1:
+        return [through_norm(op, g, x, op.ReduceL1(x, [axis], keepdims=1), op.Sign(x), axis)]
+    norm = op.ReduceL2(x, [axis], keepdims=1)
+    return [through_norm(op, g, x, norm, safe_divide(op, x, norm, nonnegative=True), axis)]
+
+
+def through_norm(op: Emitter, g: ir.Value, x: ir.Value, norm: ir.Value, slope: ir.Value, axis: int) -> ir.Value:
+    """Adjoint of y = x/‖x‖ along a forward axis, with the norm and its derivative; 0 where the norm is 0."""
+    along = op.ReduceSum(op.Mul(g, safe_divide(op, x, norm)), [axis + 1], keepdims=1)
+    return safe_divide(op, op.Sub(g, op.Mul(along, slope)), norm)
 
 
 def _constant_scale(ctx: Context, node: ir.Node) -> ir.Value:

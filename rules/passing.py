@@ -9,7 +9,8 @@ from rsp_onnx.errors import BadModel
 from rsp_onnx.registry import Parts, moves, no_flow
 
 no_flow("Shape", "Size", reason="a shape says nothing about the pixels' values")
-no_flow("ArgMax", "ArgMin", "NonZero", reason="indices have no gradient")
+no_flow("ArgMax", "ArgMin", "NonZero", "OneHot", reason="indices have no gradient")
+no_flow("Unique", reason="the different values are a set, of no length known before run time")
 no_flow(
     "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf",
     reason="truth values have no gradient",

@@ -87,13 +87,18 @@ def _scale(ctx: Context, node: ir.Node, axis: int, size: int | None, out: int | 
     if axis not in axes:
         return 1.0
     if len(node.inputs) > 3 and node.inputs[3] is not None:
-        if str(ctx.attr(node, "keep_aspect_ratio_policy", "stretch")) != "stretch":
-            raise BadModel(
-                f"The Resize node {node.name!r} keeps the aspect ratio, which is not supported; "
-                "export it with the scales or the full sizes."
-            )
+        policy = str(ctx.attr(node, "keep_aspect_ratio_policy", "stretch"))
+        if policy != "stretch":
+            return _common_scale(ctx, node, axes, policy)
         return 1.0 if size == out else None
     return float(ctx.need_constant(node, 2)[axes.index(axis)])
+
+
+def _common_scale(ctx: Context, node: ir.Node, axes: list[int], policy: str) -> float:
+    """Return the one scale of all axes that keeps the aspect ratio within, or around, the sizes asked for."""
+    sizes, dims = ctx.need_constant(node, 3), ctx.dims(node.inputs[0])
+    ratios = [float(wanted) / d for wanted, d in zip(sizes, (dims[a] for a in axes), strict=True) if d]
+    return min(ratios) if policy == "not_larger" else max(ratios)
 
 
 def _roi(ctx: Context, node: ir.Node, axis: int, rank: int) -> tuple[float, float]:

@@ -267,7 +267,7 @@ def test_activations(digits, scenes, tmp_path):
 
 
 def test_methods_and_ops():
-    assert [m["name"] for m in json.loads(cli("methods", "--json").stdout)] == ["rsp", "gradient", "grad-cam"]
+    assert [m["name"] for m in json.loads(cli("methods", "--json").stdout)] == ["rsp", "gradient", "grad-cam", "hires-cam"]
     assert "AAAI 2021" in cli("methods").stdout
     rows = json.loads(cli("ops", "--json").stdout)
     assert {"Conv", "Gemm", "MaxPool", "Relu"} <= {r["op"] for r in rows}
@@ -297,3 +297,8 @@ def test_names_that_are_not_ascii(repo, digits, scenes, tmp_path):
     done = process(repo, "explain", digits, picture, "--target", 4, "-o", tmp_path / "ö", PYTHONIOENCODING="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "ö/Ziffern — дом 1.4.png").is_file()
+
+
+def test_the_page_of_ops_is_what_the_command_prints(repo):
+    page = (repo / "docs" / "ops.md").read_text(encoding="utf-8")
+    assert cli("ops", "--markdown").output == page, "run: rsp-onnx ops --markdown > docs/ops.md"

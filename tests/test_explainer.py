@@ -436,7 +436,7 @@ def test_no_evidence_for_a_class_is_a_warning():
     assert "class 2" in note
 
 
-@pytest.mark.parametrize("method", ["rsp", "gradient", "grad-cam"])
+@pytest.mark.parametrize("method", ["rsp", "gradient", "grad-cam", "hires-cam"])
 def test_every_method(digits, repo, scene, method):
     explainer = Explainer(repo / "models/digits_pytorch.onnx", device="cpu", method=method)
     found = explainer.explain(scene, 4)

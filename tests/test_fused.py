@@ -1,8 +1,10 @@
 """What ONNX Runtime saves optimised is explained as what it was optimised from."""
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
 
 from rsp_onnx.compilation import compile_explainer
 from rsp_onnx.errors import BadModel
@@ -112,12 +114,55 @@ def test_an_optimised_model_is_explained_as_the_original(repo, tmp_path, level, 
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
 
 
-def test_blocked_layouts_are_refused_with_what_to_do(repo, tmp_path):
-    saved = optimise(repo / "models" / "digits_pytorch.onnx", tmp_path, "all")
+@pytest.mark.parametrize("method", ["rsp", "gradient"])
+@pytest.mark.parametrize("name", ["digits_pytorch", "digits_keras", "strided"])
+def test_blocked_layouts_are_explained_as_what_they_stand_for(repo, tmp_path, name, method):
+    source = repo / "models" / f"{name}.onnx"
+    if name == "strided":
+        source = tmp_path / "strided.onnx"
+        onnx.save(strided(), source)
+    saved = optimise(source, tmp_path, "all")
     if b"nchwc" not in saved.read_bytes():
         pytest.skip("ONNX Runtime writes no blocked layouts for this processor")
-    with pytest.raises(BadModel, match="'extended' or below"):
-        compile_explainer(saved)
+    (given,) = onnx.load(source).graph.input
+    sizes = [d.dim_value for d in given.type.tensor_type.shape.dim][1:]
+    feeds = {
+        given.name: np.random.default_rng(0).random((2, *sizes)).astype(np.float32),
+        **asked([3, 5], [1], samples=2),
+    }
+    got, want = (run(compile_explainer(path, method), feeds) for path in (saved, source))
+    np.testing.assert_allclose(got["relevance"], want["relevance"], rtol=0, atol=1e-5 * np.abs(want["relevance"]).max())
+    own = run(str(saved), {given.name: feeds[given.name]})
+    for output, array in own.items():
+        np.testing.assert_array_equal(got[output], array)
+
+
+def strided():
+    """Groups, depthwise filters, a residual, a Clip, an average pool, and a classifier that fills no whole block."""
+    rng, weights = np.random.default_rng(0), []
+
+    def filters(name, *shape):
+        weights.append(numpy_helper.from_array((rng.normal(size=shape) / 4).astype(np.float32), name))
+
+    filters("a", 32, 3, 3, 3)
+    filters("b", 32, 1, 3, 3)
+    filters("c", 32, 16, 1, 1)
+    filters("d", 11, 32, 1, 1)
+    model = parse("""<ir_version: 8, opset_import: ["" : 18]> net (float[N, 3, 16, 16] x) => (float[N, 11] y) {
+        low = Constant<value = float {0.0}>()
+        high = Constant<value = float {6.0}>()
+        s = Conv<strides = [2, 2], pads = [1, 1, 1, 1]>(x, a)
+        t = Clip(s, low, high)
+        u = Conv<group = 32, pads = [1, 1, 1, 1]>(t, b)
+        v = Conv<group = 2>(u, c)
+        r = Add(v, t)
+        w = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(r)
+        k = Relu(w)
+        m = Conv(k, d)
+        p = GlobalAveragePool(m)
+        y = Flatten(p) }""")
+    model.graph.initializer.extend(weights)
+    return model
 
 
 def test_an_op_older_than_its_opset_is_accepted_where_the_runtime_knows_it(tmp_path):

@@ -129,7 +129,7 @@ def test_each_class_is_answered_rightly_in_95_of_100_scenes(scores, drawn, name)
 
 def test_exporting_again_gives_the_committed_model(scripts):
     export = scripts("export_pytorch")
-    again = export.export(export.load(MODELS / "digits_weights.npz"))
+    again = export.export(export.load(MODELS / "digits_weights.npz", export.DigitsNet()))
     committed = onnx.load(EXPORTS["pytorch"])
     assert [node.op_type for node in again.graph.node] == [node.op_type for node in committed.graph.node]
     for new, old in zip(again.graph.initializer, committed.graph.initializer, strict=True):

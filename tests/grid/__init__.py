@@ -12,6 +12,7 @@ from .norms import ROWS as NORMS
 from .pools import ROWS as POOLS
 from .resampling import ROWS as RESAMPLING
 from .row import Row
+from .sampling import ROWS as SAMPLING
 from .transposed import ROWS as TRANSPOSED
 
 ROWS = (
@@ -21,6 +22,7 @@ ROWS = (
     + ELEMENTWISE
     + MOVEMENT
     + RESAMPLING
+    + SAMPLING
     + TRANSPOSED
     + INDEXING
     + EINSUM

@@ -9,7 +9,8 @@ POSITIVE, WIDE = (0.3, 3.0), (-5.0, 5.0)
 ROUNDING = "rounding has no derivative: the gradient passes straight through"
 
 PLAIN = ("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Mish", "Erf", "Exp",
-         "Abs", "ThresholdedRelu", "Identity", "Dropout")  # fmt: skip
+         "Abs", "ThresholdedRelu", "Identity", "Dropout", "Sin", "Cos", "Atan", "Sinh", "Cosh",
+         "Asinh")  # fmt: skip
 
 
 def _row(op: str, label: str = "plain", *constants: object, span=(-2.0, 2.0), opset=18, **attributes: object) -> Row:
@@ -25,7 +26,16 @@ ROWS = [_row(op) for op in PLAIN]
 ROWS += [_row(op, "wide", span=WIDE) for op in ("HardSigmoid", "Relu", "Elu", "Softplus", "Mish")]
 ROWS += [Row("HardSwish", "wide", (MAP,), span=WIDE, tolerance=1e-8)]  # the runtime's sixth is float32's
 ROWS += [_row(op, "positive", span=POSITIVE) for op in ("Log", "Sqrt")]
+ROWS += [_row("Tan", "inside", span=(-0.8, 0.8))]
 ROWS += [
+    Row(op, f"behind {first}", text=f"inside (T[N, 3, 4] x) => (T[N, 3, 4] y) {{ t = {first}(x)  y = {op}(t) }}")
+    for op, first in (("Asin", "Tanh"), ("Acos", "Tanh"), ("Atanh", "Softsign"), ("Acosh", "Cosh"))
+]
+ROWS += [
+    Row("Shrink", "plain", (MAP,), tolerance=1e-4),  # the runtime's is float32 within
+    Row("Shrink", "lambd bias", (MAP,), {"lambd": 0.9, "bias": 0.3}, tolerance=1e-4),
+    _row("Swish", "plain", opset=24),
+    _row("Swish", "alpha", opset=24, alpha=1.7),
     _row("LeakyRelu", "alpha", alpha=0.3),
     _row("Elu", "alpha", alpha=0.7),
     _row("Celu", "alpha", alpha=1.7),

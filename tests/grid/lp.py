@@ -32,3 +32,8 @@ ROWS += [
         ("3-D", (2, 4, 5, 4), {"kernel_shape": [2, 3, 2], "strides": [1, 2, 2]}),
     )
 ]
+ROWS += [
+    Row("GlobalLpPool", "2-D", ((3, 4, 2),)),
+    Row("GlobalLpPool", "p 3", ((2, 3, 3),), {"p": 3}),
+    Row("GlobalLpPool", "1-D p 1", ((3, 5),), {"p": 1}),
+]

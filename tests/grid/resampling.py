@@ -81,6 +81,8 @@ ROWS += [
             coordinate_transformation_mode="tf_crop_and_resize", extrapolation_value=0.5, absorbs=OUTSIDE),
     _resize("crop nearest", "sizes: 3, 4", axes=[2, 3], roi="0.1, 0.2, 0.8, 0.9",
             coordinate_transformation_mode="tf_crop_and_resize"),
+    _resize("not larger", "sizes: 7, 6", mode="linear", axes=[2, 3], keep_aspect_ratio_policy="not_larger"),
+    _resize("not smaller nearest", "sizes: 7, 6", axes=[2, 3], keep_aspect_ratio_policy="not_smaller"),
     _resize("1-D", "scales: 1, 1, 1.6", (2, 5), mode="linear"),
     _resize("3-D", "scales: 1, 1, 2, 1.5, 2", (1, 2, 4, 3), mode="linear"),
     _resize("3-D nearest", "scales: 1, 1, 2, 1.5, 2", (1, 2, 4, 3)),

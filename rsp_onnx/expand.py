@@ -1,0 +1,305 @@
+"""Recurrent layers and control flow written out in standard ops before the walk sees them.
+
+Branches whose condition, and loops whose number of steps is known before run time become plain nodes. What cannot be
+written out stays as it is, with the reason noted; it is told where an explanation would have to pass it. The scores
+come from the nodes as they were deployed (``apart``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, cast
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass, TopologicalSortPass
+
+from .blocked import BLOCKED, expand_blocked
+from .emit import Emitter
+from .errors import UnsupportedOp
+from .graph import Graph, attribute, op_name
+from .recurrent import RECURRENT, CannotExpandError, expand_recurrent, split_steps
+from .sequences import SEQUENCE_OPS, Sequences
+
+Handler: TypeAlias = "Callable[[Expansion, ir.Node], Sequence[ir.Value] | None]"
+_MOST_STEPS = 10_000  # of a loop; more would be no model to explain but one that does not end
+_FOLDED = 4096  # entries of a constant that is worth knowing: indices and conditions, not weights
+_RANDOM = ("Random", "Multinomial", "Bernoulli")
+_WHY = "rsp_onnx/why"
+_ON_IMAGE = "computed from the input; choose a section behind it with --section, or export the model for a fixed size"
+
+
+def expanded_ops() -> dict[str, str]:
+    """Return the ops that are written out in standard ops before the walk, and how."""
+    reasons = dict.fromkeys(RECURRENT, "written out step by step in standard ops, over a known length")
+    reasons |= {
+        "If": "replaced by the branch taken, where the condition is known before run time",
+        "Loop": "unrolled, where the number of steps is known before run time",
+        "Scan": "unrolled, over a known length",
+    }
+    reasons |= dict.fromkeys(BLOCKED, "written out in the standard op it stands for, without the blocked layout")
+    return reasons | dict.fromkeys(SEQUENCE_OPS, "resolved to its tensors")
+
+
+def needs_expansion(model: ir.Model) -> bool:
+    """Tell whether a model holds what is written out."""
+    ops = expanded_ops()
+    return any(op_name(node) in ops for node in model.graph)
+
+
+def expand(model: ir.Model) -> bool:
+    """Write out, in place, all that the known shapes and constants allow; tell whether anything changed.
+
+    New tensors have no shapes yet. With them more may be known, so call it again.
+    """
+    if (why := _free_size(model)) is not None:
+        for node in model.graph:
+            node.meta[_WHY] = why
+        return False
+    expansion = Expansion(model)
+    for node in list(model.graph):
+        expansion.visit(node)
+    for clean in (RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
+        clean(model)
+    return expansion.changed
+
+
+def _free_size(model: ir.Model) -> str | None:
+    """Return why nothing can be written out where an input leaves more than the batch free."""
+    for value in model.graph.inputs:
+        for axis, size in enumerate(value.shape or ()):
+            if not isinstance(size, int) and axis:
+                return f"the input {value.name!r} leaves its size on axis {axis} free; give it with input_shapes"
+    return None
+
+
+def refuse_unexpanded(nodes: Sequence[ir.Node]) -> None:
+    """Raise UnsupportedOp with the reason where one of these nodes could not be written out."""
+    for node in nodes:
+        if op_name(node) in expanded_ops():
+            why = node.meta.get(_WHY, "what it reads is not known before run time")
+            raise UnsupportedOp(f"The {node.op_type} node {node.name!r} cannot be explained: {why}.")
+
+
+class _Writer(Emitter):
+    """Writes nodes named after the node that they write out."""
+
+    prefix = ""
+
+    def _fresh(self, word: str) -> str:
+        while True:
+            self._count += 1
+            name = f"{self.prefix}/{word}_{self._count}"
+            if name not in self._taken and f"{name}:0" not in self._taken:
+                return name
+
+
+class Expansion:
+    """One sweep over a model's nodes."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self.graph = model.graph
+        self.changed = False
+        self._folded = Graph(model, [], lambda node, output: True)
+        self._writers: dict[ir.DataType, _Writer] = {}
+        self._writing = ""  # the name of the node that is being written out
+        self._instead: dict[ir.Value, ir.Value] = {}
+        self._kept = {v for node in model.graph for v in node.outputs}  # tensors that have their own names
+        self.sequences = Sequences(lambda: self.emitter(None), self.constant)
+
+    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """Return what is known of a tensor before run time."""
+        return self._folded.constant(value)
+
+    def emitter(self, value: ir.Value | None) -> Emitter:
+        """Return the emitter whose floats have a tensor's type."""
+        dtype = value.dtype if value is not None else None
+        if dtype is None or not dtype.is_floating_point():
+            dtype = ir.DataType.FLOAT
+        if dtype not in self._writers:
+            self._writers[dtype] = _Writer(self.graph, dtype.numpy())
+        self._writers[dtype].prefix = self._writing
+        return self._writers[dtype]
+
+    def visit(self, node: ir.Node) -> None:
+        """Write a node out if it is one of ours and all is known."""
+        handler = _HANDLERS.get(op_name(node))
+        before, self._writing = self._writing, str(node.name)
+        try:
+            results = handler(self, node) if handler is not None else self.sequences.resolve(node)
+        except CannotExpandError as error:
+            node.meta[_WHY] = str(error)
+            results = None
+        finally:
+            self._writing = before
+        if results is not None:
+            self._replace(node, results)
+
+    def now(self, value: ir.Value) -> ir.Value:
+        """Return what stands in for a value by now."""
+        while value in self._instead:
+            value = self._instead[value]
+        return value
+
+    def _replace(self, node: ir.Node, results: Sequence[ir.Value]) -> None:
+        self.changed = True
+        for old, new in zip(node.outputs, results, strict=False):
+            if old.is_graph_output() and (new.producer() is None or new.is_graph_output()):
+                new = self.emitter(old).Identity(new)  # an output of the model has a node of its own
+            if new.type is None:
+                new.type = old.type
+            old.replace_all_uses_with(new, replace_graph_outputs=True)
+            self._instead[old] = new
+            if old.name and new.producer() is not None and new not in self._kept:
+                new.name, old.name = old.name, None  # what takes a tensor's place takes its name
+                self._kept.add(new)
+        self.graph.remove(node, safe=True)
+
+    def inline(self, body: ir.Graph, given: Sequence[ir.Value], prefix: str) -> list[ir.Value]:
+        """Copy a subgraph's nodes into the graph, on these inputs, and return its outputs."""
+        copy = body.clone(allow_outer_scope_values=True)
+        outputs, nodes = list(copy.outputs), list(copy)
+        copy.outputs.clear()
+        for formal, actual in zip(copy.inputs, given, strict=True):
+            formal.replace_all_uses_with(actual)
+            self._instead[formal] = actual
+        for value in list(copy.initializers.values()):
+            del copy.initializers[str(value.name)]
+            value.name = f"{prefix}/{value.name}"
+            self.graph.register_initializer(value)
+        copy.remove(nodes)
+        for node in nodes:
+            node.name = f"{prefix}/{node.name}"
+            for value in node.outputs:
+                value.name, value.shape = f"{prefix}/{value.name}" if value.name else None, None
+        self.graph.extend(nodes)
+        for node in nodes:
+            if not self._fold(node):
+                self.visit(node)
+        return [self.now(v) for v in outputs]
+
+    def _fold(self, node: ir.Node) -> bool:
+        """Replace a node by constants where they are small and known."""
+        if op_name(node) in expanded_ops() or node.op_type.startswith(_RANDOM):
+            return False
+        known = [self.constant(v) for v in node.outputs]
+        if any(k is None or k.size > _FOLDED for k in known):
+            return False
+        self._replace(node, [self.initializer(cast("np.ndarray", k), str(v.name))
+                             for k, v in zip(known, node.outputs, strict=True)])  # fmt: skip
+        return True
+
+    def initializer(self, array: np.ndarray, name: str) -> ir.Value:
+        """Add a constant of exactly this type."""
+        value = ir.Value(name=f"{name}/known", const_value=ir.tensor(array))
+        value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
+        self.graph.register_initializer(value)
+        return value
+
+
+def _recurrent(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    op = expansion.emitter(node.inputs[0])
+    return expand_recurrent(op, expansion.constant, node, RECURRENT[op_name(node)])
+
+
+def _if(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    taken = expansion.constant(node.inputs[0])
+    if taken is None:
+        raise CannotExpandError(f"its condition {_name(node.inputs[0])} is {_ON_IMAGE}")
+    branch = node.attributes["then_branch" if taken.reshape(-1)[0] else "else_branch"].as_graph()
+    return expansion.inline(branch, [], str(node.name))
+
+
+def _loop(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    """Unroll while trip count and condition are known from step to step."""
+    bounds = (*node.inputs, None, None)[:2]
+    most, going = (expansion.constant(v) for v in bounds)
+    for value, known in zip(bounds, (most, going), strict=True):
+        if value is not None and known is None:
+            raise CannotExpandError(f"its number of steps depends on {_name(value)}, which is {_ON_IMAGE}")
+    body, state = node.attributes["body"].as_graph(), cast("list[ir.Value]", list(node.inputs[2:]))
+    limit = _MOST_STEPS + 1 if most is None else int(most.reshape(-1)[0])
+    goes = going is None or bool(going.reshape(-1)[0])
+    rows: list[list[ir.Value]] = [[] for _ in range(len(body.outputs) - 1 - len(state))]
+    op, step = expansion.emitter(None), 0
+    while goes and step < limit:
+        if step == _MOST_STEPS:
+            raise CannotExpandError(f"it takes more than {_MOST_STEPS} steps")
+        start = [_scalar(expansion, np.int64(step)), _scalar(expansion, np.bool_(True))]
+        condition, *results = expansion.inline(body, [*start, *state], f"{node.name}/{step}")
+        state, step = results[: len(state)], step + 1
+        for row, result in zip(rows, results[len(state) :], strict=True):
+            row.append(op.Unsqueeze(result, [0]))
+        if bounds[1] is not None or bounds[0] is None:
+            goes = _goes_on(expansion, condition)
+    return [*state, *(_joined(op, row, 0) for row in rows)]
+
+
+def _goes_on(expansion: Expansion, condition: ir.Value) -> bool:
+    known = expansion.constant(condition)
+    if known is None:
+        raise CannotExpandError(f"whether it goes on depends on {_name(condition)}, which is {_ON_IMAGE}")
+    return bool(known.reshape(-1)[0])
+
+
+def _scan(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    """Unroll over the known length of the scanned inputs."""
+    body, count = node.attributes["body"].as_graph(), cast("int", attribute(node, "num_scan_inputs"))
+    inputs = cast("list[ir.Value]", list(node.inputs))
+    state, scanned = inputs[:-count], inputs[-count:]
+    per_input = [_numbers(node, f"scan_input_{key}", count) for key in ("axes", "directions")]
+    steps = [_cut(expansion, *row) for row in zip(scanned, *per_input, strict=True)]
+    rows: list[list[ir.Value]] = [[] for _ in range(len(body.outputs) - len(state))]
+    for index, here in enumerate(zip(*steps, strict=True)):
+        results = expansion.inline(body, [*state, *here], f"{node.name}/{index}")
+        state = results[: len(state)]
+        for row, result in zip(rows, results[len(state) :], strict=True):
+            row.append(result)
+    op, stacked = expansion.emitter(None), []
+    per_output = [_numbers(node, f"scan_output_{key}", len(rows)) for key in ("axes", "directions")]
+    for row, axis, backward in zip(rows, *per_output, strict=True):
+        wide = [op.Unsqueeze(v, [axis]) for v in row]
+        stacked.append(_joined(op, wide[::-1] if backward else wide, axis))
+    return [*state, *stacked]
+
+
+def _cut(expansion: Expansion, value: ir.Value, axis: int, backward: int) -> list[ir.Value]:
+    size = None if value.shape is None else value.shape[axis]
+    if not isinstance(size, int):
+        raise CannotExpandError(
+            f"the length of {_name(value)} is not known; give it with input_shapes, or export it fixed"
+        )
+    op = expansion.emitter(None)
+    steps = [op.Squeeze(v, [axis]) for v in split_steps(op, value, size, axis)]
+    return steps[::-1] if backward else steps
+
+
+def _numbers(node: ir.Node, name: str, count: int) -> list[int]:
+    return cast("list[int]", attribute(node, name)) or [0] * count
+
+
+def _joined(op: Emitter, row: Sequence[ir.Value], axis: int) -> ir.Value:
+    if not row:
+        raise CannotExpandError("it takes no step at all, and what it collects is empty")
+    return op.Concat(*row, axis=axis)
+
+
+def _scalar(expansion: Expansion, number: np.generic) -> ir.Value:
+    return expansion.emitter(None).constant(np.asarray(number))
+
+
+def _name(value: ir.Value | None) -> str:
+    return repr(value.name if value is not None else "")
+
+
+def _blocked(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
+    return expand_blocked(expansion.emitter(node.inputs[0]), expansion.constant, node)
+
+
+_HANDLERS: Mapping[str, Handler] = {
+    "If": _if,
+    "Loop": _loop,
+    "Scan": _scan,
+    **dict.fromkeys(RECURRENT, _recurrent),
+    **dict.fromkeys(BLOCKED, _blocked),
+}

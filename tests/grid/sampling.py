@@ -1,0 +1,38 @@
+"""GridSample: reading between positions."""
+
+from .row import Row
+
+OUTSIDE = "what is read outside is absorbed"
+
+
+def _row(
+    label: str, image: str, grid: str, *, opset: int = 20, absorbs: str = OUTSIDE, span=(-0.9, 0.9), **given
+) -> Row:
+    """The grid comes from a second input, so that both gradients are held to the adjoint test."""
+    settings = ", ".join(f"{k} = {v}" if isinstance(v, int) else f'{k} = "{v}"' for k, v in given.items())
+    return Row(
+        "GridSample",
+        label,
+        text=f"sampled (T[N, {image}] x, T[N, {grid}] at) => (y) {{ y = GridSample<{settings}>(x, at) }}",
+        opset=opset,
+        span=span,
+        absorbs=absorbs,
+        tolerance=1e-4 if opset < 20 else 1e-10,  # below 20 only onnx.reference runs it, with float32 coordinates
+    )
+
+
+ROWS = [
+    _row("linear", "2, 4, 5", "3, 2, 2", mode="linear"),
+    _row("linear corners", "2, 4, 5", "3, 2, 2", mode="linear", align_corners=1),
+    _row("border", "2, 3, 4", "2, 2, 2", mode="linear", padding_mode="border", span=(-1.7, 1.7), absorbs=""),
+    _row("border corners", "2, 3, 4", "2, 2, 2", mode="linear", padding_mode="border", align_corners=1,
+         span=(-1.7, 1.7), absorbs=""),
+    _row("reflection", "2, 3, 4", "2, 2, 2", mode="linear", padding_mode="reflection", span=(-1.7, 1.7), absorbs=""),
+    _row("reflection corners", "2, 3, 4", "2, 2, 2", mode="linear", padding_mode="reflection", align_corners=1,
+         span=(-1.7, 1.7), absorbs=""),
+    _row("nearest", "2, 3, 4", "3, 2, 2", mode="nearest"),
+    _row("cubic", "1, 5, 4", "2, 2, 2", mode="cubic", padding_mode="border"),
+    _row("cubic zeros corners", "1, 5, 4", "2, 2, 2", mode="cubic", align_corners=1),
+    _row("bilinear 16", "2, 4, 5", "3, 2, 2", opset=16, mode="bilinear"),
+    _row("volume", "1, 3, 2, 3", "2, 1, 2, 3", mode="linear", padding_mode="border", absorbs=""),
+]  # fmt: skip
