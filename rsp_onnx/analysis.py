@@ -82,11 +82,11 @@ def _graph(
 ) -> tuple[Graph, ir.Model]:
     """Return what the walk sees, and the model as it is deployed."""
     canonized = canonize(loaded)
-    mark_tokens(canonized)
     fix_shapes(canonized, input_shapes, batch=batch)
     deployed = canonized.clone()
     while needs_expansion(canonized) and expand(canonized):  # what is written out may tell the shapes of more
         fix_shapes(canonized, input_shapes, batch=batch)
+    mark_tokens(canonized)
     return Graph(canonized, _explained(canonized, inputs), stops), deployed
 
 

@@ -221,9 +221,12 @@ def _add_outputs(ctx: Context, found: Analysis, outcome: Outcome, tensors: Seque
     graph = found.graph
     several = len(graph.inputs) > 1
     for value in graph.inputs:
-        if value not in outcome.flow.at:
-            raise BadModel(f"No relevance reaches the input {value.name!r}; choose inputs without it.")
-        _add_output(ctx, f"relevance/{value.name}" if several else "relevance", outcome.flow.at[value], value)
+        r = outcome.flow.at.get(value)
+        if r is None and not any(v in outcome.flow.at for v in graph.inputs):
+            raise BadModel(f"No relevance reaches the input {value.name!r}; choose another section with --section.")
+        if r is None:  # such as queries that only say where to look
+            r = ctx.op.Expand(0.0, ctx.op.Concat(ctx.front, ctx.op.Shape(value), axis=0))
+        _add_output(ctx, f"relevance/{value.name}" if several else "relevance", r, value)
     for name in tensors:
         found_value = graph.values.get(name)
         if found_value is None or found_value not in outcome.flow.at:

@@ -17,11 +17,12 @@ from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass, Topologica
 from .blocked import BLOCKED, expand_blocked
 from .emit import Emitter
 from .errors import UnsupportedOp
+from .fusions import FUSED, expand_fused
 from .graph import Graph, attribute, op_name
 from .recurrent import RECURRENT, CannotExpandError, expand_recurrent, split_steps
 from .sequences import SEQUENCE_OPS, Sequences
 
-Handler: TypeAlias = "Callable[[Expansion, ir.Node], Sequence[ir.Value] | None]"
+Handler: TypeAlias = "Callable[[Expansion, ir.Node], Sequence[ir.Value | None] | None]"
 _MOST_STEPS = 10_000  # of a loop; more would be no model to explain but one that does not end
 _FOLDED = 4096  # entries of a constant that is worth knowing: indices and conditions, not weights
 _RANDOM = ("Random", "Multinomial", "Bernoulli")
@@ -37,6 +38,7 @@ def expanded_ops() -> dict[str, str]:
         "Loop": "unrolled, where the number of steps is known before run time",
         "Scan": "unrolled, over a known length",
     }
+    reasons |= dict.fromkeys(FUSED, "written out in the standard ops it was fused from")
     reasons |= dict.fromkeys(BLOCKED, "written out in the standard op it stands for, without the blocked layout")
     return reasons | dict.fromkeys(SEQUENCE_OPS, "resolved to its tensors")
 
@@ -141,9 +143,12 @@ class Expansion:
             value = self._instead[value]
         return value
 
-    def _replace(self, node: ir.Node, results: Sequence[ir.Value]) -> None:
+    def _replace(self, node: ir.Node, results: Sequence[ir.Value | None]) -> None:
+        """Put results in the place of a node's outputs; None where nobody reads one."""
         self.changed = True
         for old, new in zip(node.outputs, results, strict=False):
+            if new is None:
+                continue
             if old.is_graph_output() and (new.producer() is None or new.is_graph_output()):
                 new = self.emitter(old).Identity(new)  # an output of the model has a node of its own
             if new.type is None:
@@ -292,6 +297,13 @@ def _name(value: ir.Value | None) -> str:
     return repr(value.name if value is not None else "")
 
 
+def _fused(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value | None]:
+    written = expand_fused(expansion.emitter(node.inputs[0]), node)
+    if any(v is None and (old.uses() or old.is_graph_output()) for v, old in zip(written, node.outputs, strict=True)):
+        raise CannotExpandError("an output is read that only training needs")
+    return written
+
+
 def _blocked(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
     return expand_blocked(expansion.emitter(node.inputs[0]), expansion.constant, node)
 
@@ -302,4 +314,5 @@ _HANDLERS: Mapping[str, Handler] = {
     "Scan": _scan,
     **dict.fromkeys(RECURRENT, _recurrent),
     **dict.fromkeys(BLOCKED, _blocked),
+    **dict.fromkeys(FUSED, _fused),
 }

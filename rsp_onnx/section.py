@@ -130,7 +130,9 @@ def find_section(graph: Graph, logits: ir.Value, wanted: str | None = None) -> S
 def _named(graph: Graph, logits: ir.Value, chain: list[ir.Value], wanted: str) -> Section:
     for value in chain:
         if value.name == wanted:
-            return _describe(graph, logits, value, tuple(str(v.name) for v in chain if v is not value), "named by the user")
+            return _describe(
+                graph, logits, value, tuple(str(v.name) for v in chain if v is not value), "named by the user"
+            )
     close = ", ".join(repr(v.name) for v in chain[1:9])
     why = (
         "some path from the input to the scores goes around it" if wanted in graph.values else "there is no such tensor"
@@ -238,7 +240,9 @@ def _behind_layers(graph: Graph) -> set[ir.Value]:
     return found
 
 
-def _describe(graph: Graph, logits: ir.Value, value: ir.Value, alternatives: tuple[str, ...], note: str = "") -> Section:
+def _describe(
+    graph: Graph, logits: ir.Value, value: ir.Value, alternatives: tuple[str, ...], note: str = ""
+) -> Section:
     channel, places = _layout(graph, value)
     sizes = graph.dims(value)
     axis = token_axis(sizes, places) if channel == len(sizes) - 1 else None

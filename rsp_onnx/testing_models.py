@@ -16,6 +16,7 @@ from .canonize import canonize
 from .compiler import Flow, Lookup, check_rules, walk
 from .context import Context, Options
 from .emit import Emitter
+from .expand import expand, needs_expansion
 from .graph import Graph, op_name
 from .model import load_model
 from .registry import find_rule, find_vjp, stops
@@ -89,6 +90,8 @@ def read_ops(model: Source, input_names: Sequence[str] | None) -> Ops:
         proto = onnx.shape_inference.infer_shapes(proto)
     work = canonize(load_model(proto))
     fix_shapes(work)
+    while needs_expansion(work) and expand(work):
+        fix_shapes(work)
     floats = [str(v.name) for v in work.graph.inputs if v.dtype is not None and v.dtype.is_floating_point()]
     graph = Graph(work, floats if input_names is None else input_names, stops)
     outputs = tuple(v for v in work.graph.outputs if graph.active(v))

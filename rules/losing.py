@@ -13,15 +13,16 @@ _UNSEEN = (
 loses(
     "Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul",
     "ai.onnx.ml::LinearClassifier", f"{MS}FusedConv", f"{MS}FusedGemm", f"{MS}FusedMatMul", f"{MS}QGemm",
-    f"{MS}MatMulIntegerToFloat", f"{MS}DynamicQuantizeMatMul", f"{MS}ConvInteger",
+    f"{MS}MatMulIntegerToFloat", f"{MS}DynamicQuantizeMatMul", f"{MS}ConvInteger", "DFT",
     reason=_UNSEEN,
 )  # fmt: skip
 loses(
-    "Concat", "Pad", "Where", "ScatterElements", "ScatterND", f"{MS}QLinearConcat",
+    "Concat", "Pad", "CenterCropPad", "Where", "ScatterElements", "ScatterND", "TensorScatter", f"{MS}QLinearConcat",
     reason="what belongs to a constant part (a class token, padding, a mask) stays there",
 )  # fmt: skip
-loses("Trilu", "CumSum", reason="what was set to zero, or is a sum of nothing, keeps its relevance")
-loses("GridSample", "Resize", "AffineGrid", reason="what is read outside the image keeps its relevance")
+loses("Trilu", "CumSum", "MaxUnpool", reason="what was set to zero, or is a sum of nothing, keeps its relevance")
+loses("GridSample", "Resize", reason="what is read outside the image keeps its relevance")
+loses("AffineGrid", reason="where an image is read says nothing of what is seen there")
 loses(
     "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", f"{MS}QLinearAveragePool",
     f"{MS}QLinearGlobalAveragePool", "Attention",

@@ -9,39 +9,74 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.numerics import cut, pad
+from rsp_onnx.numerics import cut, pad, safe_divide
 from rsp_onnx.registry import Parts, rule, vjp
 
 from ._places import attributes
-from ._z_rule import z_rule
+from ._purge import nonnegative
 
 _AXIS_IS_INPUT = 20  # of opset, for DFT
+_MOST = 2048  # entries whose transform is written out as a matrix
+_NOTHING = 1e-12  # an entry of it that is 0 but for rounding
 
 
 @vjp("DFT")
 def transform_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Go through the conjugate transform: n times the inverse one, or the forward one over n. g: [K, *output]."""
-    op, (source, *_) = ctx.op, node.inputs
-    inverse, axis = bool(ctx.attr(node, "inverse", 0)), _axis(ctx, node)
-    if inverse and ctx.attr(node, "onesided", 0):
-        raise BadModel(f"The DFT node {node.name!r} is inverse and one-sided, which is not supported.")
-    size, rank = ctx.dims(source)[axis], len(ctx.dims(source)) + 1
-    length = size if _slot(node, 1) is None else int(ctx.need_constant(node, 1))
-    if size is None or length is None:
-        raise BadModel(f"The DFT node {node.name!r} works along axis {axis}, whose size is free; fix it.")
-    g = _fill(ctx, g, axis + 1, cast("int", ctx.dims(node.outputs[0])[axis]), length, rank)
-    back = op.Div(_dft(ctx, g, axis + 1, 0), float(length)) if inverse else op.Mul(
-        _dft(ctx, g, axis + 1, 1), float(length)
-    )
+    (inverse, length), axis = _checked(ctx, node), _axis(ctx, node)
+    source, rank = cast("ir.Value", node.inputs[0]), len(ctx.dims(node.inputs[0])) + 1
+    size, out = (cast("int", ctx.dims(v)[axis]) for v in (source, node.outputs[0]))
+    back = _dft(ctx, _fill(ctx, g, axis + 1, out, length, rank), axis + 1, not inverse)
+    back = ctx.op.Mul(back, 1.0 / length if inverse else float(length))
     back = _fill(ctx, back, axis + 1, length, size, rank)
     real = ctx.dims(source)[-1] == 1  # what the imaginary part would get is left out
-    return [cut(op, back, rank - 1, 0, 1) if real else back] + [None] * (len(node.inputs) - 1)
+    return [cut(ctx.op, back, rank - 1, 0, 1) if real else back] + [None] * (len(node.inputs) - 1)
 
 
 @rule("DFT")
-def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-    """Share r by the values summed up (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3)."""
-    return z_rule(ctx, node, r, transform_back)
+def share_by_positive_products(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Share by the z⁺ products of x and the transform, as for a constant that mixes positions (RSP §3)."""
+    op, source, axis = ctx.op, cast("ir.Value", node.inputs[0]), _axis(ctx, node)
+    rank = len(ctx.dims(source))
+    ends = [i for i in range(rank - 1) if i != axis] + [axis, rank - 1]  # the transformed entries last
+    matrix = np.maximum(_matrix(ctx, node), 0)
+    x = op.Transpose(nonnegative(ctx, source), perm=ends)
+    rows = op.Reshape(x, [*[0] * (rank - 2), -1])
+    behind = [0, *(1 + i for i in ends)]
+    wanted = op.Reshape(op.Transpose(r, perm=behind), [*[0] * (rank - 1), -1])
+    s = safe_divide(op, wanted, op.MatMul(rows, matrix), nonnegative=True)
+    back = op.Mul(op.MatMul(s, np.ascontiguousarray(matrix.T)), rows)
+    entries = [ctx.dims(source)[i] or 0 for i in ends[-2:]]
+    back = op.Transpose(op.Reshape(back, [*[0] * (rank - 1), *entries]), perm=[int(i) for i in np.argsort(behind)])
+    return [back] + [None] * (len(node.inputs) - 1)
+
+
+def _matrix(ctx: Context, node: ir.Node) -> np.ndarray:
+    """Return the transform of (entry, real or imaginary part) pairs: [n·parts, k·2]."""
+    inverse, length = _checked(ctx, node)
+    size, parts = (cast("int", ctx.dims(node.inputs[0])[i]) for i in (_axis(ctx, node), -1))
+    if size > _MOST:
+        raise BadModel(
+            f"The DFT node {node.name!r} transforms {size} entries; relevance is supported up to {_MOST}: "
+            "choose a later section behind it with --section."
+        )
+    units = np.eye(size * parts).reshape(-1, size, parts)
+    signal = units[..., 0] + (1j * units[..., 1] if parts == 2 else 0)
+    found = (np.fft.ifft if inverse else np.fft.fft)(signal, length, axis=1)
+    found = found[:, : ctx.dims(node.outputs[0])[_axis(ctx, node)]]
+    matrix = np.stack([found.real, found.imag], axis=-1).reshape(size * parts, -1)
+    return np.where(np.abs(matrix) < _NOTHING, 0.0, matrix)
+
+
+def _checked(ctx: Context, node: ir.Node) -> tuple[bool, int]:
+    """Return whether a transform is inverse and its length; BadModel where they are not known or not supported."""
+    inverse, axis = bool(ctx.attr(node, "inverse", 0)), _axis(ctx, node)
+    if inverse and ctx.attr(node, "onesided", 0):
+        raise BadModel(f"The DFT node {node.name!r} is inverse and one-sided, which is not supported.")
+    size = ctx.dims(node.inputs[0])[axis]
+    if size is None:
+        raise BadModel(f"The DFT node {node.name!r} works along axis {axis}, whose size is free; fix it.")
+    return inverse, size if _slot(node, 1) is None else int(ctx.need_constant(node, 1))
 
 
 def _axis(ctx: Context, node: ir.Node) -> int:
@@ -55,10 +90,10 @@ def _takes_axis(ctx: Context) -> bool:
     return ctx.graph.model.graph.opset_imports[""] >= _AXIS_IS_INPUT
 
 
-def _dft(ctx: Context, x: ir.Value, axis: int, inverse: int) -> ir.Value:
+def _dft(ctx: Context, x: ir.Value, axis: int, inverse: bool) -> ir.Value:
     if _takes_axis(ctx):
-        return ctx.op.DFT(x, None, np.array(axis), inverse=inverse)
-    return ctx.op.DFT(x, axis=axis, inverse=inverse)
+        return ctx.op.DFT(x, None, np.array(axis), inverse=int(inverse))
+    return ctx.op.DFT(x, axis=axis, inverse=int(inverse))
 
 
 def _fill(ctx: Context, v: ir.Value, axis: int, size: int, wanted: int, rank: int) -> ir.Value:

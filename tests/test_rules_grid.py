@@ -158,6 +158,15 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(text):
         vjp_model('<ir_version: 8, opset_import: ["" : 18]>' + text)
 
 
+def test_numbers_that_an_exporter_wrote_as_scalars_are_lists_of_one():
+    text = """<ir_version: 8, opset_import: ["" : 18]>
+        cut (double[N, 3, 4] x) => (double[N, 3, 2] y) <int64 start = {1}, int64 end = {3}, int64 axis = {2}> {
+            y = Slice(x, start, end, axis)
+        }"""  # which the runtime does not run, but inside loops torch writes it
+    for compiled in (rule_model, vjp_model):
+        assert any(node.op_type == "Pad" for node in compiled(text).graph.node)
+
+
 GRADIENT_WITHOUT_RULE = {
     "two activations": "(double[N, 4] x, double[4, 3] w) => (double[N, 3] y) { y = Gemm<alpha = 0.5>(x, w) }",
     "all three": "(double[N, 4] x, double[3, 4] w, double[3] b) => (double[N, 3] y) {"

@@ -13,6 +13,7 @@ from .pools import ROWS as POOLS
 from .resampling import ROWS as RESAMPLING
 from .row import Row
 from .sampling import ROWS as SAMPLING
+from .transforms import ROWS as TRANSFORMS
 from .transposed import ROWS as TRANSPOSED
 
 ROWS = (
@@ -24,6 +25,7 @@ ROWS = (
     + RESAMPLING
     + SAMPLING
     + TRANSPOSED
+    + TRANSFORMS
     + INDEXING
     + EINSUM
     + LP

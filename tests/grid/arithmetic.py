@@ -63,3 +63,15 @@ ROWS += [
         ("two signals", (-2, 2), "a = Relu(x)  b = Tanh(x)  y = Mul(a, b)"),
     )
 ]  # fmt: skip
+ROWS += [
+    Row("Mod", "constant divisor", (MAP, np.array(0.71)), {"fmod": 1}),
+    Row("Mod", "broadcast divisor", (MAP, weights(3, 1, 1, low=0.4)), {"fmod": 1}),
+    Row("Mod", "two activations", text="""
+        rest (T[N, 3] x, T[N, 1] z) => (T[N, 3] y) {
+            nine = Constant<value = T[1] {9.0}>()
+            four = Constant<value = T[1] {4.0}>()
+            a = Add(x, nine)
+            b = Add(z, four)
+            y = Mod<fmod = 1>(a, b)
+        }"""),
+]  # fmt: skip

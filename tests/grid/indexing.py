@@ -103,3 +103,54 @@ ROWS += [
             y = GatherElements<axis = 1>(x, i)
         }""", mixes=FIXED),
 ]  # fmt: skip
+ROWS += [
+    Row("Compress", "channels", (MAP, np.array([True, False, True])), {"axis": 1}),
+    Row("Compress", "last axis", (MAP, np.array([False, True, True, False, True])), {"axis": -1}),
+    Row("Compress", "shorter condition", (MAP, np.array([True, False])), {"axis": 2}),
+    Row("Compress", "flat", text="""
+        kept (T[2, 3] x) => (y) {
+            c = Constant<value = bool[6] {1, 0, 1, 1, 0, 0}>()
+            y = Compress(x, c)
+        }""", mixes=FIXED),
+    Row("MaxUnpool", "behind MaxPool", text="""
+        unpooled (T[N, 2, 4, 6] x) => (y) {
+            p, i = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(x)
+            y = MaxUnpool<kernel_shape = [2, 2], strides = [2, 2]>(p, i)
+        }""", absorbs=ZEROED),
+    Row("MaxUnpool", "1-D", text="""
+        unpooled (T[N, 3, 6] x) => (y) {
+            p, i = MaxPool<kernel_shape = [3], strides = [3]>(x)
+            y = MaxUnpool<kernel_shape = [3], strides = [3]>(p, i)
+        }""", absorbs=ZEROED),
+    Row("ReverseSequence", "tokens", text="""
+        turned (T[2, 4, 3] x) => (y) {
+            lengths = Constant<value = int64[2] {3, 2}>()
+            y = ReverseSequence<time_axis = 1, batch_axis = 0>(x, lengths)
+        }""", mixes="the lengths name the samples"),
+    Row("ReverseSequence", "time first", text="""
+        turned (T[3, 4, 2] x) => (y) {
+            lengths = Constant<value = int64[3] {4, 1, 3}>()
+            t = Transpose<perm = [1, 0, 2]>(x)
+            u = ReverseSequence(t, lengths)
+            y = Transpose<perm = [1, 0, 2]>(u)
+        }""", mixes="the lengths name the samples"),
+    Row("ReverseSequence", "run-time lengths", text="""
+        turned (T[N, 4, 3] x) => (y) {
+            front = Shape<start = 0, end = 1>(x)
+            three = Constant<value = int64 {3}>()
+            lengths = Expand(three, front)
+            y = ReverseSequence<time_axis = 1, batch_axis = 0>(x, lengths)
+        }"""),
+    Row("TensorScatter", "linear", text="""
+        written (T[2, 2, 4, 3] x, T[2, 2, 2, 3] z) => (y) {
+            i = Constant<value = int64[2] {1, 2}>()
+            y = TensorScatter(x, z, i)
+        }""", opset=24, mixes=FIXED),
+    Row("TensorScatter", "circular", text="""
+        written (T[2, 4, 3] x, T[2, 3, 3] z) => (y) {
+            i = Constant<value = int64[2] {2, 3}>()
+            y = TensorScatter<mode = "circular", axis = 1>(x, z, i)
+        }""", opset=24, mixes=FIXED),
+    Row("TensorScatter", "from the start", text="""
+        written (T[N, 4, 3] x, T[N, 2, 3] z) => (y) { y = TensorScatter(x, z) }""", opset=24),
+]  # fmt: skip

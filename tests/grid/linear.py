@@ -100,4 +100,26 @@ MATMULS = [
         }"""),
 ]  # fmt: skip
 
+# one image at a time: x [1, C, *size] and the weights it is convolved with, [O, C/group, *kernel]
+MADE = {
+    "plain": ("3, 5, 4", "4, 3, 3, 2", ""),
+    "pads strides": ("2, 6, 5", "4, 2, 3, 3", "<pads = [1, 0, 1, 1], strides = [2, 1]>"),
+    "groups dilations": ("4, 6, 5", "6, 2, 2, 2", "<group = 2, dilations = [2, 1]>"),
+    "pointwise": ("4, 3, 2", "3, 4, 1, 1", ""),
+    "1-D": ("3, 7", "2, 3, 3", "<strides = [2]>"),
+}
+BY_THE_IMAGE = [
+    Row("Conv", f"weights from the image, {label}", text=f"""
+        made (T[1, {size}] x, T[1, {kernel}] v, T[1, {kernel.split(",")[0]}] u) => (y) {{
+            shape = Constant<value = int64[{kernel.count(",") + 1}] {{{kernel}}}>()
+            w = Reshape(v, shape)
+            line = Constant<value = int64[1] {{-1}}>()
+            b = Reshape(u, line)
+            h = Relu(x)
+            y = Conv{settings}(h, w, b)
+        }}""", mixes="one image at a time")
+    for label, (size, kernel, settings) in MADE.items()
+]  # fmt: skip
+
 ROWS = [_conv(label, True) for label in CONVS] + [_conv(label, False) for label in ON_THE_IMAGE] + GEMMS + MATMULS
+ROWS += BY_THE_IMAGE

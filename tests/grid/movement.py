@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .row import Again, Row, ints
+from .row import Again, Fixed, Row, ints
 
 MAP = (3, 4, 5)
 CONSTANT = "what belongs to a constant part is absorbed"
@@ -87,6 +87,40 @@ ROWS = [
     Row("Gather", "table on channels", ((3, 4), ints([0, 2], [1, 1])), {"axis": 1}),
 ]
 ROWS += [
+    Row("CenterCropPad", "crop", (MAP, ints(2, 3)), {"axes": [2, 3]}),
+    Row("CenterCropPad", "crop odd", (MAP, ints(1, 2)), {"axes": [-2, -1]}),
+    Row("CenterCropPad", "pad", (MAP, ints(7, 6)), {"axes": [2, 3]}, absorbs=CONSTANT),
+    Row("CenterCropPad", "both", (MAP, ints(4, 3, 8)), {"axes": [1, 2, 3]}, absorbs=CONSTANT),
+    Row("CenterCropPad", "batch too", (Fixed((2, 4, 5)), ints(2, 3, 5)), mixes="the batch is fixed"),
+]
+ROWS += [
+    Row("Gather", "found at run time", text="""
+        found (T[N, 3, 4] x) => (y) {
+            best = ArgMax<axis = 1, keepdims = 0>(x)
+            none = Constant<value = int64 {0}>()
+            axes = Constant<value = int64[1] {0}>()
+            still = ReduceMin<keepdims = 0>(best, axes)
+            ids = Mul(still, none)
+            y = Gather<axis = 2>(x, ids)
+        }"""),
+    Row("Gather", "along the batch at run time", text="""
+        found (T[N, 4] x) => (T[N, 2, 1] y) {
+            rest = Constant<value = int64[1] {-1}>()
+            flat = Reshape(x, rest)
+            front = Shape<start = 0, end = 1>(x)
+            none = Constant<value = int64[1] {0}>()
+            n = Squeeze(front, none)
+            zero = Constant<value = int64 {0}>()
+            one = Constant<value = int64 {1}>()
+            rows = Range(zero, n, one)
+            four = Constant<value = int64 {4}>()
+            first = Mul(rows, four)
+            axes = Constant<value = int64[2] {1, 2}>()
+            wide = Unsqueeze(first, axes)
+            offsets = Constant<value = int64[1, 2, 1] {3, 1}>()
+            ids = Add(wide, offsets)
+            y = Gather<axis = 0>(flat, ids)
+        }"""),
     Row("Concat", "constant part", text="""
         joined (T[N, 2, 4] x) => (T[N, 3, 4] y) {
             shape = Shape<start = 0, end = 1>(x)

@@ -31,3 +31,17 @@ ROWS = [
         result=(6, 3, 4),
     ),
 ]
+ROWS += [
+    Row("LpNormalization", "last axis", ((5, 6),)),
+    Row("LpNormalization", "channels p 1", ((5, 6),), {"axis": 1, "p": 1}),
+    Row("LpNormalization", "channels", ((3, 2, 4),), {"axis": 1, "p": 2}),
+]
+ROWS += [
+    Row("MeanVarianceNormalization", label, text=f"""
+        normal (T[{sizes}] x) => (T[{sizes}] y) {{ y = MeanVarianceNormalization{settings}(x) }}""", mixes=mixes)
+    for label, sizes, settings, mixes in (
+        ("places", "N, 3, 4, 5", "<axes = [2, 3]>", ""),
+        ("all of a sample", "N, 3, 4", "<axes = [1, 2]>", ""),
+        ("one image", "1, 3, 4, 2", "", "the batch is fixed"),
+    )
+]  # fmt: skip

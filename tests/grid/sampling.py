@@ -1,4 +1,4 @@
-"""GridSample: reading between positions."""
+"""GridSample and its grids: reading between positions."""
 
 from .row import Row
 
@@ -35,4 +35,20 @@ ROWS = [
     _row("cubic zeros corners", "1, 5, 4", "2, 2, 2", mode="cubic", align_corners=1),
     _row("bilinear 16", "2, 4, 5", "3, 2, 2", opset=16, mode="bilinear"),
     _row("volume", "1, 3, 2, 3", "2, 1, 2, 3", mode="linear", padding_mode="border", absorbs=""),
+]  # fmt: skip
+ENDS = "relevance ends at the grid"
+ROWS += [
+    Row("AffineGrid", label, text=f"""
+        placed (T[N, {sizes}] theta) => (y) {{
+            front = Shape<start = 0, end = 1>(theta)
+            rest = Constant<value = int64[{out.count(",") + 1}] {{{out}}}>()
+            size = Concat<axis = 0>(front, rest)
+            y = AffineGrid{settings}(theta, size)
+        }}""", opset=20, absorbs=ENDS)
+    for label, sizes, out, settings in (
+        ("2-D", "2, 3", "1, 3, 4", ""),
+        ("2-D corners", "2, 3", "2, 4, 3", "<align_corners = 1>"),
+        ("3-D", "3, 4", "1, 2, 3, 4", ""),
+        ("3-D corners", "3, 4", "1, 3, 2, 4", "<align_corners = 1>"),
+    )
 ]  # fmt: skip
