@@ -1,4 +1,4 @@
-"""A vision transformer on the digit scenes: RSP against attention rollout and Grad-CAM on its tokens.
+"""A vision transformer on the digit scenes: RSP against attention rollout, Grad-CAM and HiResCAM on its tokens.
 
 Every test scene with two or more digits; every class in it that the model finds (score above 0.5) is a target, and
 for RSP relative the other classes the model finds are hostile. Each method may read any of the sections given; which
@@ -27,6 +27,7 @@ METHODS = {
     "RSP, relative": ("rsp", "auto"),
     "RSP, one class": ("rsp", "none"),
     "Grad-CAM on tokens": ("grad-cam", "none"),
+    "HiResCAM on tokens": ("hires-cam", "none"),
     "gradient (absolute)": ("gradient", "none"),
 }
 

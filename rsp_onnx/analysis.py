@@ -83,11 +83,24 @@ def _graph(
     """Return what the walk sees, and the model as it is deployed."""
     canonized = canonize(loaded)
     fix_shapes(canonized, input_shapes, batch=batch)
+    _check_sizes(canonized)
     deployed = canonized.clone()
     while needs_expansion(canonized) and expand(canonized):  # what is written out may tell the shapes of more
         fix_shapes(canonized, input_shapes, batch=batch)
     mark_tokens(canonized)
     return Graph(canonized, _explained(canonized, inputs), stops), deployed
+
+
+def _check_sizes(model: ir.Model) -> None:
+    """Raise BadModel where an input leaves more than its batch free: rules are written for known sizes."""
+    for value in model.graph.inputs:
+        free = [axis for axis, size in enumerate(value.shape or ()) if axis and not isinstance(size, int)]
+        if free:
+            axes = " and ".join(map(str, free))
+            raise BadModel(
+                f"The input {value.name!r} leaves its size on axis {axes} free; give the sizes with input_shapes "
+                "(--size for photographs, --input-shape for compile), or fix them when exporting."
+            )
 
 
 def _pooled(

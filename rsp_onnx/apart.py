@@ -98,6 +98,9 @@ def _move_in(source: ir.Graph, graph: ir.Graph) -> Sequence[ir.Value]:
         value.replace_all_uses_with(own)
     for value in (v for node in nodes if subgraphs(node) for v in node.outputs if v not in outputs):
         value.type, value.shape = None, None  # it may be a sequence, which inference takes for a tensor
+    for body in (body for node in nodes for body in subgraphs(node)):
+        for value in (v for inner in body for v in inner.outputs):
+            value.shape = None  # as one trace had it; another may take the other branch
     source.remove(nodes)
     for item in _named(nodes):
         item.name = f"rsp_onnx/own/{item.name}" if item.name else item.name

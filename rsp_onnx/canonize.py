@@ -26,6 +26,7 @@ from .model import Model
 
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
 _HIGHEST_IR = 10
+_GENERATED = ("gemm_input_shape", "gemm_output_shape")  # of the reshapes around a MatMul fused with its bias
 _LOG = logging.getLogger(__name__)
 
 
@@ -53,8 +54,18 @@ def canonize(model: Model) -> ir.Model:
     _drop_identities(work.graph)
     for cleanup in (RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
         cleanup(work)
+    _rename_generated(work.graph)
     work.ir_version = max(work.ir_version, min(_HIGHEST_IR, 8))
     return work
+
+
+def _rename_generated(graph: ir.Graph) -> None:
+    """Rename constants that ONNX Runtime named when it saved the model: it fails where it makes the name again."""
+    for name, value in list(graph.initializers.items()):
+        if name.startswith(_GENERATED):
+            del graph.initializers[name]
+            value.name = f"saved/{name}"
+            graph.register_initializer(value)
 
 
 def _lift(model: ir.Model, title: str) -> ir.Model:

@@ -21,7 +21,7 @@ from .targets import (
     seeds,
     target_seeds,
 )
-from .token_section import token_grid
+from .token_section import token_axis, token_grid
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tup
     places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes if a > 0]
     if len(places) == axes:
         return cam, places
-    axis = section.token_axis
+    axis = token_axis(ctx.dims(section.value), section.position_axes)
     count = None if axis is None else ctx.dims(section.value)[axis]
     grid = None if count is None else token_grid(ctx.graph, section.value, count, axes)
     if axis is None or grid is None or count is None:

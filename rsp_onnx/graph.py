@@ -86,7 +86,7 @@ class Graph:
             sources = [v for v in (*node.inputs, *captured(node)) if v is not None and v in dag]
             if not sources or stops(node, None):
                 continue
-            results = [v for i, v in enumerate(node.outputs) if carries(v) and not stops(node, i)]
+            results = [v for i, v in enumerate(node.outputs) if carries(v) and not stops(node, i) and not _scales(v)]
             dag.add_edges_from((source, node) for source in sources if results)
             dag.add_edges_from((node, result) for result in results)
         return dag
@@ -181,6 +181,12 @@ class Graph:
         end = node.attributes.get("end")
         part = shape[node.attributes.get_int("start", 0) : None if end is None else end.as_int()]
         return None if None in part else np.array(part, dtype=np.int64)
+
+
+def _scales(value: ir.Value) -> bool:
+    """Tell of the scale or zero point of a quantisation: found in the image, it is a statistic; nothing flows there."""
+    uses = ((n.op_type, index) for n, index in value.uses())
+    return any(op in ("QuantizeLinear", "DequantizeLinear") and index in (1, 2) for op, index in uses)
 
 
 def evaluate(

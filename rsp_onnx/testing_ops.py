@@ -179,7 +179,8 @@ class Gelu(OpRun):
         return (0.5 * x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),)
 
 
-KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, GlobalLpPool, GridSample, LRN, Mean, Erf, Gelu, MeanVarianceNormalization]
+KERNELS = [Conv, ConvTranspose, AveragePool, GlobalMaxPool, GlobalLpPool, GridSample, LRN, Mean, Erf, Gelu]
+KERNELS += [MeanVarianceNormalization]
 
 
 def runner(model: onnx.ModelProto) -> Runner:

@@ -20,7 +20,7 @@ from ._purge import nonnegative, purge
 
 @vjp("Conv")
 def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Convᵀ(g, W), and g times the receptive fields where W is computed from the image, [K, N, O, *out] → its inputs'.
+    """Convᵀ(g, W); a W computed from the image gets g times what it was multiplied by. g: [K, N, O, *out].
 
     Such a W belongs to one image, so the batch is fixed to 1; a bias computed from it gets Σ g over positions.
     """

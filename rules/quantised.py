@@ -158,7 +158,7 @@ def _operands(node: ir.Node) -> tuple[int, ...]:
 def _operand(ctx: Context, node: ir.Node, slot: int) -> ir.Value | np.ndarray | None:
     """Return an activation as it is and a constant as the numbers it stands for."""
     value = node.inputs[slot]
-    if value is None or ctx.graph.active(value):
+    if value is None or ctx.graph.active(value) or ctx.constant(value) is None:
         return value
     q = ctx.need_constant(node, slot).astype(np.float32)
     scale_at, zero_at = _PLACES.get(node.op_type, {}).get(slot, (slot + 1, slot + 2))

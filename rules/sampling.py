@@ -1,4 +1,4 @@
-"""GridSample and the grids it takes: every output reads a few input positions with weights that the grid gives, axis by axis."""
+"""GridSample: every output reads a few input positions with weights that the grid gives, axis by axis; AffineGrid."""
 
 from __future__ import annotations
 

@@ -22,15 +22,23 @@ _NOTHING = 1e-12  # an entry of it that is 0 but for rounding
 
 @vjp("DFT")
 def transform_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Go through the conjugate transform: n times the inverse one, or the forward one over n. g: [K, *output]."""
-    (inverse, length), axis = _checked(ctx, node), _axis(ctx, node)
+    """Go through the conjugate transform: n times the inverse one, or the forward one over n. g: [K, *output].
+
+    What a one-sided transform leaves out counts as 0; the inverse of one counts each entry for its mirror image too.
+    """
+    op, (inverse, length), axis = ctx.op, _how(ctx, node), _axis(ctx, node)
     source, rank = cast("ir.Value", node.inputs[0]), len(ctx.dims(node.inputs[0])) + 1
     size, out = (cast("int", ctx.dims(v)[axis]) for v in (source, node.outputs[0]))
-    back = _dft(ctx, _fill(ctx, g, axis + 1, out, length, rank), axis + 1, not inverse)
-    back = ctx.op.Mul(back, 1.0 / length if inverse else float(length))
+    if inverse and ctx.attr(node, "onesided", 0):
+        twice = np.where(np.arange(length // 2 + 1) * 2 % length == 0, 1.0, 2.0) / length
+        shape = [-1 if i == axis + 1 else 1 for i in range(rank)]
+        back = op.Mul(_dft(ctx, g, axis + 1, onesided=1), twice.reshape(shape))
+        return [back] + [None] * (len(node.inputs) - 1)
+    back = _dft(ctx, _fill(ctx, g, axis + 1, out, length, rank), axis + 1, inverse=int(not inverse))
+    back = op.Mul(back, 1.0 / length if inverse else float(length))
     back = _fill(ctx, back, axis + 1, length, size, rank)
     real = ctx.dims(source)[-1] == 1  # what the imaginary part would get is left out
-    return [cut(ctx.op, back, rank - 1, 0, 1) if real else back] + [None] * (len(node.inputs) - 1)
+    return [cut(op, back, rank - 1, 0, 1) if real else back] + [None] * (len(node.inputs) - 1)
 
 
 @rule("DFT")
@@ -52,8 +60,8 @@ def share_by_positive_products(ctx: Context, node: ir.Node, r: ir.Value) -> Part
 
 
 def _matrix(ctx: Context, node: ir.Node) -> np.ndarray:
-    """Return the transform of (entry, real or imaginary part) pairs: [n·parts, k·2]."""
-    inverse, length = _checked(ctx, node)
+    """Return the transform of pairs of entry and real or imaginary part: [n·parts, k·parts]."""
+    inverse, length = _how(ctx, node)
     size, parts = (cast("int", ctx.dims(node.inputs[0])[i]) for i in (_axis(ctx, node), -1))
     if size > _MOST:
         raise BadModel(
@@ -62,21 +70,26 @@ def _matrix(ctx: Context, node: ir.Node) -> np.ndarray:
         )
     units = np.eye(size * parts).reshape(-1, size, parts)
     signal = units[..., 0] + (1j * units[..., 1] if parts == 2 else 0)
-    found = (np.fft.ifft if inverse else np.fft.fft)(signal, length, axis=1)
+    transform = np.fft.ifft if inverse else np.fft.fft
+    half = inverse and bool(ctx.attr(node, "onesided", 0))
+    found: np.ndarray = np.fft.irfft(signal, length, axis=1) if half else transform(signal, length, axis=1)
     found = found[:, : ctx.dims(node.outputs[0])[_axis(ctx, node)]]
-    matrix = np.stack([found.real, found.imag], axis=-1).reshape(size * parts, -1)
+    ends = [found.real, found.imag][: ctx.dims(node.outputs[0])[-1]]
+    matrix = np.stack(ends, axis=-1).reshape(size * parts, -1)
     return np.where(np.abs(matrix) < _NOTHING, 0.0, matrix)
 
 
-def _checked(ctx: Context, node: ir.Node) -> tuple[bool, int]:
-    """Return whether a transform is inverse and its length; BadModel where they are not known or not supported."""
+def _how(ctx: Context, node: ir.Node) -> tuple[bool, int]:
+    """Return whether a transform is inverse and its length; BadModel where that is not known or not supported."""
     inverse, axis = bool(ctx.attr(node, "inverse", 0)), _axis(ctx, node)
-    if inverse and ctx.attr(node, "onesided", 0):
-        raise BadModel(f"The DFT node {node.name!r} is inverse and one-sided, which is not supported.")
     size = ctx.dims(node.inputs[0])[axis]
     if size is None:
         raise BadModel(f"The DFT node {node.name!r} works along axis {axis}, whose size is free; fix it.")
-    return inverse, size if _slot(node, 1) is None else int(ctx.need_constant(node, 1))
+    half = inverse and bool(ctx.attr(node, "onesided", 0))
+    length = int(ctx.need_constant(node, 1)) if _slot(node, 1) is not None else 2 * (size - 1) if half else size
+    if half and length // 2 + 1 != size:  # ONNX Runtime does not fill up, as the standard has it
+        raise BadModel(f"The DFT node {node.name!r} makes {length} entries of {size}; export it without a length.")
+    return inverse, length
 
 
 def _axis(ctx: Context, node: ir.Node) -> int:
@@ -90,10 +103,10 @@ def _takes_axis(ctx: Context) -> bool:
     return ctx.graph.model.graph.opset_imports[""] >= _AXIS_IS_INPUT
 
 
-def _dft(ctx: Context, x: ir.Value, axis: int, inverse: bool) -> ir.Value:
+def _dft(ctx: Context, x: ir.Value, axis: int, **settings: int) -> ir.Value:
     if _takes_axis(ctx):
-        return ctx.op.DFT(x, None, np.array(axis), inverse=int(inverse))
-    return ctx.op.DFT(x, axis=axis, inverse=int(inverse))
+        return ctx.op.DFT(x, None, np.array(axis), **settings)
+    return ctx.op.DFT(x, axis=axis, **settings)
 
 
 def _fill(ctx: Context, v: ir.Value, axis: int, size: int, wanted: int, rank: int) -> ir.Value:
@@ -120,9 +133,7 @@ def turn_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
         cosine, sine = _repeated(ctx, cosine, node.inputs[1]), _repeated(ctx, sine, node.inputs[2])
     else:
         positions = _repeated(ctx, positions, positions)
-    back = op.RotaryEmbedding(
-        ctx.merge(g, ctx.sizes(source)), cosine, op.Neg(sine), positions, **attributes(node)
-    )
+    back = op.RotaryEmbedding(ctx.merge(g, ctx.sizes(source)), cosine, op.Neg(sine), positions, **attributes(node))
     return [ctx.like(back, source)] + [None] * (len(node.inputs) - 1)
 
 

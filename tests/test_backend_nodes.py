@@ -16,6 +16,7 @@ from .backend_nodes import LEFT_OUT, REFUSED, SINGLE, cases, flowing, left_out, 
 
 TOLERANCES = {
     "Attention": 1e-7,  # the runtime's scale is float32's
+    "DFT": 1e-7,  # the runtime's angles are float32's
     "Gelu": 1e-8,  # its 0.044715
     "HardSwish": 1e-8,  # its sixth
     "Shrink": 1e-4,  # the runtime's is float32 within

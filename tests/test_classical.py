@@ -117,3 +117,11 @@ def test_a_tree_is_refused_with_the_reason():
     graph = onnx.helper.make_graph([tree], "forest", inputs, outputs)
     with pytest.raises(UnsupportedOp, match="'forest'; a decision tree is a step function and has no gradient"):
         compile_explainer(onnx.helper.make_model(graph, opset_imports=imports, ir_version=8))
+
+
+def test_a_saturated_sigmoid_written_out_has_a_gradient_of_zero():
+    text = "e = Exp(x) one = Constant<value = float[1] {1.0}>() a = Add(e, one) y = Reciprocal(a)"
+    x = np.array([[200.0, -200.0, 1.0, 88.0]], np.float32)
+    got = run(vjp_model(HEAD.format(width=4) + f"{{ {text} }}"), {"x": x, "g": np.ones((1, 1, 4), np.float32)})
+    p = 1 / (1 + np.exp(1.0))
+    np.testing.assert_allclose(got["gradient/x"], [[[0, 0, -p * (1 - p), 0]]], rtol=0, atol=1e-6)

@@ -161,6 +161,28 @@ def test_the_ledger_sums_every_tensors_relevance():
     assert got["evidence"].shape == (2, 2, 2)
 
 
+def test_a_node_that_hands_nothing_on_has_its_place_in_the_ledger():
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        nothing (float[N, 3, 8, 8] x) => (float[N, 4] y)
+        <int64[1] none = {0}, int64[1] four = {4}, int64[1] nine = {9}, int64[1] one = {1}> {
+            h = Conv(x, w)
+            a = Slice(h, none, four, one)
+            b = Slice(h, four, nine, one)
+            j = Concat<axis = 1>(a, b)
+            f = Relu(j)
+            c = Conv(f, v)
+            m = GlobalAveragePool(c)
+            y = Flatten(m)
+        }"""
+    model = parser.parse_model(text)
+    rng = np.random.default_rng(0)
+    for name, size in (("w", (4, 3, 3, 3)), ("v", (4, 4, 3, 3))):
+        model.graph.initializer.append(numpy_helper.from_array(rng.normal(size=size).astype(np.float32), name))
+    compiled = compile_explainer(model, section="f", ledger=True)
+    got = run(compiled, {"x": images("vgg", 2)[:, :, :8, :8], **asked((1, 2), (3,), 2)})
+    assert got["relevance"].any() and np.isfinite(got["balance"]).all()
+
+
 def test_two_inputs_get_a_map_each():
     text = """<ir_version: 8, opset_import: ["" : 17]>
     g (float[N,3,8,8] left, float[N,3,8,8] right) => (float[N,4] y) {

@@ -105,7 +105,13 @@ def test_what_is_missing_is_said_in_one_sentence(work, repo):
     )
     (work / "text.so").write_text("no library")
     said = {
-        ("explain", "net.onnx", "x.npy", "--rules", "my_rules.py"): "load the library that has the op with --custom-ops",
+        (
+            "explain",
+            "net.onnx",
+            "x.npy",
+            "--rules",
+            "my_rules.py",
+        ): "load the library that has the op with --custom-ops",
         ("explain", "net.onnx", "x.npy", "--custom-ops", LIBRARY): "No rule for 1 op between input and scores: "
         "ai.onnx.contrib::NegPos",
         ("ops", "--custom-ops", "none.so"): "There is no library of custom ops none.so.",

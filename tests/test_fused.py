@@ -54,6 +54,21 @@ PAIRS = {
                          "t = Transpose<perm = [0, 2, 1]>(x) y = MatMul(t, z)"),
     "FusedMatMul plain": (TWO % ("6, 5", "4, 5"), f"y = {MS}FusedMatMul<alpha = 0.5>(x, z)",
                           "c = MatMul(x, z) a = Constant<value_float = 0.5>() y = Mul(c, a)"),
+    "FusedMatMul batches turned": (
+        "(float[4, 2, 6] x, float[6, 2, 5] z) => (float[2, 4, 5] y)",
+        f"y = {MS}FusedMatMul<transBatchA = 1, transBatchB = 1, alpha = 0.5>(x, z)",
+        "s = Transpose<perm = [1, 0, 2]>(x) t = Transpose<perm = [1, 0, 2]>(z) c = MatMul(s, t)"
+        " a = Constant<value_float = 0.5>() y = Mul(c, a)"),
+    "FusedMatMul all turned": (
+        "(float[6, 2, 3, 4] x, float[5, 2, 3, 6] z) => (float[2, 3, 4, 5] y)",
+        f"y = {MS}FusedMatMul<transA = 1, transB = 1, transBatchA = 1, transBatchB = 1>(x, z)",
+        "s = Transpose<perm = [1, 2, 3, 0]>(x) t = Transpose<perm = [1, 2, 3, 0]>(z) y = MatMul(s, t)"),
+    "FusedMatMul weight with its batches turned": (
+        "(float[N, 2, 4, 6] x) => (float[N, 2, 4, 1] y)"
+        " <float[6, 1, 2, 1] w = {1, -2, 3, -1, 0.5, 0.7, -0.3, 2, 1, 1, -1, 0.2}>",
+        f"h = Relu(x) y = {MS}FusedMatMul<transBatchB = 1, alpha = 0.5>(h, w)",
+        "h = Relu(x) t = Transpose<perm = [1, 2, 0, 3]>(w) c = MatMul(h, t) a = Constant<value_float = 0.5>()"
+        " y = Mul(c, a)"),
     "Gelu": (TOKENS, f"y = {MS}Gelu(x)", "y = Gelu(x)"),
     "FastGelu": (TOKENS, f"y = {MS}FastGelu(x, b)", 's = Add(x, b) y = Gelu<approximate = "tanh">(s)'),
     "BiasGelu": (TOKENS, f"y = {MS}BiasGelu(x, b)", "s = Add(x, b) y = Gelu(s)"),

@@ -94,7 +94,7 @@ def test_readme_states_the_checksums_of_the_files():
     stated = dict(re.findall(r"`(\S+)` *\|[^\n]*`([0-9a-f]{64})`", (MODELS / "README.md").read_text("utf-8")))
     actual = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in (*EXPORTS.values(), MODELS / "digits_weights.npz")
+        for path in (*MODELS.glob("digits_*.onnx"), *MODELS.glob("digits_*weights.npz"))
     }
     assert stated == actual
 
@@ -116,6 +116,13 @@ def test_an_export_says_what_it_is(scenes, name, shape):
     assert json.loads(metadata["rsp_onnx.labels"]) == list(scenes.WORDS)
 
 
+def test_the_transformer_answers_rightly_in_95_of_100_scenes(scripts, drawn):
+    right = (scripts("evaluate").score(MODELS / "digits_vit.onnx", drawn) > 0.5) == (
+        np.stack([scene.labels for scene in drawn]) > 0
+    )
+    assert right.mean() >= 0.95, right.mean(0)
+
+
 def test_both_exports_agree(scores):
     assert scores["pytorch"].shape == (COUNT, 10)
     np.testing.assert_allclose(scores["keras"], scores["pytorch"], rtol=0, atol=1e-5)
@@ -127,10 +134,12 @@ def test_each_class_is_answered_rightly_in_95_of_100_scenes(scores, drawn, name)
     assert (right.mean(0) >= 0.95).all(), right.mean(0)
 
 
-def test_exporting_again_gives_the_committed_model(scripts):
+@pytest.mark.parametrize("network", ["cnn", "vit"])
+def test_exporting_again_gives_the_committed_model(scripts, network):
     export = scripts("export_pytorch")
-    again = export.export(export.load(MODELS / "digits_weights.npz", export.DigitsNet()))
-    committed = onnx.load(EXPORTS["pytorch"])
+    kind, weights, file = export.FILES[network]
+    again = export.export(export.load(MODELS / weights, kind()))
+    committed = onnx.load(MODELS / file)
     assert [node.op_type for node in again.graph.node] == [node.op_type for node in committed.graph.node]
     for new, old in zip(again.graph.initializer, committed.graph.initializer, strict=True):
         np.testing.assert_allclose(onnx.numpy_helper.to_array(new), onnx.numpy_helper.to_array(old), atol=1e-6)

@@ -86,6 +86,29 @@ def test_a_dynamic_model_that_the_runtime_fused_is_explained_the_same(quantised,
     np.testing.assert_allclose(got, want, rtol=0, atol=2e-4 * np.abs(want).max())
 
 
+WRITTEN_OUT = """{ h = Relu(x)
+    low = ReduceMin<keepdims = 0>(h)  high = ReduceMax<keepdims = 0>(h)  range = Sub(high, low)
+    s = Div(range, steps)  zs = Div(low, s)  zn = Neg(zs)  zf = Floor(zn)  z = Cast<to = 2>(zf)
+    q = QuantizeLinear(h, s, z)  %s }"""
+
+
+@pytest.mark.parametrize("compiled", [rule_model, vjp_model])
+@pytest.mark.parametrize("behind", [
+    "m = MatMulInteger(q, w, z, o)  f = Cast<to = 1>(m)  both = Mul(s, t)  y = Mul(f, both)",
+    "d = DequantizeLinear(q, s, z)  v = DequantizeLinear(w, t, o)  y = MatMul(d, v)",
+])  # fmt: skip
+def test_scales_that_nodes_of_the_model_find_at_run_time_are_read(compiled, behind):
+    weight = np.random.default_rng(0).integers(0, 255, 12)
+    head = '<ir_version: 8, opset_import: ["" : 13]> a (float[1, 4] x) => (float[1, 3] y) <float steps = {255.0}, '
+    given = f"uint8[4, 3] w = {{{', '.join(map(str, weight))}}}, uint8 o = {{120}}, float t = {{0.01}}> "
+    real = ", ".join(f"{(v - 120) * 0.01:.4f}" for v in weight)
+    plain = f"float[4, 3] w = {{{real}}}> {{ h = Relu(x) y = MatMul(h, w) }}"
+    feeds = {"x": np.array([[0.3, 1.7, -0.6, 2.2]], np.float32), "g": np.array([[[1.0, 0.5, 2.0]]], np.float32)}
+    got = run(compiled(head + given + WRITTEN_OUT % behind), feeds)
+    for name, a in run(compiled(head + plain), feeds).items():
+        np.testing.assert_allclose(got[name], a, rtol=0, atol=0.02 * np.abs(a).max())
+
+
 S = "s, o"  # the scale and the zero point of every tensor
 MAP = "(float[N, 2, 4, 4] x) => (float[N, %s] y) <float s = {0.0078125}, uint8 o = {0}, float t = {0.03125}> {"
 IN, OUT = "i = QuantizeLinear(x, s, o)", "y = DequantizeLinear(j, t, o) }"

@@ -28,7 +28,7 @@ from .grid.row import Row, weights
 
 GRADIENT_ONLY = {op["op"] for op in supported_ops() if not op["relevance"]}
 RULE_ONLY = {op["op"] for op in supported_ops() if not op["gradient"]}
-# these know float32 and integers only; test_fused.py, test_quantised.py and test_classical.py hold them to what they stand for
+# these know float32 and integers only; test_fused.py, test_quantised.py and test_classical.py hold them to their parts
 WITHOUT_FLOAT64 = {op["op"] for op in supported_ops() if op["op"].startswith(("com.microsoft::", "ai.onnx.ml::"))} | {
     "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
 }  # fmt: skip
@@ -149,6 +149,9 @@ REFUSED = {
     "a reduction over the batch": 'a (float[N, 4] x) => (float[1, 1] y) { y = ReduceMean(x) }',
     "a slice of the batch": 'a (float[N, 4] x) => (float[N, 4] y) { i = Constant<value = int64[1] {1}>()'
     ' j = Constant<value = int64[1] {9}>() k = Constant<value = int64[1] {0}>() y = Slice(x, i, j, k) }',
+    "half a spectrum filled up": 'a (float[N, 3, 2] x) => (float[N, 8, 1] y) <int64 n = {8}>'
+    ' { y = DFT<inverse = 1, onesided = 1>(x, n) }',
+    "statistics of the batch": 'a (float[N, 3, 2, 2] x) => (float[N, 3, 2, 2] y) { y = MeanVarianceNormalization(x) }',
 }  # fmt: skip
 
 

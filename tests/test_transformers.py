@@ -101,3 +101,43 @@ def test_scores_are_the_models_own_to_the_last_bit(name, how):
         assert np.abs(found - wanted).max() < 2e-6
     else:
         assert np.array_equal(found, wanted)
+
+
+MIXING, READING = (np.random.default_rng(seed).uniform(-1, 1, (6, n)).round(3) for seed, n in ((1, 6), (2, 4)))
+SCALE = np.array([1, 2, 0.5, 1, 1.5, 1])
+
+
+def head(norm):
+    """Tokens, a normalisation, their mean, a dense layer: what a token is worth is told by the head."""
+    k, w, g = (", ".join(map(str, a.ravel())) for a in (MIXING, READING, SCALE))
+    return f"""<ir_version: 8, opset_import: ["" : 18]> net (float[N, 5, 6] x) => (float[N, 4] y)
+        <float[6, 6] k = {{{k}}}, float[6, 4] w = {{{w}}}, float[6] g = {{{g}}}> {{
+        a = Constant<value = int64[1] {{1}}>() c = Constant<value = int64[1] {{2}}>()
+        e = Constant<value = float {{0.00001}}>() t = MatMul(x, k) u = Relu(t) h = Add(t, u)
+        {norm} p = ReduceMean<keepdims = 0>(n, a) y = MatMul(p, w) }}"""
+
+
+SPELLINGS = {
+    "LayerNormalization": head("n = LayerNormalization<axis = -1>(h, g)"),
+    "divided": head("m = ReduceMean(h, c) d = Sub(h, m) q = Mul(d, d) v = ReduceMean(q, c) s = Add(v, e) r = Sqrt(s)"
+                        " z = Div(d, r) n = Mul(z, g)"),
+    "multiplied": head("m = ReduceMean(h, c) d = Sub(h, m) q = Mul(d, d) v = ReduceMean(q, c) s = Add(v, e)"
+                           " r = Sqrt(s) i = Reciprocal(r) f = Mul(d, i) n = Mul(f, g)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_token_is_worth_its_normalised_value_times_the_gradient_there(name):
+    """Σ (F − mean)/σ · g · ∂y/∂n, spread over the channels; the whole gradient would leave rounding noise alone."""
+    import onnx.parser
+
+    model = onnx.parser.parse_model(SPELLINGS[name])
+    assert analyse(model).section.name == "h"
+    x = np.random.default_rng(0).normal(size=(2, 5, 6)).astype(np.float32)
+    got = run(compile_explainer(model, tensors=["h"]), x)["relevance/h"][0]
+    t = x.astype(np.float64) @ MIXING
+    h = np.maximum(t, 0) + t
+    normal = (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-5)
+    worth = normal * SCALE @ READING[:, TARGET]
+    want = worth / worth.max(1, keepdims=True)
+    np.testing.assert_allclose(got, np.repeat(want[:, :, None], 6, 2), rtol=0, atol=2e-5)

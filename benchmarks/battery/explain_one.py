@@ -6,10 +6,12 @@ python benchmarks/battery/explain_one.py GRAPH --gigabytes 8
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import time
 import traceback
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +25,23 @@ def explain(path: Path) -> dict[str, Any]:
     """Explain the highest-scoring class of random numbers and say whether the relevance is finite and kept."""
     from rsp_onnx.analysis import analyse
     from rsp_onnx.compilation import compile_ir
+    from rsp_onnx.errors import BadModel
+    from rsp_onnx.model import load_model
+    from rsp_onnx.results import scores_of
     from rsp_onnx.session import Session
 
-    found = analyse(path)
+    loaded = load_model(path)
+    found = analyse(loaded, input_shapes=free_sizes(loaded.ir))
     compiled = compile_ir(found, ledger=True)
     props = compiled.metadata_props
     notes = {key: json.loads(props[f"rsp_onnx.{key}"]) for key in ("ledger", "balance") if f"rsp_onnx.{key}" in props}
     session = Session(compiled, "cpu", 1)
     feeds = {n: random_input(found.graph.values[n]) for n in session.inputs if n not in ("target", "hostile")}
-    batch = len(next(iter(feeds.values())))
+    batch = found.graph.batch or len(next(iter(feeds.values())))
     feeds["target"], feeds["hostile"] = np.zeros((1, batch), np.int64), np.zeros((1, batch, 0), np.int64)
     scores = session.run(feeds, [found.output_name])[found.output_name]
-    feeds["target"][:] = np.nan_to_num(scores.astype(np.float64)).reshape(batch, scores.shape[1], -1)[..., 0].argmax(1)
+    with contextlib.suppress(BadModel):  # scores that are not finite: class 0
+        feeds["target"][:] = scores_of(found, scores).argmax(1)
     results = session.run(feeds)
     relevance = [r for name, r in results.items() if name.startswith("relevance")]
     return {
@@ -46,6 +53,16 @@ def explain(path: Path) -> dict[str, Any]:
     }
 
 
+def free_sizes(model: Any) -> dict[str, list[int | None]]:
+    """Return sizes for the inputs that leave more than their batch free, by name."""
+    sizes = {}
+    for value in model.graph.inputs:
+        known = [d if isinstance(d, int) else None for d in value.shape or ()]
+        if None in known[1:] and not value.is_initializer():
+            sizes[str(value.name)] = [known[0], *(FREE.get(len(known), 16) if d is None else d for d in known[1:])]
+    return sizes
+
+
 def verdict_of(relevance: list[np.ndarray]) -> str:
     """Return one word for the relevance at the inputs."""
     if not all(np.isfinite(r).all() for r in relevance):
@@ -54,7 +71,9 @@ def verdict_of(relevance: list[np.ndarray]) -> str:
 
 
 def conservation(found: Any, notes: dict[str, Any], results: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Return ΣR at the inputs over ΣR at the section, and what the node that keeps it worst gains, of Σ|R| there."""
+    """Return ΣR at the inputs over ΣR at the section, and which nodes gain or lose how much of Σ|R| there, and why."""
+    from rsp_onnx.ledger import losses
+
     sums = dict(zip(notes["ledger"], results["ledger"][:, 0, 0].astype(np.float64), strict=True))
     start = sums.get(found.section.name, next(iter(sums.values())))
     arrived = sum(sums.get(str(v.name), 0.0) for v in found.graph.inputs)
@@ -68,6 +87,9 @@ def conservation(found: Any, notes: dict[str, Any], results: dict[str, np.ndarra
     drifts = dict(zip((f"{op} {name!r}" for name, op in notes["balance"]), balance[1:] / balance[0], strict=True))
     worst = max(drifts, key=lambda node: abs(drifts[node]), default=None)
     row |= {"gained": (arrived - start) / balance[0]}
+    noticed = losses({n: (op, g) for (n, op), g in zip(notes["balance"], balance[1:], strict=True)}, balance[0])
+    row["losses"] = dict(Counter(loss.op for loss in noticed))
+    row["unexplained"] = [f"{loss.op} {loss.node!r}" for loss in noticed if not loss.reason]
     return row | ({"worst node": drifts[worst], "worst at": worst} if worst and np.isfinite(drifts[worst]) else {})
 
 

@@ -88,6 +88,8 @@ def is_bad(row: Row) -> bool:
         return True
     if row.get("broken"):  # the exporter's fault
         return False
+    if row.get("unexplained"):  # relevance lost where no rule says that it may be
+        return True
     return row["kind"] in EXPLAINABLE and row["verdict"] != "explained"
 
 
@@ -95,6 +97,7 @@ def line(name: str, row: Row) -> str:
     """Lay one row out."""
     finite = {True: "yes", False: "no", None: ""}[row.get("finite")]
     reason = row.get("reason", "") if row["verdict"] != "explained" else ""
+    reason += "".join(f" {node} loses relevance without a reason." for node in row.get("unexplained", []))
     reason += "" if row.get("scores finite", True) else " The model's own scores are not finite."
     reason += " ONNX Runtime cannot load the graph either." if row.get("broken") else ""
     sums = [f"{row[key]:.3f}" if key in row else "" for key in ("kept", "gained", "worst node")]
@@ -116,8 +119,21 @@ def table(rows: dict[str, Row]) -> str:
     for name, row in rows.items():
         by_framework[name.split("__")[0]][row["verdict"]] += 1
     lines += [f"| {f} | " + " | ".join(str(c[word]) for word in counts) + " |" for f, c in by_framework.items()]
+    lines += ["", *kept(rows), ""]
     bad = [f"* {name}: {row['verdict']}. {row.get('reason', '')}" for name, row in rows.items() if is_bad(row)]
     return "\n".join([*lines, "", *(["Not as expected:", "", *bad] if bad else ["All as expected."])]) + "\n"
+
+
+def kept(rows: dict[str, Row]) -> list[str]:
+    """Say how many graphs keep relevance at every node within a thousandth of Σ|R|, and which ops do not."""
+    known = [row for row in rows.values() if "losses" in row]
+    graphs, nodes = Counter(op for row in known for op in row["losses"]), Counter[str]()
+    for row in known:
+        nodes.update(row["losses"])
+    each = ", ".join(f"{op} ({n} nodes in {graphs[op]} graphs)" for op, n in nodes.most_common())
+    whole = sum(not row["losses"] for row in known)
+    said = f"{whole} of {len(known)} explained graphs keep relevance at every node within a thousandth of Σ|R|."
+    return [said + (f" In the others it is not kept by {each}." if each else "")]
 
 
 def main() -> int:

@@ -4,11 +4,12 @@ import numpy as np
 
 from .row import Row
 
+ANGLES = 1e-7  # the runtime's are float32's
 CANCELS = "an imaginary part is 0 and keeps its relevance"
 
 
 def _dft(label: str, size: tuple[int, ...], *inputs: object, opset: int = 20, absorbs: str = "", **given: int) -> Row:
-    return Row("DFT", label, (size, *inputs), given, opset=opset, absorbs=absorbs, tolerance=1e-7)  # the runtime's angles are float32's
+    return Row("DFT", label, (size, *inputs), given, opset=opset, absorbs=absorbs, tolerance=ANGLES)
 
 
 ROWS = [
@@ -22,6 +23,8 @@ ROWS = [
     _dft("shorter", (5, 2), np.array(3)),
     _dft("shorter inverse", (5, 2), np.array(3), inverse=1),
     _dft("longer real onesided", (5, 1), np.array(8), onesided=1, absorbs=CANCELS),
+    _dft("inverse onesided", (4, 2), inverse=1, onesided=1),
+    _dft("inverse onesided odd", (4, 2), np.array(7), inverse=1, onesided=1),
     _dft("opset 17", (5, 2), opset=18, axis=1),
     _dft("opset 17 second axis", (3, 5, 1), opset=18, axis=2, absorbs=CANCELS),
     Row("RotaryEmbedding", "by position", text="""
