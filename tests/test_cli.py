@@ -269,11 +269,6 @@ def test_activations(digits, scenes, tmp_path):
 def test_methods_and_ops():
     found = json.loads(cli("methods", "--json").stdout)
     assert [m["name"] for m in found] == ["rsp", "gradient", "grad-cam", "hires-cam"]
-        "rsp",
-        "gradient",
-        "grad-cam",
-        "hires-cam",
-    ]
     assert "AAAI 2021" in cli("methods").stdout
     rows = json.loads(cli("ops", "--json").stdout)
     assert {"Conv", "Gemm", "MaxPool", "Relu"} <= {r["op"] for r in rows}
