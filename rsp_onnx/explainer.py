@@ -24,7 +24,7 @@ from .feeds import Feeds, Picture, make_feeds, signature_of
 from .images import InputSignature, Preprocess, resolve_preprocess
 from .labels import check_labels, read_labels
 from .model import ModelSource, load_model
-from .results import Compiled, explanations, scores_of
+from .results import Compiled, explanations, not_by_sample, scores_of
 from .session import Session, resolve_device
 
 Array = np.ndarray[Any, Any]
@@ -100,7 +100,7 @@ class Explainer:
         self._forward: Session | None = None
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
-        self.signatures = tuple(signature_of(v) for v in _own_inputs(self.model.ir))
+        self.signatures = _signatures(self.model.ir)
         self.labels = read_labels(labels, self.model.metadata)
         if preprocess is not None or self._values:
             _ = self.preprocess  # a wrong preset or file is reported before any work
@@ -212,11 +212,12 @@ class Explainer:
         )  # fmt: skip
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
+        whole = not_by_sample(analysis.graph, tensors)  # before shapes are taken back
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
         notes = [json.loads(compiled.metadata_props.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance")]
         session = Session(compiled, self.device, self._threads)
         nodes = tuple((node, op) for node, op in notes[1])
-        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels)
+        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels, whole)
 
     def _forward_session(self) -> Session:
         with self._lock:
@@ -238,7 +239,7 @@ class Explainer:
         found: list[list[Explanation]] = []
         for feeds, count in stacked(items, compiled.analysis.graph.batch):
             part = slice(len(found), len(found) + count)
-            size = next(iter(feeds.values())).shape[0]
+            size = compiled.analysis.graph.batch or next(iter(feeds.values())).shape[0]
             asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
             results = compiled.session.run({**feeds, **asked})
             found += explanations(compiled, results, items[part], targets[part], rivals[part])
@@ -261,6 +262,17 @@ def _changed(found: Preprocess, values: Mapping[str, Any], signature: InputSigna
     fields = {k: v for k, v in found.to_dict().items() if k != "source" and v is not None}
     fields["name"] = f"{found.name} with own {', '.join(values)}"
     return replace(resolve_preprocess({**fields, **values}, signature=signature), source=found.source)
+
+
+def _signatures(model: ir.Model) -> tuple[InputSignature, ...]:
+    """Return what the graph wants at its inputs; time stands in front where the scores are those of one sample."""
+    sizes = [v.shape[0] if v.shape else None for v in model.graph.outputs]
+    one = bool(sizes) and all(size == 1 for size in sizes)
+    signatures = [signature_of(v) for v in _own_inputs(model)]
+    fronts = [s.shape[0] if s.shape else None for s in signatures]
+    return tuple(
+        replace(s, whole=one and front is not None and front > 1) for s, front in zip(signatures, fronts, strict=True)
+    )
 
 
 def _own_inputs(model: ir.Model) -> list[ir.Value]:

@@ -127,7 +127,7 @@ def _named(
 
 def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[Any, Any]:
     """Add a missing batch axis; dtype and shape must be the graph's own, the batch one item."""
-    if array.ndim == len(signature.shape) - 1:
+    if array.ndim == len(signature.shape) - 1 and not signature.whole:
         array = array[None]
     if array.dtype != signature.dtype:
         raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
@@ -139,7 +139,7 @@ def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[A
         raise BadInput(
             f"The input {signature.name!r} must have the shape {_shape((1, *wanted))}, not {_shape(array.shape)}."
         )
-    if array.shape[0] != 1:
+    if array.shape[0] != (signature.shape[0] if signature.whole else 1):
         raise BadInput(
             f"The tensor for the input {signature.name!r} holds {array.shape[0]} items, an explanation is of one: "
             "give them one by one."

@@ -26,11 +26,14 @@ class InputSignature:
         Element type.
     shape : tuple of (int or None)
         (N, C, H, W) or (N, H, W, C), or (N, H, W) for gray images; None where the size is free.
+    whole : bool
+        The first axis is not the batch (time, in a model of one sample): one tensor is one item.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
+    whole: bool = False
 
     def layout(self) -> str:
         """Tell the order of the axes from the sizes; where both orders fit, channels come first.

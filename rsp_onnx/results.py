@@ -11,13 +11,15 @@ import onnx_ir as ir
 
 from .analysis import Analysis
 from .classes import as_scores
-from .errors import BadModel
+from .errors import BadInput, BadModel
 from .explanation import Explanation
 from .feeds import Feeds, signature_of
+from .graph import Graph
 from .images import InputSignature
 from .ledger import Loss, losses
 from .regions import pooled_scores
 from .session import Session
+from .shapes import leads_with_batch
 
 Array = np.ndarray[Any, Any]
 
@@ -32,6 +34,8 @@ class Compiled:
         Tensors.
     balance : tuple of (str, str)
         Nodes and their ops.
+    whole : frozenset of str
+        Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
     """
 
     session: Session
@@ -40,6 +44,27 @@ class Compiled:
     balance: tuple[tuple[str, str], ...] = ()
     method: str = "rsp"
     labels: tuple[str, ...] | None = None
+    whole: frozenset[str] = frozenset()
+
+
+def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:
+    """Return which inputs and wanted tensors do not have the batch in front: their relevance is one sample's as it is.
+
+    Raises
+    ------
+    BadInput
+        The batch is free, and a wanted tensor does not keep its samples apart.
+    """
+    values = [*graph.inputs, *(graph.values[name] for name in tensors if name in graph.values)]
+    if graph.batch is not None:
+        return frozenset(str(v.name) for v in values if graph.batch == 1 and graph.dims(v)[:1] != (1,))
+    for value in values:
+        if not leads_with_batch(value):
+            raise BadInput(
+                f"The relevance at {value.name!r} cannot be told apart by sample: its first axis is not the batch; "
+                "name another tensor."
+            )
+    return frozenset()
 
 
 def scores_of(analysis: Analysis, raw: Array) -> Array:
@@ -62,8 +87,8 @@ def explanations(
     scores = scores_of(compiled.analysis, results[compiled.analysis.output_name])
     found = []
     for n, item in enumerate(items):
-        rows = {key: r[:, :, n] if key in _BY_ROW else r[:, n] for key, r in results.items() if _is_ours(key)}
-        own = {str(v.name): results[str(v.name)][n] for v in _own_outputs(compiled, results)}
+        rows = {key: _of_sample(compiled, key, r, n) for key, r in results.items() if _is_ours(key)}
+        own = {str(v.name): _row(results[str(v.name)], n) for v in _own_outputs(compiled, results)}
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
@@ -75,6 +100,18 @@ def explanations(
             ]
         )
     return found
+
+
+def _of_sample(compiled: Compiled, key: str, r: Array, n: int) -> Array:
+    """Return one sample's part of a result: ledgers [L, K, N], evidence [K, N, ...], relevance [K, N, ...]."""
+    name = key.partition("/")[2] or str(compiled.analysis.graph.inputs[0].name)
+    if key in _BY_ROW:
+        return np.asarray(r[:, :, n])
+    return r if key.startswith("relevance") and name in compiled.whole else np.asarray(r[:, n])
+
+
+def _row(output: Array, n: int) -> Array:
+    return np.asarray(output[n]) if output.ndim and n < len(output) else output
 
 
 _BY_ROW = ("ledger", "balance")
@@ -89,7 +126,10 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     if not np.isfinite(main).all():
         raise BadModel("The relevance is not finite: the model's activations overflow for this input.")
     relevances.setdefault(str(first.name), main)
-    relevance, heatmap = _as_image(main, signature_of(first), base.photo is not None)
+    if str(first.name) in compiled.whole:
+        relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
+    else:
+        relevance, heatmap = _as_image(main, signature_of(first), base.photo is not None)
     sums = {name: float(s) for name, s in zip(compiled.ledger, rows["ledger"][:, k], strict=True)}
     found = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,

@@ -24,7 +24,7 @@ TOLERANCES = {
 }
 CONTRIB = "an op of ONNX Runtime; tests/test_fused.py holds it to what it stands for"
 INTEGERS = "integers in and out; tests/test_quantised.py holds it to the layer it stands for"
-CLASSICAL = "ONNX has no node test of it; tests/test_classical.py holds it to scikit-learn"
+CLASSICAL = "ONNX has no node test of it; tests/test_classical.py holds it to the standard ops it stands for"
 NONE = "ONNX has no node test of it; tests/grid/ has"
 # ops with a gradient that no node test reaches
 NOT_REACHED = {

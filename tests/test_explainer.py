@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from PIL import Image
 
@@ -495,3 +496,34 @@ def test_metadata_of_the_compiled_file(repo):
     assert json.loads(notes["rsp_onnx.parameters"])["purge"] is True
     assert len(notes["rsp_onnx.source_sha256"]) == 64
     assert json.loads(notes["rsp_onnx.labels"])[3] == "three"
+
+
+TIME_IN_FRONT = """<ir_version: 8, opset_import: ["" : 18]> net (float[5, 1, 3] x) => (float[1, 2] y)
+    <float[3, 4] w = {1, 2, -1, 3, 0.5, 1, 2, -2, 1, 1, 0.3, 2}, float[4, 2] v = {1, -1, 2, 1, 0.5, 2, 1, 3}> {
+    a = Constant<value = int64[1] {0}>() t = MatMul(x, w) r = Relu(t) s = ReduceMean<keepdims = 0>(r, a)
+    y = MatMul(s, v) }"""
+
+
+def test_time_in_front_of_one_sample_is_one_item():
+    model = onnx.parser.parse_model(TIME_IN_FRONT)
+    explainer = Explainer(model)
+    x = np.random.default_rng(0).normal(size=(5, 1, 3)).astype(np.float32)
+    found = explainer.explain(x, target=1, tensors=["r"])
+    assert found.relevance.shape == (5, 1, 3) and found.relevances["r"].shape == (5, 1, 4)
+    session = ort.InferenceSession(compile_explainer(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    asked = {"target": np.array([[1]]), "hostile": np.zeros((1, 1, 0), np.int64)}
+    (want,) = session.run(["relevance"], {"x": x, **asked})
+    np.testing.assert_allclose(found.relevance, want[0], rtol=1e-5, atol=1e-7)
+    with pytest.raises(BadInput, match="holds 4 items"):
+        explainer.explain(x[:4], target=1)
+
+
+def test_relevance_whose_samples_are_mixed_is_refused():
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 18]> net (float[N, 4] x) => (float[N, 2] y)
+        <float[4, 2] v = {1, -1, 2, 1, 0.5, 2, 1, 3}> {
+        r = Relu(x) t = Transpose(r) u = Transpose(t) y = MatMul(u, v) }""")
+    explainer = Explainer(model, section="u")
+    x = np.ones((1, 4), np.float32)
+    assert explainer.explain(x, target=0, tensors=["r"]).relevances["r"].shape == (4,)
+    with pytest.raises(BadInput, match="at 't' cannot be told apart by sample"):
+        explainer.explain(x, target=0, tensors=["t"])
