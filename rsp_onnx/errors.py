@@ -29,3 +29,7 @@ class BadOutput(RspError):
 
 class DeviceUnavailable(RspError):
     """The device asked for is not there, or the runtime cannot use it."""
+
+
+class CannotExpandError(Exception):
+    """A node cannot be written out in others; the message says why and what to do, told where it is in the way."""

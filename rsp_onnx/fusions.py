@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from .emit import Emitter
+from .errors import CannotExpandError
 from .graph import attribute
-from .recurrent import CannotExpandError
 
 MS = "com.microsoft::"
 FUSED = tuple(

@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from .emit import Emitter
+from .errors import CannotExpandError
 from .graph import STANDARD, attribute
-from .recurrent import CannotExpandError, split_steps
+from .recurrent import split_steps
 
 Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"
 _WRITES = ("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence")
