@@ -341,7 +341,7 @@ def test_an_unknown_length_is_one_clear_sentence():
     model = written(make("lstm"), USUAL)
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "T"
     del model.graph.value_info[:]
-    with pytest.raises(BadModel, match=r"^The input 'x' leaves its size on axis 1 free; give the sizes with input_shapes"):
+    with pytest.raises(BadModel, match=r"^The input 'x' leaves its size on axis 1 free; give the sizes"):
         compile_explainer(model)
     assert compile_explainer(model, input_shapes={"x": (None, *SHAPE[1:])})
 
