@@ -123,5 +123,7 @@ def _forms(report: dict[str, Any]) -> list[str]:
 def _notes(report: dict[str, Any]) -> list[str]:
     lines = [f"Note: {note}" for note in report["warnings"]]
     if report["missing"]:
-        lines.append(f"No rule for: {', '.join(report['missing'])}. The model cannot be explained yet.")
+        why = {row["op"]: row["does"] for row in report["nodes"] if not row["explained"]}
+        each = [f"{op} ({why[op]})" if why.get(op, "no rule") != "no rule" else op for op in report["missing"]]
+        lines.append(f"No rule for: {', '.join(each)}. The model cannot be explained yet.")
     return lines

@@ -74,11 +74,17 @@ def _free_size(model: ir.Model) -> str | None:
     return None
 
 
+def why_unexpanded(node: ir.Node) -> str:
+    """Return why a node could not be written out; empty where there is nothing to write out."""
+    if op_name(node) not in expanded_ops():
+        return ""
+    return str(node.meta.get(_WHY, "what it reads is not known before run time"))
+
+
 def refuse_unexpanded(nodes: Sequence[ir.Node]) -> None:
     """Raise UnsupportedOp with the reason where one of these nodes could not be written out."""
     for node in nodes:
-        if op_name(node) in expanded_ops():
-            why = node.meta.get(_WHY, "what it reads is not known before run time")
+        if why := why_unexpanded(node):
             raise UnsupportedOp(f"The {node.op_type} node {node.name!r} cannot be explained: {why}.")
 
 

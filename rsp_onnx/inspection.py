@@ -13,6 +13,7 @@ from .analysis import Analysis, analyse
 from .compilation import context_for_inspection
 from .compiler import feature_nodes, head_nodes
 from .errors import BadInput, RspError
+from .expand import why_unexpanded
 from .feeds import signature_of
 from .graph import op_name
 from .images import resolve_preprocess
@@ -151,7 +152,7 @@ def _nodes(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]
                 "op": op_name(node),
                 "where": where,
                 "output": str(node.outputs[0].name),
-                "does": does if known else why_not(node) or "no rule",
+                "does": does if known else why_not(node) or why_unexpanded(node) or "no rule",
                 "explained": known,
             }
         )

@@ -101,7 +101,7 @@ def test_a_map_from_labels_to_probabilities_is_explained_by_the_tensor_it_is_mad
     assert inspect_model(network_with_map({"classlabels_int64s": [7, 8, 9]}))["outputs"][1]["name"] == "p"
 
 
-def test_a_tree_is_refused_with_the_reason():
+def forest():
     tree = onnx.helper.make_node(
         "TreeEnsembleClassifier", ["x"], ["label", "p"], domain="ai.onnx.ml", name="forest", nodes_treeids=[0],
         nodes_nodeids=[0], nodes_featureids=[0], nodes_modes=["LEAF"], nodes_values=[0.0], nodes_truenodeids=[0],
@@ -115,13 +115,12 @@ def test_a_tree_is_refused_with_the_reason():
     ]
     imports = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("ai.onnx.ml", 1)]
     graph = onnx.helper.make_graph([tree], "forest", inputs, outputs)
+    return onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def test_a_tree_is_refused_with_the_reason():
     with pytest.raises(UnsupportedOp, match="'forest'; a decision tree is a step function and has no gradient"):
-        compile_explainer(onnx.helper.make_model(graph, opset_imports=imports, ir_version=8))
-
-
-def test_a_saturated_sigmoid_written_out_has_a_gradient_of_zero():
-    text = "e = Exp(x) one = Constant<value = float[1] {1.0}>() a = Add(e, one) y = Reciprocal(a)"
-    x = np.array([[200.0, -200.0, 1.0, 88.0]], np.float32)
-    got = run(vjp_model(HEAD.format(width=4) + f"{{ {text} }}"), {"x": x, "g": np.ones((1, 1, 4), np.float32)})
-    p = 1 / (1 + np.exp(1.0))
-    np.testing.assert_allclose(got["gradient/x"], [[[0, 0, -p * (1 - p), 0]]], rtol=0, atol=1e-6)
+        compile_explainer(forest())
+    report = inspect_model(forest())
+    assert report["missing"] == ["ai.onnx.ml::TreeEnsembleClassifier"] and not report["explainable"]
+    assert [row["does"] for row in report["nodes"]] == ["a decision tree is a step function and has no gradient"]

@@ -137,3 +137,15 @@ def test_alternatives_are_sections_that_work(repo):
     assert report["section"]["tensor"] == "/digits/Relu_5_output_0"
     for name in report["alternatives"]:
         assert inspect_model(path, section=name)["section"]["tensor"] == name
+
+
+def test_every_node_on_the_way_says_what_happens(repo):
+    report = inspect_model(repo / "models" / "digits_vit.onnx")
+    rows = {row["node"]: row for row in report["nodes"]}
+    assert all(row["does"] and row["explained"] for row in rows.values())
+    assert {row["where"] for row in rows.values()} == {"features", "head"}
+    first, last = rows["/digits/stem/stem.0/Conv"], rows["/digits/dense/Gemm"]
+    assert first["where"] == "features" and "z^B on the image" in first["does"]
+    assert last["where"] == "head" and last["does"].startswith("g·Bᵀ")
+    shown = CliRunner().invoke(main, ["inspect", str(repo / "models" / "digits_vit.onnx"), "--nodes"]).output
+    assert all(name in shown for name in rows)
