@@ -13,13 +13,14 @@ import onnx_ir as ir
 from .analysis import Analysis, analyse
 from .apart import is_fragile, keep_apart
 from .compiler import check_rules, feature_nodes, head_nodes
-from .composite import Method, Outcome, Plan, find_method
+from .composite import find_method
 from .context import Context, Options
 from .emit import Emitter
 from .errors import BadInput, BadModel, UnsupportedOp
 from .expand import needs_expansion, refuse_unexpanded
 from .graph import Graph
 from .ledger import Ledger
+from .method import Method, Outcome, Plan
 from .model import Model, ModelSource
 from .shapes import UNKNOWN
 from .targets import Classes
@@ -55,7 +56,7 @@ def compile_explainer(
     ----------
     model : path, bytes or onnx.ModelProto
     method : str
-        ``rsp``, ``gradient``, ``grad-cam`` or ``hires-cam``.
+        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ...
     output : str, optional
         The output to explain; default: the first one that depends on the input through numbers.
     section : str, optional

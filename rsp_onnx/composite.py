@@ -1,76 +1,24 @@
-"""A method says how relevance starts and which table the walk looks into; methods are found by name."""
+"""The methods by name: RSP, gradients, class activation maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import onnx_ir as ir
 
-from .compiler import Flow, Lookup, feature_nodes, head_nodes, walk
+from .cams import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
+from .compiler import feature_nodes, walk
 from .context import Context
 from .errors import BadInput
-from .registry import find_frozen, find_rule, find_vjp
-from .section import Section
-from .targets import (
-    Classes,
-    activation_maps,
-    averaged_maps,
-    comparative_start,
-    evidence,
-    seeds,
-    target_seeds,
-)
-from .token_section import token_axis, token_grid
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a method works on: the section, the logits and the classes asked for."""
-
-    section: Section
-    logits: ir.Value
-    classes: Classes
-    front: ir.Value
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a method emitted: relevance by tensor, and how strongly the section speaks for each class."""
-
-    flow: Flow
-    evidence: ir.Value | None = None
-
-
-@dataclass(frozen=True)
-class Method:
-    """A named method.
-
-    Attributes
-    ----------
-    features, head : callable
-        Which rule for which node, on either side of the section.
-    emit : callable
-        Writes the backward pass.
-    conserves : bool
-        Its rules keep the sum of relevance, so that what a node loses means something.
-    """
-
-    name: str
-    title: str
-    paper: str
-    features: Lookup
-    head: Lookup
-    emit: Callable[[Context, Plan], Outcome]
-    whole: bool = True
-    conserves: bool = False
+from .graph import plain_op
+from .method import Method, Outcome, Plan, to_section
+from .registry import Parts, Rule, find_frozen, find_rule, find_vjp
+from .targets import activation_maps, comparative_start, evidence, seeds, target_seeds
 
 
 def _rsp(ctx: Context, plan: Plan) -> Outcome:
     section, graph = plan.section, ctx.graph
     cotangents, valid = seeds(ctx, plan.classes, plan.logits)
     tokens = section.token_axis is not None
-    gradient = _to_section(ctx, plan, cotangents, find_frozen if tokens else find_vjp)
+    gradient = to_section(ctx, plan, cotangents, find_frozen if tokens else find_vjp)
     maps = activation_maps(ctx, section, gradient)
     start = comparative_start(ctx, section, maps, valid)
     flow = walk(ctx, {section.value: start}, feature_nodes(graph, section.value), find_rule)
@@ -78,69 +26,35 @@ def _rsp(ctx: Context, plan: Plan) -> Outcome:
     return Outcome(flow, ctx.op.Transpose(peaks, perm=[1, 2, 0]))
 
 
-def _to_section(ctx: Context, plan: Plan, cotangents: ir.Value, gradients: Lookup = find_vjp) -> ir.Value:
-    """Walk cotangents of y to the section; their leading axis is their own."""
-    if plan.section.value is plan.logits:
-        return cotangents
-    front = ctx.op.Shape(cotangents, start=0, end=1)
-    head = ctx.with_front(front)
-    nodes = head_nodes(ctx.graph, plan.section.value, plan.logits)
-    return walk(head, {plan.logits: cotangents}, nodes, gradients).at[plan.section.value]
-
-
 def _gradient(ctx: Context, plan: Plan) -> Outcome:
     start = {plan.logits: target_seeds(ctx, plan.classes, plan.logits)}
     return Outcome(walk(ctx, start, ctx.graph.between(ctx.graph.inputs, plan.logits), find_vjp))
 
 
-def _grad_cam(ctx: Context, plan: Plan) -> Outcome:
-    gradient = _to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
-    return _class_activation(ctx, plan.section, averaged_maps(ctx, plan.section, gradient))
-
-
-def _hires_cam(ctx: Context, plan: Plan) -> Outcome:
-    gradient = _to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
-    return _class_activation(ctx, plan.section, ctx.op.Mul(ctx.read(plan.section.value), gradient))
-
-
-def _class_activation(ctx: Context, section: Section, maps: ir.Value) -> Outcome:
-    """Return the positive part of the channel sum, enlarged to the image."""
-    op = ctx.op
-    cam = op.Relu(op.ReduceSum(maps, [section.channel_axis + 1], keepdims=1))
-    flow = Flow({section.value: cam})
+def _input_x_gradient(ctx: Context, plan: Plan) -> Outcome:
+    """Return x ⊙ ∂y/∂x at every input; a token id has its embedding in its gradient already."""
+    outcome = _gradient(ctx, plan)
     for value in ctx.graph.inputs:
-        flow.at[value] = _enlarge(ctx, section, cam, value)
-    return Outcome(flow)
+        if value in outcome.flow.at and value.dtype is not None and value.dtype.is_floating_point():
+            outcome.flow.at[value] = ctx.op.Mul(outcome.flow.at[value], ctx.read(value))
+    return outcome
 
 
-def _enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> ir.Value:
-    """Resize the map to the image and spread it over the channels, so that the channel sum is the map."""
-    op, rank = ctx.op, len(ctx.dims(image))
-    flat, places = _as_picture(ctx, section, cam, rank - 2)
-    sizes = ctx.sizes(image)
-    last = rank == 4 and sizes[-1] in (1, 3, 4) and sizes[0] not in (1, 3, 4)
-    target = sizes[:-1] if last else sizes[1:]
-    channels = sizes[-1] if last else sizes[0]
-    flat = op.Reshape(flat, [-1, 1, *places])
-    wide = op.Resize(flat, None, None, op.Concat(op.Shape(flat, start=0, end=1), [1, *target], axis=0), mode="linear")
-    spread = op.Div(wide, float(channels))
-    if last:
-        return op.Expand(ctx.part(spread, *target, 1), [1, 1, *target, channels])
-    return op.Expand(ctx.part(spread, 1, *target), [1, 1, channels, *target])
+def _guided(node: ir.Node) -> Rule | None:
+    """Return the gradient of a node's op, but for a ReLU, which lets only positive gradients through."""
+    found = find_vjp(node)
+    if found is None or plain_op(node) != "Relu":
+        return found
+
+    def positive(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+        return found(ctx, node, ctx.op.Relu(g))
+
+    return positive
 
 
-def _as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tuple[ir.Value, list[int]]:
-    """Return the map and its sizes as a picture: tokens in the grid they were made of, class tokens left out."""
-    places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes if a > 0]
-    if len(places) == axes:
-        return cam, places
-    axis = token_axis(ctx.dims(section.value), section.position_axes)
-    count = None if axis is None else ctx.dims(section.value)[axis]
-    grid = None if count is None else token_grid(ctx.graph, section.value, count, axes)
-    if axis is None or grid is None or count is None:
-        raise BadInput("Grad-CAM needs a section with as many spatial axes as the image; name one with --section.")
-    first, *sizes = grid
-    return ctx.op.Slice(cam, [first], [count], [axis + 1]), sizes
+def _guided_backprop(ctx: Context, plan: Plan) -> Outcome:
+    start = {plan.logits: target_seeds(ctx, plan.classes, plan.logits)}
+    return Outcome(walk(ctx, start, ctx.graph.between(ctx.graph.inputs, plan.logits), _guided))
 
 
 METHODS = {
@@ -158,14 +72,34 @@ METHODS = {
             find_vjp, find_vjp, _gradient,
         ),
         Method(
+            "input-x-gradient", "Input times gradient",
+            "Shrikumar et al.: Not Just a Black Box, 2016, arXiv 1605.01713",
+            find_vjp, find_vjp, _input_x_gradient,
+        ),
+        Method(
+            "guided-backprop", "Guided backpropagation",
+            "Springenberg et al.: Striving for Simplicity, ICLR workshop 2015, arXiv 1412.6806",
+            find_vjp, find_vjp, _guided_backprop,
+        ),
+        Method(
             "grad-cam", "Grad-CAM",
             "Selvaraju et al.: Grad-CAM, ICCV 2017, arXiv 1610.02391",
-            find_vjp, find_vjp, _grad_cam, whole=False,
+            find_vjp, find_vjp, grad_cam, whole=False,
+        ),
+        Method(
+            "grad-cam-plus-plus", "Grad-CAM++",
+            "Chattopadhay et al.: Grad-CAM++, WACV 2018, arXiv 1710.11063",
+            find_vjp, find_vjp, grad_cam_plus_plus, whole=False,
+        ),
+        Method(
+            "layer-cam", "LayerCAM",
+            "Jiang et al.: LayerCAM, IEEE Transactions on Image Processing 2021",
+            find_vjp, find_vjp, layer_cam, whole=False,
         ),
         Method(
             "hires-cam", "HiResCAM: Grad-CAM without averaging the gradient",
             "Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations, arXiv 2011.08891",
-            find_vjp, find_vjp, _hires_cam, whole=False,
+            find_vjp, find_vjp, hires_cam, whole=False,
         ),
     )
 }  # fmt: skip

@@ -47,7 +47,7 @@ class Explainer:
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     method : str
-        ``rsp``, ``gradient``, ``grad-cam`` or ``hires-cam``.
+        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ...
     output, section : str, optional
         The output to explain, and the tensor where head and features meet; found by default.
     region : str

@@ -268,7 +268,9 @@ def test_activations(digits, scenes, tmp_path):
 
 def test_methods_and_ops():
     found = json.loads(cli("methods", "--json").stdout)
-    assert [m["name"] for m in found] == ["rsp", "gradient", "grad-cam", "hires-cam"]
+    names = [m["name"] for m in found]
+    assert names[0] == "rsp" and {"gradient", "guided-backprop", "grad-cam", "layer-cam", "hires-cam"} < set(names)
+    assert all(m["paper"] and m["title"] for m in found)
     assert "AAAI 2021" in cli("methods").stdout
     rows = json.loads(cli("ops", "--json").stdout)
     assert {"Conv", "Gemm", "MaxPool", "Relu"} <= {r["op"] for r in rows}

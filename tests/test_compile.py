@@ -313,13 +313,74 @@ def test_the_gradient_is_torchs_in_float64(name):
 CUTS = {"vgg": 8, "resnet_v1": 4, "densenet": 11, "mobilenet_v2": 4, "squeezenet": 8}
 
 
-def torch_grad_cam(name, x, target):
+def plus_plus(features, slope):
+    alpha = slope**2 / (2 * slope**2 + features.sum((2, 3), keepdim=True) * slope**3)
+    weights = (torch.nan_to_num(alpha, 0, 0, 0) * torch.relu(slope)).sum((2, 3), keepdim=True)
+    return weights * features
+
+
+CAMS = {
+    "grad-cam": lambda features, slope: features * slope.mean((2, 3), keepdim=True),
+    "hires-cam": lambda features, slope: features * slope,
+    "layer-cam": lambda features, slope: features * torch.relu(slope),
+    "grad-cam-plus-plus": plus_plus,
+}
+
+
+def torch_cam(name, x, target, method="grad-cam"):
     net, sizes, cut = FAMILIES[name].make(), FAMILIES[name].shape, CUTS[name] + 1
     features = net[:cut](torch.from_numpy(x)).detach().requires_grad_()
     slope = torch.autograd.grad(net[cut:](features)[:, target].sum(), features)[0]
-    cam = torch.relu((features * slope.mean((2, 3), keepdim=True)).sum(1, keepdim=True))
+    cam = torch.relu(CAMS[method](features, slope).sum(1, keepdim=True))
     cam = torch.nn.functional.interpolate(cam, sizes[2:], mode="bilinear")
     return (cam / sizes[1]).expand(-1, sizes[1], -1, -1).detach().numpy()
+
+
+@pytest.mark.parametrize("method", [m for m in CAMS if m != "grad-cam"])
+@pytest.mark.parametrize("name", CUTS)
+def test_other_class_activation_maps_are_torchs(name, method):
+    x = images(name, 2)
+    got = explain(name, x, range(10), method=method)
+    assert got.any()
+    for target in range(10):
+        want = torch_cam(name, x, target, method)
+        assert np.abs(got[target] - want).max() < 1e-5 * max(np.abs(want).max(), 1e-6)
+
+
+class GuidedReLU(torch.autograd.Function):
+    """A ReLU that lets only positive gradients back."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.relu()
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g.relu() * (x > 0)
+
+
+@pytest.mark.parametrize("name", ["vgg", "resnet_v1", "squeezenet"])
+def test_guided_backprop_is_torchs(name, monkeypatch):
+    x = images(name, 2)
+    got = explain(name, x, (1, 2), method="guided-backprop")
+    net = FAMILIES[name].make()
+    for module in net.modules():
+        if isinstance(module, torch.nn.ReLU):
+            monkeypatch.setattr(module, "forward", GuidedReLU.apply)
+    for target, found in zip((1, 2), got, strict=True):
+        leaf = torch.from_numpy(x).requires_grad_()
+        net(leaf)[:, target].sum().backward()
+        assert relative_l2(found, leaf.grad.numpy()) < 1e-4
+        assert relative_l2(found, torch_gradient(name, x, target)) > 0.1  # which is another thing
+
+
+@pytest.mark.parametrize("name", ["vgg", "mobilenet_v3"])
+def test_input_x_gradient_is_torchs(name):
+    x = images(name, 2)
+    (found,) = explain(name, x, (1,), method="input-x-gradient")
+    assert relative_l2(found, x * torch_gradient(name, x, 1)) < 1e-4
 
 
 @pytest.mark.parametrize("name", CUTS)
@@ -329,7 +390,7 @@ def test_grad_cam_is_torchs(name):
     assert got.shape == (10, *x.shape)
     assert got.any()
     for target, found in enumerate(got):
-        want = torch_grad_cam(name, x, target)
+        want = torch_cam(name, x, target)
         np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5 * np.abs(got).max())
 
 

@@ -1,0 +1,66 @@
+"""What a method is: how relevance starts, and which table the walk looks into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from .compiler import Flow, Lookup, head_nodes, walk
+from .context import Context
+from .registry import find_vjp
+from .section import Section
+from .targets import Classes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method works on: the section, the logits and the classes asked for."""
+
+    section: Section
+    logits: ir.Value
+    classes: Classes
+    front: ir.Value
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a method emitted: relevance by tensor, and how strongly the section speaks for each class."""
+
+    flow: Flow
+    evidence: ir.Value | None = None
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named method.
+
+    Attributes
+    ----------
+    features, head : callable
+        Which rule for which node, on either side of the section.
+    emit : callable
+        Writes the backward pass.
+    conserves : bool
+        Its rules keep the sum of relevance, so that what a node loses means something.
+    """
+
+    name: str
+    title: str
+    paper: str
+    features: Lookup
+    head: Lookup
+    emit: Callable[[Context, Plan], Outcome]
+    whole: bool = True
+    conserves: bool = False
+
+
+def to_section(ctx: Context, plan: Plan, cotangents: ir.Value, gradients: Lookup = find_vjp) -> ir.Value:
+    """Walk cotangents of y to the section; their leading axis is their own."""
+    if plan.section.value is plan.logits:
+        return cotangents
+    front = ctx.op.Shape(cotangents, start=0, end=1)
+    head = ctx.with_front(front)
+    nodes = head_nodes(ctx.graph, plan.section.value, plan.logits)
+    return walk(head, {plan.logits: cotangents}, nodes, gradients).at[plan.section.value]
