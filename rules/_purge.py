@@ -6,14 +6,19 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.numerics import per_sample, safe_divide
-from rsp_onnx.signs import is_nonnegative
+from rsp_onnx.signs import is_nonnegative, is_nonpositive
 
 
 def nonnegative(ctx: Context, value: ir.Value) -> ir.Value:
-    """Return x = [X]₊, or |X| with ``signed_inputs="abs"`` (RSP §3); X itself where it cannot be negative."""
+    """Return x = [X]₊, or |X| with ``signed_inputs="abs"`` (RSP §3).
+
+    X itself where it cannot be negative. −X where it cannot be positive: [X]₊ would be nothing at all for any image.
+    """
     x = ctx.read(value)
     if is_nonnegative(ctx.graph, value):
         return x
+    if is_nonpositive(ctx.graph, value):
+        return ctx.op.Neg(x)
     return ctx.op.Abs(x) if ctx.options.signed_inputs == "abs" else ctx.op.Relu(x)
 
 

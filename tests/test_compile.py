@@ -471,3 +471,19 @@ def test_a_compiled_model_above_two_gigabytes_is_saved_and_runs_from_its_file(la
     got = run(str(tmp_path / "explainer.onnx"), feeds)["relevance"]
     (tmp_path / "explainer.onnx.data").unlink()
     assert relative_l2(got, want) < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["s = Sigmoid(c) n = Log(s)", "s = Softplus(c) n = Neg(s)"])
+def test_an_activation_that_is_never_positive_is_read_by_its_size(activation):
+    """[X]₊ would lose all relevance for every image; −X is what |X| is."""
+    rng = np.random.default_rng(0)
+    k, w = (", ".join(f"{v:.3f}" for v in rng.uniform(-1, 1, 54)) for _ in range(2))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        net (float[N, 3, 6, 6] x) => (float[N, 2] y)
+        <float[2, 3, 3, 3] k = {{{k}}}, float[3, 2, 3, 3] w = {{{w}}}, float[3, 2] v = {{1, -1, 2, 1, -1, 2}}> {{
+        c = Conv(x, k) {activation} d = Conv(n, w) r = Relu(d) p = GlobalAveragePool(r) f = Flatten(p)
+        y = MatMul(f, v) }}""")
+    feeds = {"x": rng.random((1, 3, 6, 6)).astype(np.float32), **asked(0)}
+    clamped, by_size = (run(compile_explainer(model, signed_inputs=s), feeds)["relevance"] for s in ("clamp", "abs"))
+    assert clamped.any()
+    np.testing.assert_array_equal(clamped, by_size)
