@@ -396,7 +396,7 @@ def test_grad_cam_is_torchs(name):
 
 def test_an_unknown_method_or_option_is_refused():
     model = exported("vgg")
-    with pytest.raises(BadInput, match="the methods are rsp, gradient, grad-cam"):
+    with pytest.raises(BadInput, match="the methods are rsp, gradient, "):
         compile_explainer(model, "magic")
     for wrong in ({"signed_inputs": "square"}, {"form": "fft"}, {"split": 0.0}, {"split": float("nan")}):
         with pytest.raises(BadInput):

@@ -455,7 +455,7 @@ def test_scores_that_are_not_finite_are_an_error():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "magic"}, "the methods are rsp, gradient, grad-cam"),
+        ({"method": "magic"}, "the methods are rsp, gradient, "),
         ({"device": "tpu"}, "'auto', 'cpu' or 'cuda'"),
         ({"preprocess": "imagenet"}, "neither a preprocessing preset nor a file"),
         ({"preprocess": {"scal": 1}}, "unknown key 'scal'"),
