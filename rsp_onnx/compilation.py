@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnx
@@ -56,7 +56,7 @@ def compile_explainer(
     ----------
     model : path, bytes or onnx.ModelProto
     method : str
-        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ...
+        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
     output : str, optional
         The output to explain; default: the first one that depends on the input through numbers.
     section : str, optional
@@ -125,9 +125,10 @@ def compile_ir(
     if (why := found.graph.model.metadata_props.get(UNKNOWN)) is not None:
         raise UnsupportedOp(why)
     ctx, plan = _begin(found, options)
-    outcome = chosen.emit(ctx, plan)
+    outcome = chosen.emit(ctx, replace(plan, parameters=chosen.parameters))
     _add_outputs(ctx, found, outcome, tensors)
-    notes: dict[str, object] = {"method": method, "parameters": asdict(options), "section": found.section.name}
+    parameters = asdict(options) | dict(chosen.parameters)
+    notes: dict[str, object] = {"method": method, "parameters": parameters, "section": found.section.name}
     if ledger:
         notes |= _add_ledger(ctx, outcome, found.section.value if chosen.conserves else None)
     _describe(found, notes)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import onnx_ir as ir
 
 from .cams import grad_cam, grad_cam_plus_plus, hires_cam, layer_cam
@@ -11,6 +14,7 @@ from .errors import BadInput
 from .graph import plain_op
 from .method import Method, Outcome, Plan, to_section
 from .registry import Parts, Rule, find_frozen, find_rule, find_vjp
+from .specs import numbers, parse_spec
 from .targets import activation_maps, comparative_start, evidence, seeds, target_seeds
 
 
@@ -69,7 +73,7 @@ METHODS = {
         Method(
             "gradient", "Gradient (saliency)",
             "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, ICLR workshop 2014, arXiv 1312.6034",
-            find_vjp, find_vjp, _gradient,
+            find_vjp, find_vjp, _gradient, signed=False,
         ),
         Method(
             "input-x-gradient", "Input times gradient",
@@ -79,7 +83,7 @@ METHODS = {
         Method(
             "guided-backprop", "Guided backpropagation",
             "Springenberg et al.: Striving for Simplicity, ICLR workshop 2015, arXiv 1412.6806",
-            find_vjp, find_vjp, _guided_backprop,
+            find_vjp, find_vjp, _guided_backprop, signed=False,
         ),
         Method(
             "grad-cam", "Grad-CAM",
@@ -105,13 +109,23 @@ METHODS = {
 }  # fmt: skip
 
 
-def find_method(name: str) -> Method:
-    """Return a method by name; BadInput lists the names where there is none."""
+def find_method(spec: str) -> Method:
+    """Return a method by name, with parameters where they are given as ``name:parameter=value``.
+
+    Raises
+    ------
+    BadInput
+        There is no such method or parameter; the message lists those that there are.
+    """
+    name, given = parse_spec(spec)
     if name not in METHODS:
         raise BadInput(f"There is no method {name!r}; the methods are {', '.join(METHODS)}.")
-    return METHODS[name]
+    found = METHODS[name]
+    return replace(found, parameters=numbers(spec, given, found.parameters))
 
 
-def methods() -> list[dict[str, str]]:
-    """Return the methods: one record of name, title and paper each."""
-    return [{"name": m.name, "title": m.title, "paper": m.paper} for m in METHODS.values()]
+def methods() -> list[dict[str, Any]]:
+    """Return the methods: one record of name, title, paper and parameters (with their defaults) each."""
+    return [
+        {"name": m.name, "title": m.title, "paper": m.paper, "parameters": dict(m.parameters)} for m in METHODS.values()
+    ]

@@ -47,7 +47,7 @@ class Explainer:
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     method : str
-        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ...
+        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
     output, section : str, optional
         The output to explain, and the tensor where head and features meet; found by default.
     region : str
@@ -177,10 +177,36 @@ class Explainer:
                 results += self._explain(group, target, hostile, tuple(tensors))
         return results
 
-    def scores(self, image: Picture) -> Array:
+    def explain_each(
+        self,
+        items: Sequence[Picture | Feeds],
+        targets: Sequence[Sequence[int]],
+        hostile: Sequence[Sequence[Sequence[int]]],
+    ) -> list[list[Explanation]]:
+        """Explain items that have targets of their own, as one batch where their sizes agree.
+
+        targets: class indices per item; hostile: per item and target. Items may be feeds (see ``prepare``).
+        """
+        ready = [self._feeds(item) for item in items]
+        found: list[list[Explanation]] = []
+        for group in same_shapes(ready):
+            part = slice(len(found), len(found) + len(group))
+            compiled = self._get(shapes_of(group[0]), ())
+            found += self._run(compiled, group, list(targets[part]), list(hostile[part]))
+        return found
+
+    def prepare(self, image: Picture) -> Feeds:
+        """Read and preprocess one item, once for several calls."""
+        return self._feeds(image)
+
+    def scores(self, image: Picture | Feeds) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""
         item = self._feeds(image)
         return np.asarray(self._scores([item], self._get(shapes_of(item), ()).analysis)[0])
+
+    def score_batch(self, items: Sequence[Feeds]) -> Array:
+        """Return the model's own scores of items of one size, float32 [N, classes]."""
+        return self._scores(items, self._get(shapes_of(items[0]), ()).analysis)
 
     @property
     def provider(self) -> str:
@@ -188,7 +214,9 @@ class Explainer:
         ran = [c.session.provider for c in self._compiled.values()]
         return ran[0] if ran else ""
 
-    def _feeds(self, image: Picture) -> Feeds:
+    def _feeds(self, image: Picture | Feeds) -> Feeds:
+        if isinstance(image, Feeds):
+            return image
         return make_feeds(image, self.signatures, lambda: self.preprocess)
 
     def _image_signature(self) -> InputSignature:
@@ -235,7 +263,15 @@ class Explainer:
         self, items: Sequence[Feeds], target: Choice, hostile: Choice, tensors: tuple[str, ...]
     ) -> list[list[Explanation]]:
         compiled = self._get(shapes_of(items[0]), tensors)
-        targets, rivals = self._choose(items, target, hostile, compiled.analysis)
+        return self._run(compiled, items, *self._choose(items, target, hostile, compiled.analysis))
+
+    def _run(
+        self,
+        compiled: Compiled,
+        items: Sequence[Feeds],
+        targets: Sequence[Sequence[int]],
+        rivals: Sequence[Sequence[Sequence[int]]],
+    ) -> list[list[Explanation]]:
         found: list[list[Explanation]] = []
         for feeds, count in stacked(items, compiled.analysis.graph.batch):
             part = slice(len(found), len(found) + count)

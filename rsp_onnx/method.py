@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
@@ -16,12 +16,13 @@ from .targets import Classes
 
 @dataclass(frozen=True)
 class Plan:
-    """What a method works on: the section, the logits and the classes asked for."""
+    """What a method works on: the section, the logits, the classes asked for, the method's own parameters."""
 
     section: Section
     logits: ir.Value
     classes: Classes
     front: ir.Value
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Method:
         Writes the backward pass.
     conserves : bool
         Its rules keep the sum of relevance, so that what a node loses means something.
+    signed : bool
+        Its sign says for or against; where it does not, as in a gradient, maps are made of the sizes |r|.
+    parameters : mapping
+        The method's own, by name, with their defaults; users write ``name:parameter=value``.
     """
 
     name: str
@@ -54,6 +59,8 @@ class Method:
     emit: Callable[[Context, Plan], Outcome]
     whole: bool = True
     conserves: bool = False
+    signed: bool = True
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
 
 def to_section(ctx: Context, plan: Plan, cotangents: ir.Value, gradients: Lookup = find_vjp) -> ir.Value:

@@ -1,0 +1,1 @@
+"""The paper's evaluation: datasets, metrics, the runner and its report."""
