@@ -7,8 +7,9 @@ import onnx_ir as ir
 from .compiler import Flow
 from .context import Context
 from .errors import BadInput
-from .method import Outcome, Plan, to_section
+from .method import Method, Outcome, Plan, to_section
 from .numerics import safe_divide
+from .registry import find_vjp
 from .section import Section
 from .targets import averaged_maps, target_seeds
 from .token_section import token_axis, token_grid
@@ -87,3 +88,27 @@ def _as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tup
         raise BadInput("Grad-CAM needs a section with as many spatial axes as the image; name one with --section.")
     first, *sizes = grid
     return ctx.op.Slice(cam, [first], [count], [axis + 1]), sizes
+
+
+CAM_METHODS = (
+    Method(
+        "grad-cam", "Grad-CAM",
+        "Selvaraju et al.: Grad-CAM, ICCV 2017, arXiv 1610.02391",
+        find_vjp, find_vjp, grad_cam, whole=False,
+    ),
+    Method(
+        "grad-cam-plus-plus", "Grad-CAM++",
+        "Chattopadhay et al.: Grad-CAM++, WACV 2018, arXiv 1710.11063",
+        find_vjp, find_vjp, grad_cam_plus_plus, whole=False,
+    ),
+    Method(
+        "layer-cam", "LayerCAM",
+        "Jiang et al.: LayerCAM, IEEE Transactions on Image Processing 2021",
+        find_vjp, find_vjp, layer_cam, whole=False,
+    ),
+    Method(
+        "hires-cam", "HiResCAM: Grad-CAM without averaging the gradient",
+        "Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations, arXiv 2011.08891",
+        find_vjp, find_vjp, hires_cam, whole=False,
+    ),
+)  # fmt: skip
