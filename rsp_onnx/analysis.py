@@ -55,9 +55,15 @@ def analyse(
     inputs: Sequence[str] | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None,
     region: str = "auto",
+    black_box: bool = False,
 ) -> Analysis:
-    """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
+    """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters.
+
+    black_box: nothing is asked of what lies between input and scores; the section is the scores themselves.
+    """
     loaded = model if isinstance(model, Model) else load_model(model)
+    if black_box:
+        return _as_black_box(loaded, output, inputs, input_shapes)
     graph, deployed = _graph(loaded, inputs, input_shapes, None)
     if graph.batch is None and graph.moves_batch():  # windows, or time in front: the rules need to know the sample
         graph, deployed = _graph(loaded, inputs, input_shapes, 1)
@@ -72,6 +78,37 @@ def analyse(
     count = sizes[1] if len(sizes) > 1 else None
     found = find_section(graph, logits, section)
     return Analysis(loaded, graph, result, logits, kind, found, deployed, count, str(result.name), pooled)
+
+
+def _as_black_box(
+    loaded: Model,
+    output: str | None,
+    inputs: Sequence[str] | None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None,
+) -> Analysis:
+    model = canonize(loaded)
+    fix_shapes(model, input_shapes, batch=None)
+    _check_sizes(model)
+    graph = Graph(model, _explained(model, inputs), stops)
+    try:
+        result, _, kind = find_logits(graph, output)
+    except BadModel:  # numbers no gradient goes through
+        result, kind = _scores_of_any(graph), "softmax"
+    node = result.producer()
+    if node is not None and node.domain == "ai.onnx.ml":  # trees and the like give probabilities
+        kind = "softmax"
+    sizes = graph.dims(result)
+    count = sizes[1] if len(sizes) > 1 else None
+    section = Section(result, min(1, len(sizes) - 1), ())
+    return Analysis(loaded, graph, result, result, kind, section, model.clone(), count, str(result.name))
+
+
+def _scores_of_any(graph: Graph) -> ir.Value:
+    """Return the first output that holds one number per sample and class."""
+    for value in graph.model.graph.outputs:
+        if value.dtype is not None and value.dtype.is_floating_point() and len(graph.dims(value)) == 2:
+            return value
+    raise BadModel("No output of the model holds one number per sample and class; export the scores as an output too.")
 
 
 def _graph(

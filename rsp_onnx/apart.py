@@ -102,13 +102,13 @@ def _move_in(source: ir.Graph, graph: ir.Graph) -> Sequence[ir.Value]:
         for value in (v for inner in body for v in inner.outputs):
             value.shape = None  # as one trace had it; another may take the other branch
     source.remove(nodes)
-    for item in _named(nodes):
+    for item in named(nodes):
         item.name = f"rsp_onnx/own/{item.name}" if item.name else item.name
     graph.extend(nodes)
     return [same.get(v, v) for v in outputs]
 
 
-def _named(nodes: Sequence[ir.Node]) -> Iterator[ir.Node | ir.Value]:
+def named(nodes: Sequence[ir.Node]) -> Iterator[ir.Node | ir.Value]:
     """Return the nodes and all tensors that they and their subgraphs write."""
     for node in nodes:
         yield node
@@ -116,4 +116,4 @@ def _named(nodes: Sequence[ir.Node]) -> Iterator[ir.Node | ir.Value]:
         for body in subgraphs(node):
             yield from body.inputs
             yield from list(body.initializers.values())
-            yield from _named(list(body))
+            yield from named(list(body))

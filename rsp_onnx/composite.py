@@ -11,6 +11,7 @@ from .context import Context
 from .errors import BadInput
 from .gradients import GRADIENT_METHODS
 from .method import Method, Outcome, Plan, to_section
+from .perturbations import REPEATED_METHODS
 from .registry import find_frozen, find_rule, find_vjp
 from .specs import numbers, parse_spec
 from .targets import activation_maps, comparative_start, evidence, seeds
@@ -38,6 +39,7 @@ METHODS = {
             find_rule, find_vjp, _rsp, conserves=True,
         ),
         *GRADIENT_METHODS,
+        *REPEATED_METHODS,
         *CAM_METHODS,
     )
 }  # fmt: skip

@@ -26,10 +26,12 @@ class Emitter:
         Where the nodes go.
     dtype : numpy dtype
         Of relevance and of all floating-point constants: float32 or float64.
+    word : str
+        What the names of nodes and constants begin with.
     """
 
-    def __init__(self, graph: ir.Graph, dtype: np.dtype[np.floating]) -> None:
-        self.graph = graph
+    def __init__(self, graph: ir.Graph, dtype: np.dtype[np.floating], word: str = PREFIX) -> None:
+        self.graph, self._word = graph, word
         self.dtype = np.dtype(dtype)
         self.tiny = 1e-30 if self.dtype == np.float32 else 1e-280  # far below any relevance that counts
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
@@ -95,7 +97,7 @@ class Emitter:
     def _fresh(self, word: str) -> str:
         while True:
             self._count += 1
-            name = f"{PREFIX}/{word}_{self._count}"
+            name = f"{self._word}/{word}_{self._count}"
             if name not in self._taken:
                 return name
 

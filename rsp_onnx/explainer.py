@@ -236,7 +236,8 @@ class Explainer:
 
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         analysis = analyse(
-            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region
+            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
+            black_box=find_method(self.method).is_black_box,
         )  # fmt: skip
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)

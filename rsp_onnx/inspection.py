@@ -10,8 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from .analysis import Analysis, analyse
-from .compilation import context_for_inspection
 from .compiler import feature_nodes, head_nodes
+from .emission import context_for_inspection
 from .errors import BadInput, RspError
 from .expand import why_unexpanded
 from .feeds import signature_of

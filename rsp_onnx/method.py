@@ -10,6 +10,7 @@ import onnx_ir as ir
 from .compiler import Flow, Lookup, head_nodes, walk
 from .context import Context
 from .registry import find_vjp
+from .repeated import Repetition
 from .section import Section
 from .targets import Classes
 
@@ -49,6 +50,8 @@ class Method:
         Its sign says for or against; where it does not, as in a gradient, maps are made of the sizes |r|.
     parameters : mapping
         The method's own, by name, with their defaults; users write ``name:parameter=value``.
+    repetition : Repetition, optional
+        How it asks the model about changed inputs; ``emit`` is the backward pass of one of them.
     """
 
     name: str
@@ -61,6 +64,12 @@ class Method:
     conserves: bool = False
     signed: bool = True
     parameters: Mapping[str, float] = field(default_factory=dict)
+    repetition: Repetition | None = None
+
+    @property
+    def is_black_box(self) -> bool:
+        """Whether it looks at scores alone, so that no op needs a rule."""
+        return self.repetition is not None and self.repetition.black_box
 
 
 def to_section(ctx: Context, plan: Plan, cotangents: ir.Value, gradients: Lookup = find_vjp) -> ir.Value:

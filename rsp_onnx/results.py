@@ -130,7 +130,8 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
         relevance, heatmap = _as_image(main, signature_of(first), base.photo is not None)
-    sums = {name: float(s) for name, s in zip(compiled.ledger, rows["ledger"][:, k], strict=True)}
+    ledger = rows["ledger"][:, k] if "ledger" in rows else ()
+    sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
     found = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
         relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from .activations import collect_activations
 from .analysis import analyse
 from .compilation import compile_ir
+from .composite import find_method
 from .context import Options
 from .errors import BadInput, BadOutput
 from .explainer import Explainer
@@ -53,7 +54,14 @@ def save_explainer(
     target = Path(path)
     if target.suffix.lower() != ".onnx":
         raise BadInput(f"{path}: a compiled explainer is an .onnx file; give a name that ends in .onnx.")
-    found = analyse(model, output=output, section=section, input_shapes=input_shapes, region=region)
+    found = analyse(
+        model,
+        output=output,
+        section=section,
+        input_shapes=input_shapes,
+        region=region,
+        black_box=find_method(method).is_black_box,
+    )
     compiled = compile_ir(found, method, tensors=tensors, options=options)
     if is_large(compiled):
         _save_large(compiled, target)
