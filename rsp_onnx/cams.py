@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import onnx_ir as ir
 
 from .compiler import Flow
@@ -56,19 +58,23 @@ def _class_activation(ctx: Context, section: Section, maps: ir.Value) -> Outcome
     cam = op.Relu(op.ReduceSum(maps, [section.channel_axis + 1], keepdims=1))
     flow = Flow({section.value: cam})
     for value in ctx.graph.inputs:
-        flow.at[value] = _enlarge(ctx, section, cam, value)
+        flow.at[value] = enlarge(ctx, section, cam, value)
     return Outcome(flow)
 
 
-def _enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> ir.Value:
+def enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> ir.Value:
     """Resize the map to the image and spread it over the channels, so that the channel sum is the map."""
+    return resize_map(ctx, *as_picture(ctx, section, cam, len(ctx.dims(image)) - 2), image)
+
+
+def resize_map(ctx: Context, cam: ir.Value, places: Sequence[int], image: ir.Value) -> ir.Value:
+    """Resize a map of these sizes to the image, bilinearly, and spread it over the channels: [K, N, *image]."""
     op, rank = ctx.op, len(ctx.dims(image))
-    flat, places = _as_picture(ctx, section, cam, rank - 2)
     sizes = ctx.sizes(image)
     last = rank == 4 and sizes[-1] in (1, 3, 4) and sizes[0] not in (1, 3, 4)
     target = sizes[:-1] if last else sizes[1:]
     channels = sizes[-1] if last else sizes[0]
-    flat = op.Reshape(flat, [-1, 1, *places])
+    flat = op.Reshape(cam, [-1, 1, *places])
     wide = op.Resize(flat, None, None, op.Concat(op.Shape(flat, start=0, end=1), [1, *target], axis=0), mode="linear")
     spread = op.Div(wide, float(channels))
     if last:
@@ -76,7 +82,7 @@ def _enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> 
     return op.Expand(ctx.part(spread, 1, *target), [1, 1, channels, *target])
 
 
-def _as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tuple[ir.Value, list[int]]:
+def as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tuple[ir.Value, list[int]]:
     """Return the map and its sizes as a picture: tokens in the grid they were made of, class tokens left out."""
     places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes if a > 0]
     if len(places) == axes:

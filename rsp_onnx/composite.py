@@ -8,11 +8,17 @@ from typing import Any
 from .cams import CAM_METHODS
 from .compiler import feature_nodes, walk
 from .context import Context
+from .equilibrium import EQUILIBRIUM_METHODS
 from .errors import BadInput
+from .excitation import EXCITATION_METHODS
+from .full_grad import FULL_GRAD_METHODS
 from .gradients import GRADIENT_METHODS
+from .lrp_methods import LRP_METHODS
 from .method import Method, Outcome, Plan, to_section
 from .perturbations import REPEATED_METHODS
+from .rap import RAP_METHODS
 from .registry import find_frozen, find_rule, find_vjp
+from .rollout import ROLLOUT_METHODS
 from .specs import numbers, parse_spec
 from .targets import activation_maps, comparative_start, evidence, seeds
 
@@ -39,8 +45,14 @@ METHODS = {
             find_rule, find_vjp, _rsp, conserves=True,
         ),
         *GRADIENT_METHODS,
+        *LRP_METHODS,
+        *RAP_METHODS,
+        *EQUILIBRIUM_METHODS,
+        *EXCITATION_METHODS,
         *REPEATED_METHODS,
+        *FULL_GRAD_METHODS,
         *CAM_METHODS,
+        *ROLLOUT_METHODS,
     )
 }  # fmt: skip
 

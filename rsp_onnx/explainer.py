@@ -208,6 +208,10 @@ class Explainer:
         """Return the model's own scores of items of one size, float32 [N, classes]."""
         return self._scores(items, self._get(shapes_of(items[0]), ()).analysis)
 
+    def score_kind(self, item: Feeds) -> str:
+        """Return what the model does at its end: ``softmax``, ``log-softmax``, ``sigmoid``, or ``logits`` (nothing)."""
+        return self._get(shapes_of(item), ()).analysis.kind
+
     @property
     def provider(self) -> str:
         """The execution provider in use, once something ran."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,47 @@ from .emit import Emitter
 from .errors import BadModel
 from .graph import attribute
 from .numerics import cut, pad
+
+Product: TypeAlias = "Callable[[ir.Value, ir.Value | None], ir.Value]"
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """One linear op on one activation, y = x·W + b, with the affine map per channel that follows folded into W and b.
+
+    Attributes
+    ----------
+    node : onnx_ir.Node
+        The op, or the node that stands in for it.
+    slot, inputs : int
+        Which input of the walked node is the activation, and how many inputs that node has.
+    source : onnx_ir.Value
+        The activation [N, *in] as the model has it.
+    weight : onnx_ir.Value or None
+        In the working dtype, as ``apply`` and ``adjoint`` read it; None for a sum without weights, such as a mean.
+    bias : ndarray or None
+        Broadcasts against the output [N, *out].
+    apply, adjoint : callable
+        x [N, *in], W → x·W [N, *out], without the bias; s [K, N, *out], W → s·Wᵀ [K, N, *in].
+    dense : bool
+        It is a dense layer, not a convolution.
+    image : onnx_ir.Value or None
+        The image the layer reads: ``source``, or what a Pad of zeros before it pads; None for hidden layers.
+    residual : int or None
+        Which input is added to y by the op itself.
+    """
+
+    node: ir.Node
+    slot: int
+    inputs: int
+    source: ir.Value
+    weight: ir.Value | None
+    bias: np.ndarray | None
+    apply: Product
+    adjoint: Product
+    dense: bool = False
+    image: ir.Value | None = None
+    residual: int | None = None
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,19 @@ from .plugins import load_packaged_rules
 
 if TYPE_CHECKING:
     from .context import Context
+    from .linear import LinearLayer
 
 Parts: TypeAlias = "Sequence[ir.Value | None]"
 Rule: TypeAlias = "Callable[[Context, ir.Node, ir.Value], Parts]"
 Report: TypeAlias = "Callable[[Context, ir.Node], dict[str, object] | None]"
+Linear: TypeAlias = "Callable[[Context, ir.Node], LinearLayer | None]"
 EXPANDED, REFUSED = "expanded", "not supported"
 R = TypeVar("R", bound=Callable[..., object])
 
 _VJPS: dict[str, Rule] = {}
 _RULES: dict[str, Rule] = {}
 _FROZEN: dict[str, Rule] = {}
+_LINEAR: dict[str, Linear] = {}
 _NO_FLOW: dict[str, str] = {}
 _NO_RULE: dict[str, str] = {}
 _LOSES: dict[str, str] = {}
@@ -52,6 +55,11 @@ def frozen(*ops: str) -> Callable[[R], R]:
 def rule(*ops: str) -> Callable[[R], R]:
     """Register an RSP rule: ``(ctx, node, r) -> [relevance or None per input]``, shapes as for ``vjp``."""
     return _registrar(_RULES, ops)
+
+
+def linear(*ops: str) -> Callable[[R], R]:
+    """Register what a linear op is: ``(ctx, node) -> LinearLayer``, or None where it is none, such as x·xᵀ."""
+    return _registrar(_LINEAR, ops)
 
 
 def moves(*ops: str) -> Callable[[R], R]:
@@ -127,6 +135,12 @@ def find_frozen(node: ir.Node) -> Rule | None:
 def find_rule(node: ir.Node) -> Rule | None:
     """Return the RSP rule of a node's op, if any."""
     return _tables()[1].get(op_name(node))
+
+
+def find_linear(node: ir.Node) -> Linear | None:
+    """Return who says what a node's op is as a linear layer, if anybody does."""
+    _tables()
+    return _LINEAR.get(op_name(node))
 
 
 def stops(node: ir.Node, output: int | None = None) -> bool:

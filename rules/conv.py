@@ -9,10 +9,11 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import Convolution, adjoint_convolve, convolution
+from rsp_onnx.linear import Convolution, LinearLayer, adjoint_convolve, convolution, convolve
 from rsp_onnx.numerics import per_sample, uniform_shift
-from rsp_onnx.registry import Parts, reports, rule, vjp
+from rsp_onnx.registry import Parts, linear, reports, rule, vjp
 
+from ._affine import affine_behind, constant_bias, folded_bias, scaled_weight
 from ._forms import choose, propagate_conv, report, unfold
 from ._image import image_source, z_bounded
 from ._purge import nonnegative, purge
@@ -65,6 +66,31 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         if not c.window.pointwise:
             back = uniform_shift(ctx, ctx.op.Mul(back, 2.0), per_sample(ctx, r, rank), rank)
     return [back] + [None] * (len(node.inputs) - 1)
+
+
+@linear("Conv")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
+    """Return the convolution x·W + b; None where W or b are computed from the image."""
+    source = node.inputs[0]
+    if source is None or not ctx.graph.active(source) or any(map(ctx.graph.active, node.inputs[1:])):
+        return None
+    c, op = convolution(ctx, node), ctx.op
+    scale, shift = affine_behind(ctx, node, 1)
+    weight = scaled_weight(ctx, ctx.read(node.inputs[1]), scale.reshape(-1, *[1] * (1 + c.window.axes)))
+    bias = constant_bias(ctx, node, 2)
+    bias = None if bias is None else bias.reshape(-1, *[1] * c.window.axes)
+
+    def apply(x: ir.Value, w: ir.Value | None) -> ir.Value:
+        return convolve(op, x, cast("ir.Value", w), c.window, c.group)
+
+    def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
+        flat = ctx.merge(s, (c.filters, *c.window.out))
+        back = adjoint_convolve(op, flat, cast("ir.Value", w), c.window, c.group)
+        return ctx.part(back, c.channels, *c.window.size)
+
+    total = folded_bias(bias, scale, shift)
+    image = image_source(ctx, source)
+    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, image=image)
 
 
 @reports("Conv")

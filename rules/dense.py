@@ -10,10 +10,11 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import Dense, dense
+from rsp_onnx.linear import Dense, LinearLayer, dense
 from rsp_onnx.numerics import EPSILON, safe_divide, unbroadcast, uniform_shift
-from rsp_onnx.registry import Parts, reports, rule, vjp
+from rsp_onnx.registry import Parts, linear, reports, rule, vjp
 
+from ._affine import affine_behind, constant_bias, folded_bias, scaled_weight
 from ._forms import choose, propagate_rows, report
 from ._gates import is_attention
 from ._image import image_source, z_bounded_dense
@@ -60,11 +61,16 @@ def _scaled(ctx: Context, value: ir.Value, by: float) -> ir.Value:
 
 def _through_weight(ctx: Context, g: ir.Value, layer: Dense, source: ir.Value) -> ir.Value:
     """g·Wᵀ as one product over rows; Gemm transposes while it reads, so W is never copied."""
-    op = ctx.op
+    return _rows_back(ctx, g, layer, source, ctx.read(layer.weight), layer.scale)
+
+
+def _rows_back(
+    ctx: Context, g: ir.Value, layer: Dense, source: ir.Value, weight: ir.Value, scale: float = 1.0
+) -> ir.Value:
+    """scale·g·Wᵀ with another weight of the layer's shape."""
     outputs = ctx.dims(layer.weight)[0 if layer.transposed else 1]
-    rows = op.Reshape(g, [-1, cast("int", outputs)])
-    back = op.Gemm(rows, ctx.read(layer.weight), transB=int(not layer.transposed), alpha=layer.scale)
-    return ctx.like(back, source)
+    rows = ctx.op.Reshape(g, [-1, cast("int", outputs)])
+    return ctx.like(ctx.op.Gemm(rows, weight, transB=int(not layer.transposed), alpha=scale), source)
 
 
 def _left(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
@@ -201,6 +207,33 @@ def _share_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 def _turned(ctx: Context, value: ir.Value) -> ir.Value:
     """Swap the last two axes of a forward tensor."""
     return _swap(ctx, ctx.read(value), len(ctx.dims(value)))
+
+
+@linear("MatMul", "Gemm")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
+    """Return the dense layer x·W + b; None for a product of two activations, or of one that is transposed."""
+    layer = dense(ctx, node)
+    if layer is None or layer.slot != 0 or ctx.attr(node, "transA", 0) or any(map(ctx.graph.active, node.inputs[2:])):
+        return None
+    source, rank = cast("ir.Value", node.inputs[0]), len(ctx.dims(layer.weight))
+    if min(rank, len(ctx.dims(source))) < 2:
+        return None
+    scale, shift = affine_behind(ctx, node, len(ctx.dims(node.outputs[0])) - 1)
+    bias = constant_bias(ctx, node, 2)
+    bias = None if bias is None else bias * cast("float", ctx.attr(node, "beta", 1.0))
+    along = scale.reshape(-1, 1) if layer.transposed else scale.reshape(-1)
+    weight = scaled_weight(ctx, ctx.read(layer.weight), along * layer.scale)
+
+    def apply(x: ir.Value, w: ir.Value | None) -> ir.Value:
+        return ctx.op.Gemm(x, w, transB=1) if layer.transposed else ctx.op.MatMul(x, w)
+
+    def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
+        if rank == 2:
+            return _rows_back(ctx, s, layer, source, cast("ir.Value", w))
+        return _narrow(ctx, ctx.op.MatMul(s, _swap(ctx, cast("ir.Value", w), rank)), node, source)
+
+    total, image = folded_bias(bias, scale, shift), image_source(ctx, source)
+    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, dense=True, image=image)
 
 
 @reports("MatMul", "Gemm")

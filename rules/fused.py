@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -10,8 +11,9 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel, UnsupportedOp
+from rsp_onnx.linear import LinearLayer
 from rsp_onnx.numerics import EPSILON, safe_divide
-from rsp_onnx.registry import Parts, find_rule, find_vjp, node_report, reports, rule, vjp
+from rsp_onnx.registry import Parts, find_linear, find_rule, find_vjp, linear, node_report, reports, rule, vjp
 
 MS = "com.microsoft::"
 _FINAL = ("Sigmoid", "HardSigmoid", "Softmax", "LogSoftmax")
@@ -63,6 +65,20 @@ def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     found = find_vjp(twin)
     assert found is not None
     return found(ctx, twin, _behind_activation(ctx, node, g))
+
+
+@linear(f"{MS}FusedConv", f"{MS}FusedGemm", f"{MS}FusedMatMul")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
+    """Return the layer before its activation; a residual input is told of."""
+    residual = _slot(node, 3) if node.op_type == "FusedConv" else None
+    makers = {"FusedConv": _conv, "FusedGemm": _gemm, "FusedMatMul": _matmul}
+    twin = makers[node.op_type](ctx, node)
+    found = None if twin is None else find_linear(twin)
+    if twin is None or found is None or (residual is not None and not ctx.graph.active(residual)):
+        return None
+    layer = found(ctx, twin)
+    slot = None if residual is None else 3
+    return None if layer is None else replace(layer, inputs=len(node.inputs), residual=slot)
 
 
 @reports(f"{MS}FusedConv", f"{MS}FusedGemm")

@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.context import Context
-from rsp_onnx.linear import Window, adjoint_convolve, window
-from rsp_onnx.registry import Parts, moves, rule, vjp
+from rsp_onnx.linear import LinearLayer, Window, adjoint_convolve, window
+from rsp_onnx.registry import Parts, linear, moves, rule, vjp
 
-from ._z_rule import z_rule
+from ._z_rule import without_weights, z_rule
 
 
 @moves("MaxPool")
@@ -43,6 +43,12 @@ def spread_over_window(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Share r by the values in its window (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3)."""
     return z_rule(ctx, node, r, spread_over_window)
+
+
+@linear("AveragePool")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer:
+    """Return the mean over windows, a linear layer without weights."""
+    return without_weights(ctx, node, spread_over_window)
 
 
 def _window(ctx: Context, node: ir.Node) -> Window:

@@ -7,7 +7,7 @@ quantiser left out. Scales found in the image are statistics: nothing flows ther
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -15,11 +15,14 @@ import onnx_ir as ir
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel, UnsupportedOp
 from rsp_onnx.graph import plain_op
+from rsp_onnx.linear import LinearLayer
 from rsp_onnx.registry import (
     Parts,
     Rule,
+    find_linear,
     find_rule,
     find_vjp,
+    linear,
     moves,
     node_report,
     reports,
@@ -27,6 +30,8 @@ from rsp_onnx.registry import (
     statistics,
     vjp,
 )
+
+from ._affine import affine_behind_integers, folded_bias, scaled_weight
 
 MS = "com.microsoft::"
 statistics("DynamicQuantizeLinear", 1, 2, reason="the scale and the zero point are statistics of the image")
@@ -99,6 +104,44 @@ def _rectified(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     if found is None or not found.rectifies:
         return g
     return op.Mul(g, op.Cast(op.Greater(ctx.read(y), 0.0), to=int(op.type)))
+
+
+@linear(*_LAYERS, *_INTEGER, *_SCALED, f"{MS}QLinearGlobalAveragePool", f"{MS}QLinearAveragePool")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
+    """Return the layer on the numbers the integers stand for."""
+    twin = _twin(ctx, node)
+    found = find_linear(twin.node)
+    layer = None if found is None else found(ctx, twin.node)
+    if layer is None:
+        return None
+    weight, bias = layer.weight, _bias(ctx, node)
+    if node.op_type in _INTEGER and weight is not None:
+        axis, rank = len(ctx.dims(node.outputs[0])) - 1 if layer.dense else 1, len(ctx.dims(node.inputs[1]))
+        scale, shift = affine_behind_integers(ctx, node, axis)
+        along = scale if layer.dense else scale.reshape(-1, *[1] * (rank - 1))
+        weight, bias = scaled_weight(ctx, weight, along), folded_bias(None, scale, shift)
+    return replace(layer, slot=twin.slots[layer.slot], inputs=twin.inputs, weight=weight, bias=bias)
+
+
+# where the bias stands, and the scales that make numbers of its integers
+_BIASES: dict[str, tuple[int, tuple[int, ...]]] = {
+    "QLinearConv": (8, (1, 4)),
+    "QGemm": (6, (1, 4)),
+    "DynamicQuantizeMatMul": (4, ()),
+    "MatMulIntegerToFloat": (6, ()),
+}
+
+
+def _bias(ctx: Context, node: ir.Node) -> np.ndarray | None:
+    """Return the bias as it is added to the output, None where there is none."""
+    slot, scales = _BIASES.get(node.op_type, (len(node.inputs), ()))
+    if len(node.inputs) <= slot or (found := ctx.constant(node.inputs[slot])) is None:
+        return None
+    bias = found.astype(np.float64) * node.attributes.get_float("alpha", 1.0)
+    for at in scales:
+        bias = bias * ctx.need_constant(node, at).astype(np.float64)
+    axes = len(ctx.dims(node.outputs[0])) - 2
+    return bias.reshape(-1, *[1] * axes) if plain_op(node) == "Conv" else bias
 
 
 @reports(*_LAYERS, *_INTEGER, *_SCALED)

@@ -9,9 +9,10 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.linear import LinearLayer
+from rsp_onnx.registry import Parts, linear, rule, vjp
 
-from ._z_rule import z_rule
+from ._z_rule import without_weights, z_rule
 
 
 @vjp("ReduceMean", "ReduceSum", "GlobalAveragePool")
@@ -27,6 +28,12 @@ def spread(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 def share_by_value(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Share r by the inputs' values (z-rule): X ⊙ vjp(R⊘Z), X + 1e-9 on both sides (RSP §3)."""
     return z_rule(ctx, node, r, spread)
+
+
+@linear("ReduceMean", "ReduceSum", "GlobalAveragePool")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer:
+    """Return the mean or sum over axes, a linear layer without weights."""
+    return without_weights(ctx, node, spread)
 
 
 @vjp("ReduceMax", "ReduceMin", "GlobalMaxPool")

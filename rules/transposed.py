@@ -10,10 +10,12 @@ import onnx_ir as ir
 
 from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import Window, convolve
+from rsp_onnx.linear import LinearLayer, Window, convolve
 from rsp_onnx.numerics import safe_divide
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.registry import Parts, linear, rule, vjp
 
+from ._affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from ._image import image_source
 from ._purge import nonnegative, purge
 from ._z_rule import z_rule
 
@@ -40,6 +42,37 @@ def share_by_positive_products(ctx: Context, node: ir.Node, r: ir.Value) -> Part
     (back, *rest) = _back(ctx, node, safe_divide(op, r, z, nonnegative=True), weight)
     assert back is not None
     return [op.Mul(back, x), *rest]
+
+
+@linear("ConvTranspose")
+def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
+    """Return the transposed convolution x·W + b; None where W or b are computed from the image."""
+    source = node.inputs[0]
+    if source is None or any(map(ctx.graph.active, node.inputs[1:])):
+        return None
+    scale, shift = affine_behind(ctx, node, 1)
+    attributes = {name: a.value for name, a in node.attributes.items() if isinstance(a, ir.Attr)}
+    axes, bias = len(ctx.dims(source)) - 2, constant_bias(ctx, node, 2)
+    bias = None if bias is None else bias.reshape(-1, *[1] * axes)
+
+    def apply(x: ir.Value, w: ir.Value | None) -> ir.Value:
+        return ctx.op.emit("ConvTranspose", x, w, **attributes)
+
+    def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
+        return cast("ir.Value", _back(ctx, node, s, cast("ir.Value", w))[0])
+
+    weight = scaled_weight(ctx, ctx.read(node.inputs[1]), _per_weight(ctx, node, scale))
+    total, image = folded_bias(bias, scale, shift), image_source(ctx, source)
+    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, image=image)
+
+
+def _per_weight(ctx: Context, node: ir.Node, scale: np.ndarray) -> np.ndarray:
+    """One factor per filter as it multiplies W [C, M/group, *kernel], whose rows c/(C/group) make the filters."""
+    if scale.size == 1:
+        return scale.reshape(())
+    group = cast("int", ctx.attr(node, "group", 1))
+    rows = np.repeat(scale.reshape(group, -1), ctx.sizes(node.inputs[0])[0] // group, axis=0)
+    return rows.reshape(*rows.shape, *[1] * (len(ctx.dims(node.inputs[0])) - 2))
 
 
 @vjp("Col2Im")
