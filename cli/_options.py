@@ -96,6 +96,14 @@ def size(value: str) -> tuple[int, int]:
     raise click.BadParameter(f"{value!r} is not a size; write 224 or HEIGHTxWIDTH.")
 
 
+def shard(value: str) -> tuple[int, int]:
+    """Turn 2/5 into (2, 5)."""
+    first, slash, last = value.partition("/")
+    if slash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
+        return int(first), int(last)
+    raise click.BadParameter(f"{value!r} is not a shard; write I/N, such as 1/4, with I from 1 to N.")
+
+
 def numbers(value: str) -> tuple[float, ...]:
     """Turn 0.5 or 0.485,0.456,0.406 into floats."""
     try:
@@ -137,6 +145,27 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int, int], None]
         return
     with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
         yield lambda done, _: bar.update(done - bar.pos)
+
+
+@contextmanager
+def running_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a progress bar with the time left; its length is known when the first call comes."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bars: list[Any] = []
+
+    def update(done: int, total: int) -> None:
+        if not bars:
+            bars.append(click.progressbar(length=total, label=label, file=sys.stderr, show_eta=True, show_pos=True))
+            bars[0].__enter__()
+        bars[0].update(done - bars[0].pos)
+
+    try:
+        yield update
+    finally:
+        for bar in bars:
+            bar.__exit__(None, None, None)
 
 
 def print_json(value: Any) -> None:

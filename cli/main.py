@@ -11,10 +11,13 @@ from rsp_onnx import RspError, __version__
 
 from .activations import activations
 from .compile import compile_command
+from .evaluate import evaluate
 from .explain import explain
 from .inspect import inspect
 from .methods import methods_command
+from .metrics import metrics_command
 from .ops import ops
+from .report import report
 
 
 class _Sentence(click.ClickException):
@@ -44,5 +47,7 @@ def main() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-for command in (explain, inspect, compile_command, activations, methods_command, ops):
+for command in (
+    explain, evaluate, report, inspect, compile_command, activations, methods_command, metrics_command, ops
+):  # fmt: skip
     main.add_command(command)

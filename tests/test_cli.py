@@ -71,7 +71,9 @@ def test_the_examples_in_the_help_use_options_that_exist():
 
 def test_the_group_lists_the_commands():
     text = cli("--help").stdout
-    commands = ("explain", "inspect", "compile", "activations", "methods", "ops")
+    commands = (
+        "explain", "evaluate", "report", "inspect", "compile", "activations", "methods", "metrics", "ops",
+    )  # fmt: skip
     for name in commands:
         assert re.search(rf"^  {name} +\S.*\.$", text, re.MULTILINE), name
     assert cli("--version").stdout.strip().endswith(rsp_onnx.__version__)

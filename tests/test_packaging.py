@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rsp_onnx
+import rsp_onnx.evaluate
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -111,14 +112,25 @@ def test_rules_import_only_what_is_made_for_them():
 
 
 def test_the_command_line_imports_only_public_names():
-    public = {"", "errors", "__version__", *getattr(rsp_onnx, "__all__", ())}
+    public = {
+        "rsp_onnx": {"", "errors", "__version__", *rsp_onnx.__all__},
+        "rsp_onnx.evaluate": set(rsp_onnx.evaluate.__all__),
+    }
 
     def forbidden(module, name):
         if not within(module, "rsp_onnx") or within(module, "rsp_onnx.cli") or module == "rsp_onnx.errors":
             return False
-        return module != "rsp_onnx" or name not in public
+        return name not in public.get(module, ())
 
     assert imported("cli", forbidden) == []
+
+
+def test_what_only_an_evaluation_needs_is_imported_by_none_other():
+    code = "import sys, rsp_onnx.evaluate, rsp_onnx.cli.main; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    extras = {"pyarrow", "scipy", "skimage", "pycocotools", "jinja2", "ray"}
+    assert extras & set(done.stdout.split()) == set()
 
 
 def test_scripts_of_the_models_import_nothing_of_ours():

@@ -1,1 +1,46 @@
-"""The paper's evaluation: datasets, metrics, the runner and its report."""
+"""The paper's evaluation: datasets, metrics, the runner and its report.
+
+What it needs beyond the library itself comes with ``pip install "rsp-onnx[eval]"`` and is imported when it is used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rsp_onnx.errors import BadInput
+
+if TYPE_CHECKING:
+    from .datasets import open_dataset, write_mapping
+    from .metrics import find_metric
+    from .metrics import metrics as list_metrics
+    from .report import write_report
+    from .run import evaluate
+    from .run_table import summary_table
+
+__all__ = ["evaluate", "find_metric", "list_metrics", "open_dataset", "summary_table", "write_mapping", "write_report"]
+
+_WHERE = {
+    "evaluate": ("run", "evaluate"),
+    "find_metric": ("metrics", "find_metric"),
+    "list_metrics": ("metrics", "metrics"),
+    "open_dataset": ("datasets", "open_dataset"),
+    "summary_table": ("run_table", "summary_table"),
+    "write_mapping": ("datasets", "write_mapping"),
+    "write_report": ("report", "write_report"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for; BadInput where a package it needs is not installed."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, function = _WHERE[name]
+    try:
+        return getattr(import_module(f"{__name__}.{module}"), function)
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("rsp_onnx"):
+            raise
+        raise BadInput(
+            f'Evaluation needs the package {error.name}, which is not installed: pip install "rsp-onnx[eval]".'
+        ) from error
