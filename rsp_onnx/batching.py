@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from .feeds import Feeds
+from .graph import Graph
 
 Array = np.ndarray[Any, Any]
 Shapes: TypeAlias = "tuple[tuple[str, tuple[int | None, ...]], ...]"
@@ -53,3 +55,29 @@ def class_arrays(
             target[k, n] = t
             hostile[k, n, : len(h)] = h
     return target, hostile
+
+
+def activation_bytes(graph: Graph) -> int:
+    """Return the bytes of all tensors that depend on the input, for one sample in float32."""
+    values = (v for node in graph.nodes for v in node.outputs if graph.active(v))
+    return sum(4 * math.prod(d or 1 for d in graph.dims(v)[1:]) for v in values)
+
+
+def portions(counts: Sequence[int], room: int) -> Iterable[list[tuple[int, slice]]]:
+    """Split items with so many targets each into runs of at most ``room`` maps: (item, which of its targets).
+
+    A run computes as many maps for each of its items as for the one with the most targets.
+    """
+    run: list[tuple[int, slice]] = []
+    most = 0
+    for item, count in enumerate(counts):
+        for start in range(0, count, room):
+            part = slice(start, min(start + room, count))
+            size = max(most, part.stop - part.start)
+            if run and size * (len(run) + 1) > room:
+                yield run
+                run, size = [], part.stop - part.start
+            run.append((item, part))
+            most = size
+    if run:
+        yield run

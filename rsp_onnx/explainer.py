@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from .analysis import Analysis, analyse
-from .batching import Shapes, class_arrays, same_shapes, shapes_of, stacked
+from .batching import Shapes, activation_bytes, class_arrays, same_shapes, shapes_of, stacked
 from .classes import Choice, asks_for_several, choose_classes, needs_scores
 from .compilation import compile_ir
 from .composite import find_method
@@ -212,6 +212,10 @@ class Explainer:
         """Return what the model does at its end: ``softmax``, ``log-softmax``, ``sigmoid``, or ``logits`` (nothing)."""
         return self._get(shapes_of(item), ()).analysis.kind
 
+    def activation_bytes(self, item: Feeds) -> int:
+        """Return how many bytes the model's own activations for one item take, a measure of what a map needs."""
+        return self._get(shapes_of(item), ()).activation_bytes
+
     @property
     def provider(self) -> str:
         """The execution provider in use, once something ran."""
@@ -245,12 +249,12 @@ class Explainer:
         )  # fmt: skip
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
-        whole = not_by_sample(analysis.graph, tensors)  # before shapes are taken back
+        whole, size = not_by_sample(analysis.graph, tensors), activation_bytes(analysis.graph)  # while shapes are known
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
         notes = [json.loads(compiled.metadata_props.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance")]
         session = Session(compiled, self.device, self._threads)
         nodes = tuple((node, op) for node, op in notes[1])
-        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels, whole)
+        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels, whole, size)
 
     def _forward_session(self) -> Session:
         with self._lock:

@@ -36,6 +36,8 @@ class Compiled:
         Nodes and their ops.
     whole : frozenset of str
         Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
+    activation_bytes : int
+        Of the model's own tensors for one sample.
     """
 
     session: Session
@@ -45,6 +47,7 @@ class Compiled:
     method: str = "rsp"
     labels: tuple[str, ...] | None = None
     whole: frozenset[str] = frozenset()
+    activation_bytes: int = 0
 
 
 def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rsp_onnx.batching import same_shapes
+from rsp_onnx.batching import portions, same_shapes
 from rsp_onnx.classes import choose_hostile
 from rsp_onnx.errors import RspError
 from rsp_onnx.explainer import Explainer
@@ -23,6 +23,8 @@ from .run_settings import MethodChoice, Settings
 
 Array = np.ndarray[Any, Any]
 _BATCH = 8  # where the model leaves the batch free
+_MEMORY = 4 << 30  # bytes that one run of every method may take, about: each keeps what it once needed
+_PER_MAP = 2  # a map takes about twice what the model's own activations do
 _TRIED = 3  # readable items a method may fail on before it is said to fail on all
 
 
@@ -166,8 +168,16 @@ class Worker:
         """Return by item the explanations by class: the targets', then those that metrics ask for."""
         targets = [[*one.truths, *one.more] for one in batch]
         rivals = [[self.hostile(choice, one, t) for t in ts] for one, ts in zip(batch, targets, strict=True)]
-        found = explainer.explain_each([one.feeds for one in batch], targets, rivals)
-        return [dict(zip(ts, results, strict=True)) for ts, results in zip(targets, found, strict=True)]
+        found: list[dict[int, Explanation]] = [{} for _ in batch]
+        size = max(explainer.activation_bytes(one.feeds) for one in batch)
+        room = max(_MEMORY // (len(self.choices) * _PER_MAP * max(size, 1)), 1)
+        for run in portions([len(ts) for ts in targets], room):
+            results = explainer.explain_each(
+                [batch[i].feeds for i, _ in run], [targets[i][s] for i, s in run], [rivals[i][s] for i, s in run]
+            )
+            for (i, part), maps in zip(run, results, strict=True):
+                found[i].update(zip(targets[i][part], maps, strict=True))
+        return found
 
     def _explained(
         self, choice: MethodChoice, explainer: Explainer, batch: Sequence[Ready]
