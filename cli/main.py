@@ -10,6 +10,9 @@ import click
 from rsp_onnx import RspError, __version__
 
 from .activations import activations
+from .check import check_command
+from .audit import audit
+from .compare import compare
 from .compile import compile_command
 from .evaluate import evaluate
 from .explain import explain
@@ -48,6 +51,7 @@ def main() -> None:
 
 
 for command in (
-    explain, evaluate, report, inspect, compile_command, activations, methods_command, metrics_command, ops
+    explain, evaluate, report, check_command, inspect, compile_command, compare, audit, activations, methods_command,
+    metrics_command, ops,
 ):  # fmt: skip
     main.add_command(command)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import onnx_ir as ir
 
 from .analysis import Analysis, analyse
 from .batching import Shapes, activation_bytes, class_arrays, same_shapes, shapes_of, stacked
@@ -20,7 +19,7 @@ from .composite import find_method
 from .context import Options
 from .errors import BadInput
 from .explanation import Explanation
-from .feeds import Feeds, Picture, make_feeds, signature_of
+from .feeds import Feeds, Picture, make_feeds, signatures_of
 from .images import InputSignature, Preprocess, resolve_preprocess
 from .labels import check_labels, read_labels
 from .model import ModelSource, load_model
@@ -100,7 +99,7 @@ class Explainer:
         self._forward: Session | None = None
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
-        self.signatures = _signatures(self.model.ir)
+        self.signatures = signatures_of(self.model.ir)
         self.labels = read_labels(labels, self.model.metadata)
         if preprocess is not None or self._values:
             _ = self.preprocess  # a wrong preset or file is reported before any work
@@ -307,18 +306,3 @@ def _changed(found: Preprocess, values: Mapping[str, Any], signature: InputSigna
     fields = {k: v for k, v in found.to_dict().items() if k != "source" and v is not None}
     fields["name"] = f"{found.name} with own {', '.join(values)}"
     return replace(resolve_preprocess({**fields, **values}, signature=signature), source=found.source)
-
-
-def _signatures(model: ir.Model) -> tuple[InputSignature, ...]:
-    """Return what the graph wants at its inputs; time stands in front where the scores are those of one sample."""
-    sizes = [v.shape[0] if v.shape else None for v in model.graph.outputs]
-    one = bool(sizes) and all(size == 1 for size in sizes)
-    signatures = [signature_of(v) for v in _own_inputs(model)]
-    fronts = [s.shape[0] if s.shape else None for s in signatures]
-    return tuple(
-        replace(s, whole=one and front is not None and front > 1) for s, front in zip(signatures, fronts, strict=True)
-    )
-
-
-def _own_inputs(model: ir.Model) -> list[ir.Value]:
-    return [v for v in model.graph.inputs if not v.is_initializer()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,6 +40,21 @@ def signature_of(value: ir.Value) -> InputSignature:
     shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
     dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
     return InputSignature(str(value.name), dtype, shape)
+
+
+def signatures_of(model: ir.Model) -> tuple[InputSignature, ...]:
+    """Return what the graph wants at its inputs; time stands in front where the scores are those of one sample."""
+    sizes = [v.shape[0] if v.shape else None for v in model.graph.outputs]
+    one = bool(sizes) and all(size == 1 for size in sizes)
+    signatures = [signature_of(v) for v in _own_inputs(model)]
+    fronts = [s.shape[0] if s.shape else None for s in signatures]
+    return tuple(
+        replace(s, whole=one and front is not None and front > 1) for s, front in zip(signatures, fronts, strict=True)
+    )
+
+
+def _own_inputs(model: ir.Model) -> list[ir.Value]:
+    return [v for v in model.graph.inputs if not v.is_initializer()]
 
 
 def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preprocess: Callable[[], Preprocess]) -> Feeds:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import rsp_onnx
+import rsp_onnx.checks
 import rsp_onnx.evaluate
 
 if sys.version_info >= (3, 11):
@@ -115,6 +116,7 @@ def test_the_command_line_imports_only_public_names():
     public = {
         "rsp_onnx": {"", "errors", "__version__", *rsp_onnx.__all__},
         "rsp_onnx.evaluate": set(rsp_onnx.evaluate.__all__),
+        "rsp_onnx.checks": set(rsp_onnx.checks.__all__),
     }
 
     def forbidden(module, name):
@@ -126,10 +128,10 @@ def test_the_command_line_imports_only_public_names():
 
 
 def test_what_only_an_evaluation_needs_is_imported_by_none_other():
-    code = "import sys, rsp_onnx.evaluate, rsp_onnx.cli.main; print(*sys.modules)"
+    code = "import sys, rsp_onnx.checks, rsp_onnx.evaluate, rsp_onnx.cli.main; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    extras = {"pyarrow", "scipy", "skimage", "pycocotools", "jinja2", "ray"}
+    extras = {"pyarrow", "scipy", "skimage", "pycocotools", "jinja2", "ray", "sklearn"}
     assert extras & set(done.stdout.split()) == set()
 
 
