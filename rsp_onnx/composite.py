@@ -42,7 +42,7 @@ METHODS = {
             "rsp", "Relative Sectional Propagation",
             "Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021, "
             "arXiv 2012.03434",
-            find_rule, find_vjp, _rsp, conserves=True,
+            find_rule, find_vjp, _rsp, conserves=True, distributes=True,
         ),
         *GRADIENT_METHODS,
         *LRP_METHODS,

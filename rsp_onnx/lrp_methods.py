@@ -129,7 +129,8 @@ def method(
         nodes = ctx.graph.between(ctx.graph.inputs, plan.logits)
         return Outcome(walk(ctx, {plan.logits: start(ctx, plan)}, nodes, rules.lookup))
 
-    return Method(name, title, paper, find_rule, find_rule, emit, parameters=parameters or {})
+    whole = start in (score, size_of_score)  # the contrastive starts add up to nothing
+    return Method(name, title, paper, find_rule, find_rule, emit, distributes=whole, parameters=parameters or {})
 
 
 BACH = "Bach et al.: On Pixel-Wise Explanations for Non-Linear Classifier Decisions by LRP, PLoS ONE 2015"

@@ -48,6 +48,8 @@ class Method:
         Its rules keep the sum of relevance, so that what a node loses means something.
     signed : bool
         Its sign says for or against; where it does not, as in a gradient, maps are made of the sizes |r|.
+    distributes : bool
+        It claims to hand on what it starts with, a sum that is not zero; whether it does is measured.
     parameters : mapping
         The method's own, by name, with their defaults; users write ``name:parameter=value``.
     repetition : Repetition, optional
@@ -63,6 +65,7 @@ class Method:
     whole: bool = True
     conserves: bool = False
     signed: bool = True
+    distributes: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
     repetition: Repetition | None = None
 

@@ -74,6 +74,6 @@ RAP_METHODS = (
     Method(
         "rap", "Relative Attributing Propagation",
         "Nam et al.: Relative Attributing Propagation, AAAI 2020, arXiv 1904.00605",
-        find_rule, find_vjp, _rap, conserves=True,
+        find_rule, find_vjp, _rap, conserves=True, distributes=True,
     ),
 )  # fmt: skip

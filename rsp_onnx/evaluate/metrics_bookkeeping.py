@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from rsp_onnx.composite import find_method
+
 from .metric import Case, Figure, Rows
 from .metric_base import MapMetric
 
@@ -80,15 +82,15 @@ class Conservation(MapMetric):
     def protocol(self) -> str:
         """One sentence: what exactly is done."""
         return (
-            "|ΣR(input) - ΣR(section)| / |ΣR(section)| from the explanation's own ledger; maps without a ledger, or "
-            "whose relevance adds up to nothing at the section, are left out; median over maps. Only methods that "
-            "distribute relevance (RSP, LRP, excitation backprop) claim to conserve it; gradients and CAMs do not."
+            "|ΣR(input) - ΣR(section)| / |ΣR(section)| from the explanation's own ledger, for methods that claim to "
+            "hand on what they start with (RSP, RAP, LRP but for its contrastive forms); maps whose relevance adds up "
+            "to nothing at the section are left out; median over maps."
         )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the drift."""
         ledger = case.explanation.ledger
-        if not ledger:
+        if not ledger or not find_method(case.explanation.method).distributes:
             return self.nothing()
         start = float(next(iter(ledger.values())))
         sums = [ledger[name] for name in case.feeds.tensors if name in ledger]
