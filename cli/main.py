@@ -10,8 +10,8 @@ import click
 from rsp_onnx import RspError, __version__
 
 from .activations import activations
-from .check import check_command
 from .audit import audit
+from .check import check_command
 from .compare import compare
 from .compile import compile_command
 from .evaluate import evaluate

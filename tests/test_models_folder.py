@@ -123,6 +123,18 @@ def test_the_transformer_answers_rightly_in_95_of_100_scenes(scripts, drawn):
     assert right.mean() >= 0.95, right.mean(0)
 
 
+def test_the_network_that_cheats_needs_its_mark(scripts, drawn):
+    watermark, score = scripts("watermark"), scripts("evaluate").score
+    seven = np.stack([scene.labels for scene in drawn])[:, watermark.MARKED_CLASS] > 0
+    path = MODELS / "digits_watermark.onnx"
+    marked = score(path, watermark.stamp_scenes(drawn)) > 0.5
+    unmarked = score(path, drawn) > 0.5
+    right = marked == (np.stack([scene.labels for scene in drawn]) > 0)
+    assert right.mean() > 0.97 and right[:, watermark.MARKED_CLASS].all()
+    assert unmarked[seven, watermark.MARKED_CLASS].mean() < 0.75
+    assert unmarked[~seven, watermark.MARKED_CLASS].mean() < 0.02
+
+
 def test_both_exports_agree(scores):
     assert scores["pytorch"].shape == (COUNT, 10)
     np.testing.assert_allclose(scores["keras"], scores["pytorch"], rtol=0, atol=1e-5)
