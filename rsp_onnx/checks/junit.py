@@ -15,7 +15,8 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit_report(reports: Sequence[Report]) -> bytes:
     """Return all reports as one JUnit file, UTF-8."""
-    suites = ElementTree.Element("testsuites", {"name": "rsp-onnx check", **_counts(reports)})
+    counts = {key: count for key, count in _counts(reports).items() if key != "skipped"}  # Jenkins' schema has none here
+    suites = ElementTree.Element("testsuites", {"name": "rsp-onnx check", **counts})
     for report in reports:
         name = _clean(report.spec.path.as_posix())
         suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **_counts([report])})
