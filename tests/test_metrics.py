@@ -401,8 +401,8 @@ class Model:
         self.seen += [f.tensors["x"].copy() for f in items]
         return np.array([[f.tensors["x"].sum() / 16] for f in items], np.float32)
 
-    def _get(self, shapes, tensors):
-        return type("C", (), {"analysis": type("A", (), {"kind": "sigmoid"})})
+    def score_kind(self, item):
+        return "sigmoid"
 
 
 def perturbed(spec, heatmap):
