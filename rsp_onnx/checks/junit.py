@@ -15,7 +15,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit_report(reports: Sequence[Report]) -> bytes:
     """Return all reports as one JUnit file, UTF-8."""
-    counts = {key: count for key, count in _counts(reports).items() if key != "skipped"}  # Jenkins' schema has none here
+    counts = {key: count for key, count in _counts(reports).items() if key != "skipped"}  # no schema has it here
     suites = ElementTree.Element("testsuites", {"name": "rsp-onnx check", **counts})
     for report in reports:
         name = _clean(report.spec.path.as_posix())
