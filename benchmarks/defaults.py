@@ -19,7 +19,7 @@ from typing import Any
 
 import onnx
 
-from rsp_onnx.analysis import analyse
+from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.evaluate import evaluate
 
 HERE = Path(__file__).resolve().parent

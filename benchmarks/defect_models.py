@@ -18,7 +18,7 @@ import onnx
 import onnx_ir as ir
 from onnx import helper, numpy_helper
 
-from rsp_onnx.evaluate.randomise import randomised, weight_layers
+from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
 
 Array = np.ndarray[Any, Any]
 Build = Callable[[onnx.ModelProto], onnx.ModelProto]

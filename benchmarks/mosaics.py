@@ -26,12 +26,12 @@ import onnxruntime as ort
 from PIL import Image
 
 from rsp_onnx import Explainer, RspError
-from rsp_onnx.classes import probabilities
 from rsp_onnx.errors import BadInput
-from rsp_onnx.evaluate.datasets import FORMATS, open_dataset
-from rsp_onnx.evaluate.items import BadItem, Dataset
+from rsp_onnx.evaluate.datasets.annotated import BadItem, Dataset
+from rsp_onnx.evaluate.datasets.formats import FORMATS, open_dataset
 from rsp_onnx.files import make_folder, save_bytes, save_png
-from rsp_onnx.photos import read_photo
+from rsp_onnx.inputs.classes import probabilities
+from rsp_onnx.inputs.photos import read_photo
 
 HEADER = "image,width,height,class_index,wnid,xmin,ymin,xmax,ymax"
 SURE = 0.9

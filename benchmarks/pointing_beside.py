@@ -32,11 +32,11 @@ from typing import Any
 import numpy as np
 
 from rsp_onnx import Explainer, RspError
-from rsp_onnx.composite import find_method
-from rsp_onnx.evaluate.datasets import open_dataset
-from rsp_onnx.evaluate.items import BadItem, Dataset
-from rsp_onnx.evaluate.metric import Case, Truth
-from rsp_onnx.evaluate.metrics import find_metric
+from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.evaluate.datasets.annotated import BadItem, Dataset
+from rsp_onnx.evaluate.datasets.formats import open_dataset
+from rsp_onnx.evaluate.metrics.catalogue import find_metric
+from rsp_onnx.evaluate.metrics.protocol import Case, Truth
 
 Hit = bool | None
 COUNTED: dict[int, Hit] = {1: True, -1: False, 0: None}  # TorchRay's answers

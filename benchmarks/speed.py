@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from rsp_onnx.analysis import analyse
-from rsp_onnx.compilation import compile_ir
-from rsp_onnx.context import Options
-from rsp_onnx.model import load_model
-from rsp_onnx.session import Session
+from rsp_onnx.compiler.analysis import analyse
+from rsp_onnx.explain.compile import compile_ir
+from rsp_onnx.model.load import load_model
+from rsp_onnx.model.session import Session
+from rsp_onnx.rulekit.context import Options
 
 
 def seconds(run: Callable[[], object]) -> tuple[float, float]:

@@ -13,49 +13,51 @@ if not (Path(__file__).parent / "rules").is_dir():
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .activations import collect_activations
-    from .compilation import compile_explainer
-    from .composite import methods
-    from .context import Context, Options
+    from rsp_onnx.attribution.catalogue import methods
+    from rsp_onnx.explain.compile import compile_explainer
+    from rsp_onnx.explain.explain_files import explain_files
+    from rsp_onnx.explain.explainer import Explainer
+    from rsp_onnx.explain.explanation import Explanation
+    from rsp_onnx.explain.inspection import inspect_model, summary_numbers, supported_ops
+    from rsp_onnx.explain.saving import save_activations, save_explainer
+    from rsp_onnx.inputs.prepare import PRESETS, Preprocess
+    from rsp_onnx.model.activations import collect_activations
+    from rsp_onnx.model.custom_ops import register_custom_ops
+    from rsp_onnx.rulekit.context import Context, Options
+    from rsp_onnx.rulekit.plugins import load_rules
+    from rsp_onnx.rulekit.registry import moves, no_flow, rule, vjp
+
     from .errors import BadInput, BadModel, BadOutput, BadTarget, DeviceUnavailable, RspError, UnsupportedOp
-    from .explainer import Explainer
-    from .explanation import Explanation
-    from .images import PRESETS, Preprocess
-    from .inspection import inspect_model, summary_numbers
-    from .plugins import load_rules, register_custom_ops
-    from .registry import moves, no_flow, rule, supported_ops, vjp
-    from .runs import explain_files
-    from .saving import save_activations, save_explainer
 
 _HOMES = {
     "BadInput": "errors",
     "BadModel": "errors",
     "BadOutput": "errors",
     "BadTarget": "errors",
-    "Context": "context",
+    "Context": "rulekit.context",
     "DeviceUnavailable": "errors",
-    "Explainer": "explainer",
-    "Explanation": "explanation",
-    "Options": "context",
-    "PRESETS": "images",
-    "Preprocess": "images",
+    "Explainer": "explain.explainer",
+    "Explanation": "explain.explanation",
+    "Options": "rulekit.context",
+    "PRESETS": "inputs.prepare",
+    "Preprocess": "inputs.prepare",
     "RspError": "errors",
     "UnsupportedOp": "errors",
-    "collect_activations": "activations",
-    "compile_explainer": "compilation",
-    "explain_files": "runs",
-    "inspect_model": "inspection",
-    "load_rules": "plugins",
-    "methods": "composite",
-    "moves": "registry",
-    "no_flow": "registry",
-    "register_custom_ops": "plugins",
-    "rule": "registry",
-    "save_activations": "saving",
-    "save_explainer": "saving",
-    "summary_numbers": "inspection",
-    "supported_ops": "registry",
-    "vjp": "registry",
+    "collect_activations": "model.activations",
+    "compile_explainer": "explain.compile",
+    "explain_files": "explain.explain_files",
+    "inspect_model": "explain.inspection",
+    "load_rules": "rulekit.plugins",
+    "methods": "attribution.catalogue",
+    "moves": "rulekit.registry",
+    "no_flow": "rulekit.registry",
+    "register_custom_ops": "model.custom_ops",
+    "rule": "rulekit.registry",
+    "save_activations": "explain.saving",
+    "save_explainer": "explain.saving",
+    "summary_numbers": "explain.inspection",
+    "supported_ops": "explain.inspection",
+    "vjp": "rulekit.registry",
 }
 
 __all__ = [

@@ -33,3 +33,9 @@ class DeviceUnavailable(RspError):
 
 class CannotExpandError(Exception):
     """A node cannot be written out in others; the message says why and what to do, told where it is in the way."""
+
+
+def said(error: Exception) -> str:
+    """Return the first line of another library's error, with its type."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0].rstrip('.')}" if text else type(error).__name__

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from rsp_onnx.explainer import Explainer
-    from rsp_onnx.explanation import Explanation
+    from rsp_onnx.explain.explainer import Explainer
+    from rsp_onnx.explain.explanation import Explanation
 
 __all__ = ["assert_explanations_close", "assert_relevance_inside", "explain", "explainer"]
 _SETTINGS = ("preprocess", "labels", "method", "device")  # of the explainer, each an ini key rsp_<name>
@@ -70,7 +70,7 @@ def explainer(request: pytest.FixtureRequest) -> Explainer:
     model, settings = _model_of(request)
     key = (model, *sorted((name, str(value)) for name, value in settings.items()))
     if key not in _state.explainers:
-        from rsp_onnx.explainer import Explainer
+        from rsp_onnx.explain.explainer import Explainer
 
         _state.explainers[key] = Explainer(model, **settings)
     return _state.explainers[key]
@@ -119,7 +119,7 @@ def assert_explanations_close(found: Explanation, golden: Explanation | str | Pa
     """
     __tracebackhide__ = True
     from rsp_onnx.checks import asserting
-    from rsp_onnx.checks.similarity import SIMILARITIES
+    from rsp_onnx.checks.subject.similarity import SIMILARITIES
 
     named = {name.replace("_", "-"): value for name, value in limits.items()}
     unknown = named.keys() - {*SIMILARITIES, "scores"}

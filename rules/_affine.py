@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
+from rsp_onnx.rulekit.context import Context
 
 AFFINE = ("Add", "Sub", "Mul", "Div")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
+from rsp_onnx.rulekit.context import Context
 
 _GATES = ("Sigmoid", "HardSigmoid", "Softmax")
 _DEVIATIONS = ("Sqrt", "ReduceL2", "ReduceL1", "Pow", "LpNormalization")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.linear import Convolution, Dense, adjoint_convolve, convolve
-from rsp_onnx.numerics import safe_divide
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Convolution, Dense, adjoint_convolve, convolve
+from rsp_onnx.rulekit.numerics import safe_divide
 
 _PLAIN = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Identity", "QuantizeLinear",
           "DequantizeLinear", "DynamicQuantizeLinear", "Slice", "Split", "Concat", "Gather", "BatchNormalization",

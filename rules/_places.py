@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
+from rsp_onnx.rulekit.context import Context
 
 
 def attributes(node: ir.Node) -> dict[str, Any]:

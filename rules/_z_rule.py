@@ -6,10 +6,10 @@ from typing import cast
 
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.linear import LinearLayer
-from rsp_onnx.numerics import EPSILON, safe_divide
-from rsp_onnx.registry import Parts, Rule
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, Rule
 
 
 def z_rule(ctx: Context, node: ir.Node, r: ir.Value, gradient: Rule) -> Parts:

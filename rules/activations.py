@@ -9,10 +9,10 @@ from typing import TypeAlias, cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.emit import Emitter
-from rsp_onnx.numerics import unbroadcast
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import unbroadcast
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 Derivative: TypeAlias = "Callable[[Emitter, ir.Value, ir.Value, Callable[[str, float], float]], ir.Value]"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.numerics import EPSILON, add_all, unbroadcast
-from rsp_onnx.registry import Parts, find_vjp, frozen, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, add_all, unbroadcast
+from rsp_onnx.rulekit.registry import Parts, find_vjp, frozen, rule, vjp
 
 from ._gates import is_deviation, is_gate, is_statistic
 

@@ -7,10 +7,10 @@ from typing import cast
 
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.numerics import EPSILON, safe_divide
-from rsp_onnx.registry import Parts, rule, statistics, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, statistics, vjp
 
 from ._purge import nonnegative
 

@@ -8,10 +8,10 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.numerics import safe_divide
-from rsp_onnx.registry import Parts, find_rule, moves, no_flow, no_rule, rule, statistics, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import Parts, find_rule, moves, no_flow, no_rule, rule, statistics, vjp
 
 from .normalization import through_norm
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import Convolution, LinearLayer, adjoint_convolve, convolution, convolve
-from rsp_onnx.numerics import per_sample, uniform_shift
-from rsp_onnx.registry import Parts, linear, reports, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Convolution, LinearLayer, adjoint_convolve, convolution, convolve
+from rsp_onnx.rulekit.numerics import per_sample, uniform_shift
+from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
 from ._affine import affine_behind, constant_bias, folded_bias, scaled_weight
 from ._forms import choose, propagate_conv, report, unfold

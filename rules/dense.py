@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import Dense, LinearLayer, dense
-from rsp_onnx.numerics import EPSILON, safe_divide, unbroadcast, uniform_shift
-from rsp_onnx.registry import Parts, linear, reports, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Dense, LinearLayer, dense
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide, unbroadcast, uniform_shift
+from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
 from ._affine import affine_behind, constant_bias, folded_bias, scaled_weight
 from ._forms import choose, propagate_rows, report

@@ -9,11 +9,11 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel, UnsupportedOp
-from rsp_onnx.linear import LinearLayer
-from rsp_onnx.numerics import EPSILON, safe_divide
-from rsp_onnx.registry import Parts, find_linear, find_rule, find_vjp, linear, node_report, reports, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, find_linear, find_rule, find_vjp, linear, node_report, reports, rule, vjp
 
 MS = "com.microsoft::"
 _FINAL = ("Sigmoid", "HardSigmoid", "Softmax", "LogSoftmax")

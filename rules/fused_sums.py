@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.numerics import add_all
-from rsp_onnx.registry import Parts, find_vjp, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import add_all
+from rsp_onnx.rulekit.registry import Parts, find_vjp, rule, vjp
 
 MS = "com.microsoft::"
 _GELUS = (f"{MS}Gelu", f"{MS}FastGelu", f"{MS}BiasGelu")

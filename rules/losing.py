@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rsp_onnx.registry import loses
+from rsp_onnx.rulekit.registry import loses
 
 MS = "com.microsoft::"
 _UNSEEN = (

@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.emit import Emitter
 from rsp_onnx.errors import BadModel
-from rsp_onnx.numerics import EPSILON, add_all, cut, pad, safe_divide
-from rsp_onnx.registry import Parts, frozen, rule, statistics, vjp
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, add_all, cut, pad, safe_divide
+from rsp_onnx.rulekit.registry import Parts, frozen, rule, statistics, vjp
 
 statistics("LayerNormalization", 1, 2, reason="mean and deviation are statistics")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.registry import Parts, moves, no_flow
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import Parts, moves, no_flow
 
 no_flow("Shape", "Size", reason="a shape says nothing about the pixels' values")
 no_flow("ArgMax", "ArgMin", "NonZero", "OneHot", reason="indices have no gradient")

@@ -7,9 +7,9 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.linear import LinearLayer, Window, adjoint_convolve, window
-from rsp_onnx.registry import Parts, linear, moves, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer, Window, adjoint_convolve, window
+from rsp_onnx.rulekit.registry import Parts, linear, moves, rule, vjp
 
 from ._z_rule import without_weights, z_rule
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel, UnsupportedOp
-from rsp_onnx.graph import plain_op
-from rsp_onnx.linear import LinearLayer
-from rsp_onnx.registry import (
+from rsp_onnx.graph.dag import plain_op
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.registry import (
     Parts,
     Rule,
     find_linear,

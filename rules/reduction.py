@@ -7,10 +7,10 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import LinearLayer
-from rsp_onnx.registry import Parts, linear, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.registry import Parts, linear, rule, vjp
 
 from ._z_rule import without_weights, z_rule
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.numerics import EPSILON, safe_divide
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 Floats: TypeAlias = "NDArray[np.floating]"
 

@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
-from rsp_onnx.numerics import EPSILON, safe_divide
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 _CUBIC = -0.75  # the runtime's coefficient of Keys' kernel
 _KINDS = {"bilinear": "linear", "bicubic": "cubic"}  # as opset 16 calls them

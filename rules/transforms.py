@@ -7,10 +7,10 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.numerics import cut, pad, safe_divide
-from rsp_onnx.registry import Parts, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import cut, pad, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 from ._places import attributes
 from ._purge import nonnegative

@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.context import Context
 from rsp_onnx.errors import BadModel
-from rsp_onnx.linear import LinearLayer, Window, convolve
-from rsp_onnx.numerics import safe_divide
-from rsp_onnx.registry import Parts, linear, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer, Window, convolve
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import Parts, linear, rule, vjp
 
 from ._affine import affine_behind, constant_bias, folded_bias, scaled_weight
 from ._image import image_source

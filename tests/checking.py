@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from rsp_onnx.evaluate.randomise import randomised, weight_layers
+from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
 
 SCENES = ("scene_0.png", "scene_2.png", "scene_4.png")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rsp_onnx.evaluate.items import BadItem, Item, Thing
-from rsp_onnx.evaluate.metric import Figure
+from rsp_onnx.evaluate.datasets.annotated import BadItem, Item, Thing
+from rsp_onnx.evaluate.metrics.protocol import Figure
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ METRICS = {m.name: m for m in (Hit, Share, Layers)}
 
 def use_little_ones(patch):
     """Make runs use the dataset and the metrics of this file; patch(module, name, value) is monkeypatch.setattr."""
-    from rsp_onnx.evaluate import run_lookup
+    from rsp_onnx.evaluate.runs import lookup as run_lookup
 
     patch(run_lookup, "metric_of", lambda spec: METRICS[spec]())
     patch(run_lookup, "dataset_of", lambda settings, explainer: LittleDataset(Path(settings.data), explainer.labels))

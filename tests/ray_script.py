@@ -12,7 +12,8 @@ def main():
     from ray.cluster_utils import Cluster
 
     evaluating.use_little_ones(setattr)
-    from rsp_onnx.evaluate import engine_ray, evaluate
+    from rsp_onnx.evaluate import evaluate
+    from rsp_onnx.evaluate.runs import ray as engine_ray
 
     lost = engine_ray._Team._lost
 

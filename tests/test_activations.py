@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from rsp_onnx import BadInput, Explainer, collect_activations, save_activations
-from rsp_onnx.model import load_model
+from rsp_onnx.model.load import load_model
 
 from .little import conv_net, two_input_net
 from .running import run

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw
 
+from rsp_onnx.audit.clusters import by_eigengap, distances, find_clusters
+from rsp_onnx.audit.flags import describe, reasons, users
+from rsp_onnx.audit.grid import grid_of, hottest, looks_like_text, regions, seat, shares
 from rsp_onnx.checks import audit, audit_lines
-from rsp_onnx.checks.audit_clusters import by_eigengap, distances, find_clusters
-from rsp_onnx.checks.audit_flags import describe, reasons, users
-from rsp_onnx.checks.audit_grid import grid_of, hottest, looks_like_text, regions, seat, shares
 from rsp_onnx.cli.main import main
 from rsp_onnx.errors import BadInput
 

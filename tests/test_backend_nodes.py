@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.testing import check_adjoint, runner, vjp_model
+from rsp_onnx.testing.checks import check_adjoint, runner, vjp_model
 
 from .backend_nodes import LEFT_OUT, REFUSED, SINGLE, cases, flowing, left_out, named, summary
 

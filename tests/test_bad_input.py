@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 from PIL import Image
 
-import rsp_onnx.runs
-import rsp_onnx.session
+import rsp_onnx.explain.explain_files
+import rsp_onnx.model.session
 from rsp_onnx import Explainer
 from rsp_onnx.cli.main import main
 
@@ -383,7 +383,7 @@ def test_a_bad_labels_file(explain, tmp_path, data, words):
 
 
 def test_no_cuda(explain, monkeypatch):
-    monkeypatch.setattr(rsp_onnx.session, "cuda_works", lambda: False)
+    monkeypatch.setattr(rsp_onnx.model.session, "cuda_works", lambda: False)
     assert "CUDA was asked for" in explain("--device", "cuda")
 
 
@@ -427,7 +427,7 @@ def test_bad_names_for_the_other_commands(tmp_path, model, scene):
 
 
 def test_an_interrupted_run_records_what_is_there(tmp_path, model, scene, monkeypatch):
-    real, calls = rsp_onnx.runs._write, []
+    real, calls = rsp_onnx.explain.explain_files._write, []
 
     def write(*arguments):
         calls.append(arguments)
@@ -435,7 +435,7 @@ def test_an_interrupted_run_records_what_is_there(tmp_path, model, scene, monkey
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(rsp_onnx.runs, "_write", write)
+    monkeypatch.setattr(rsp_onnx.explain.explain_files, "_write", write)
     scenes = [str(p) for p in sorted(scene.parent.glob("scene_?.png"))]
     result = CliRunner().invoke(
         main, ["explain", str(model), *scenes, "--batch-size", "2", "-o", str(tmp_path / "out")]
@@ -484,7 +484,7 @@ def test_as_a_process_there_is_one_line_and_nothing_native(repo, tmp_path, model
 
 
 def test_no_cuda_here_says_so_quietly(repo, tmp_path, model, scene):
-    if rsp_onnx.session.cuda_works():
+    if rsp_onnx.model.session.cuda_works():
         pytest.skip("this machine has CUDA")
     command = [sys.executable, "-m", "rsp_onnx.cli", "explain", str(model), str(scene), "--device", "cuda"]
     done = subprocess.run([*command, "-o", str(tmp_path)], capture_output=True, text=True, cwd=repo, timeout=120)

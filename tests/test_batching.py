@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsp_onnx import Explainer
-from rsp_onnx.batching import portions
+from rsp_onnx.inputs.batching import portions
 
 
 @given(st.lists(st.integers(0, 9), max_size=12), st.integers(1, 20))

@@ -7,9 +7,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.canonize import canonize
 from rsp_onnx.errors import BadModel
-from rsp_onnx.model import load_model
+from rsp_onnx.model.load import load_model
+from rsp_onnx.rewrite.canonize import canonize
 
 from .running import asked, run
 from .zoo import FAMILIES, export

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from rsp_onnx.checks import CHECKS, check, record
-from rsp_onnx.checks.html import html_report
-from rsp_onnx.checks.junit import junit_report
-from rsp_onnx.checks.markdown import markdown_report
-from rsp_onnx.checks.sarif import sarif_report, uri_of
+from rsp_onnx.checks.reports.html import html_report
+from rsp_onnx.checks.reports.junit import junit_report
+from rsp_onnx.checks.reports.markdown import markdown_report
+from rsp_onnx.checks.reports.sarif import sarif_report, uri_of
 from rsp_onnx.cli.main import main
 
 from .checking import saved, with_random_layer, write_spec
@@ -97,7 +97,7 @@ def test_junit_fits_the_schema_and_counts_right(good, bad):
 def test_junit_drops_what_xml_cannot_hold(good, monkeypatch):
     result = good.results[0]
     monkeypatch.setattr(type(result.check), "name", "bell\x07\x00")
-    from rsp_onnx.checks import junit
+    from rsp_onnx.checks.reports import junit
 
     assert junit._clean("bell\x07") == "bell�"
     ElementTree.fromstring(junit._clean("<a>\ud800</a>"))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsp_onnx.checks import similarity as s
-from rsp_onnx.checks.places import Place, dilated
+from rsp_onnx.checks.spec.places import Place, dilated
+from rsp_onnx.checks.subject import similarity as s
 
 MAPS = st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).integers(-5, 6, (2, 9, 11)) / 4)
 

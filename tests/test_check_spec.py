@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rsp_onnx.checks import read_spec
-from rsp_onnx.checks.spec_lines import toml_lines
-from rsp_onnx.checks.toml_text import toml_text
+from rsp_onnx.checks.spec.lines import toml_lines
+from rsp_onnx.checks.spec.toml_text import toml_text
 from rsp_onnx.errors import BadInput
 
 if sys.version_info >= (3, 11):

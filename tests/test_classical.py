@@ -6,7 +6,7 @@ import pytest
 
 from rsp_onnx import Explainer, compile_explainer, inspect_model
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.testing import rule_model, sample_inputs, vjp_model
+from rsp_onnx.testing.checks import rule_model, sample_inputs, vjp_model
 
 from .running import run
 

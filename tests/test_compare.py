@@ -11,14 +11,14 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from rsp_onnx.checks import compare_models, comparison_lines
-from rsp_onnx.checks.compare import flip
-from rsp_onnx.checks.compare_classes import pair_classes
-from rsp_onnx.checks.compare_layers import channels, pair_rows
-from rsp_onnx.checks.compare_pictures import beside
-from rsp_onnx.checks.compare_run import failures_of, image_files, read_limits
 from rsp_onnx.cli.main import main
+from rsp_onnx.compare.classes import pair_classes
+from rsp_onnx.compare.layers import channels, pair_rows
+from rsp_onnx.compare.models import flip
+from rsp_onnx.compare.pictures import beside
+from rsp_onnx.compare.run import failures_of, image_files, read_limits
 from rsp_onnx.errors import BadInput, BadTarget
-from rsp_onnx.evaluate.randomise import randomised, weight_layers
+from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
 
 EVIL = "<script>alert(1)</script>"
 MEASURES = ("spearman", "pearson", "ssim", "top-k", "sign")

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 import rsp_onnx
 from rsp_onnx import compile_explainer, save_explainer
-from rsp_onnx.compilation import compile_ir
 from rsp_onnx.errors import BadInput, BadModel
-from rsp_onnx.session import Session
+from rsp_onnx.explain.compile import compile_ir
+from rsp_onnx.model.session import Session
 
 from .running import asked, relative_l2, run, run_reference, session
 from .zoo import FAMILIES, export, section_of

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.evaluate.coco_masks import decode, run_lengths
-from rsp_onnx.evaluate.datasets import FORMATS, open_dataset
-from rsp_onnx.evaluate.items import BadItem
-from rsp_onnx.evaluate.mapping import match_names, read_mapping, write_mapping
-from rsp_onnx.evaluate.stored import Stored, look_at, read_indices
-from rsp_onnx.evaluate.voc import VOC_CLASSES
-from rsp_onnx.photos import read_photo
+from rsp_onnx.evaluate.datasets.annotated import BadItem
+from rsp_onnx.evaluate.datasets.coco_masks import decode, run_lengths
+from rsp_onnx.evaluate.datasets.formats import FORMATS, open_dataset
+from rsp_onnx.evaluate.datasets.mapping import match_names, read_mapping, write_mapping
+from rsp_onnx.evaluate.datasets.photo_file import Stored, look_at, read_indices
+from rsp_onnx.evaluate.datasets.voc import VOC_CLASSES
+from rsp_onnx.inputs.photos import read_photo
 
 DATA = Path(__file__).parent / "data"
 MODELS = Path(__file__).parent.parent / "models"

@@ -63,7 +63,7 @@ def test_rsp_finds_the_digit_in_a_transformers_tokens(vit, repo):
 
 
 def test_the_transformers_section_is_what_its_last_block_reads(repo, vit):
-    from rsp_onnx.analysis import analyse
+    from rsp_onnx.compiler.analysis import analyse
 
     model = repo / "models" / "digits_vit.onnx"
     found = analyse(model).section

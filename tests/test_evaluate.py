@@ -17,10 +17,10 @@ from rsp_onnx import Explainer
 from rsp_onnx.cli.main import main
 from rsp_onnx.errors import BadInput, BadModel, UnsupportedOp
 from rsp_onnx.evaluate import evaluate, summary_table, write_report
-from rsp_onnx.evaluate.run_items import Ahead, Plan
-from rsp_onnx.evaluate.run_ready import case_seed
-from rsp_onnx.evaluate.run_settings import Settings, choose_method
-from rsp_onnx.evaluate.store import arrow_type
+from rsp_onnx.evaluate.runs.folder import arrow_type
+from rsp_onnx.evaluate.runs.plan import Ahead, Plan
+from rsp_onnx.evaluate.runs.rows import case_seed
+from rsp_onnx.evaluate.runs.settings import Settings, choose_method
 
 from .evaluating import METRICS, copies, rows_of, use_little_ones
 from .little import little, two_input_net

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.analysis import analyse
-from rsp_onnx.excitation import EXCITATION_METHODS, first_map
+from rsp_onnx.attribution.excitation import EXCITATION_METHODS, first_map
+from rsp_onnx.compiler.analysis import analyse
 
 from .conftest import REPO
 from .little import signal_net, table_net, two_input_net

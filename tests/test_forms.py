@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.context import Context, Options
-from rsp_onnx.emit import Emitter
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.rulekit.context import Context, Options
+from rsp_onnx.rulekit.float_views import Views
 from rsp_onnx.rules._forms import choose, costs, node_costs
-from rsp_onnx.testing import check_conservation, rule_model, runner
-from rsp_onnx.testing_models import read_ops
-from rsp_onnx.views import Views
+from rsp_onnx.testing.checks import check_conservation, rule_model, runner
+from rsp_onnx.testing.models import read_ops
 
 from .grid.row import Row, weights
 from .running import relative_l2

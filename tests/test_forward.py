@@ -9,8 +9,8 @@ import onnx_ir as ir
 import pytest
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.canonize import canonize
-from rsp_onnx.model import load_model
+from rsp_onnx.model.load import load_model
+from rsp_onnx.rewrite.canonize import canonize
 
 from .running import asked, run, session
 from .zoo import FAMILIES, export

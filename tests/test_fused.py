@@ -6,9 +6,9 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from rsp_onnx.compilation import compile_explainer
 from rsp_onnx.errors import BadModel
-from rsp_onnx.testing import rule_model, sample_inputs, vjp_model
+from rsp_onnx.explain.compile import compile_explainer
+from rsp_onnx.testing.checks import rule_model, sample_inputs, vjp_model
 
 from .running import asked, run
 

@@ -5,10 +5,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rsp_onnx import UnsupportedOp, compile_explainer
-from rsp_onnx.canonize import canonize
-from rsp_onnx.expand import expand
-from rsp_onnx.model import load_model
-from rsp_onnx.shapes import fix_shapes
+from rsp_onnx.graph.shapes import fix_shapes
+from rsp_onnx.model.load import load_model
+from rsp_onnx.rewrite.canonize import canonize
+from rsp_onnx.rewrite.expand import expand
 
 from .running import asked, relative_l2, run
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.images import Geometry, InputSignature, Preprocess, prepare
+from rsp_onnx.inputs.prepare import Geometry, InputSignature, Preprocess, prepare
 
 SIDES = st.integers(9, 90)
 MODES = st.sampled_from(["stretch", "crop", "pad"])

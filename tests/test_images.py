@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.images import (
+from rsp_onnx.inputs.prepare import (
     METADATA_KEY,
     PRESETS,
     InputSignature,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rsp_onnx.errors import BadInput, BadTarget
-from rsp_onnx.labels import METADATA_KEY, check_labels, find_class, label_of, read_labels
+from rsp_onnx.inputs.labels import METADATA_KEY, check_labels, find_class, label_of, read_labels
 
 LABELS = Path(__file__).parents[2] / "shared" / "data" / "labels"
 ANIMALS = ("tench, Tinca tinca", "tabby, tabby cat", "tiger cat", "crane", "Egyptian cat", "crane", "maillot",

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rsp_onnx import compile_explainer
+from rsp_onnx.attribution.lrp import LRP_METHODS
 from rsp_onnx.errors import BadInput
-from rsp_onnx.lrp_methods import LRP_METHODS
 
 from .naive.lrp import FIRST_CONV_DENSE, by_z_plus, naive_lrp, share, start
 from .running import asked, relative_l2, run, run_reference, session

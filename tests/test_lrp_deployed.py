@@ -9,7 +9,7 @@ from onnxruntime import quantization as q
 from PIL import Image
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.lrp_methods import LRP_METHODS
+from rsp_onnx.attribution.lrp import LRP_METHODS
 
 from .conftest import REPO
 from .running import asked, correlation, relative_l2, run, session

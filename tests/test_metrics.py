@@ -15,19 +15,19 @@ from onnx import numpy_helper
 
 from rsp_onnx import Explainer, Explanation
 from rsp_onnx.errors import BadInput
-from rsp_onnx.evaluate.bootstrap import mean_of_classes, median
-from rsp_onnx.evaluate.datasets import open_dataset
-from rsp_onnx.evaluate.items import Item, Thing
-from rsp_onnx.evaluate.metric import Case, Truth
-from rsp_onnx.evaluate.metrics import METRICS, find_metric, metrics
-from rsp_onnx.evaluate.metrics_bookkeeping import correlation
-from rsp_onnx.evaluate.metrics_localisation import share, within
-from rsp_onnx.evaluate.metrics_miou import _levels, for_tuning
-from rsp_onnx.evaluate.metrics_perturbation import squares
-from rsp_onnx.evaluate.metrics_randomisation import compare, spearman
-from rsp_onnx.evaluate.randomise import randomised, stages, weight_layers
-from rsp_onnx.feeds import Feeds
-from rsp_onnx.images import Geometry
+from rsp_onnx.evaluate.datasets.annotated import Item, Thing
+from rsp_onnx.evaluate.datasets.formats import open_dataset
+from rsp_onnx.evaluate.metrics.bookkeeping import correlation
+from rsp_onnx.evaluate.metrics.bootstrap import mean_of_classes, median
+from rsp_onnx.evaluate.metrics.catalogue import METRICS, find_metric, metrics
+from rsp_onnx.evaluate.metrics.localisation import share, within
+from rsp_onnx.evaluate.metrics.miou import _levels, for_tuning
+from rsp_onnx.evaluate.metrics.perturbation import squares
+from rsp_onnx.evaluate.metrics.protocol import Case, Truth
+from rsp_onnx.evaluate.metrics.randomisation import compare, spearman
+from rsp_onnx.evaluate.metrics.randomise import randomised, stages, weight_layers
+from rsp_onnx.inputs.prepare import Geometry
+from rsp_onnx.inputs.tensors import Feeds
 
 MODELS = Path(__file__).parent.parent / "models"
 DATA = Path(__file__).parent / "data"
@@ -115,7 +115,7 @@ def test_pointing_by_hand():
 @pytest.mark.parametrize("flaw", ["x and y", "closed disc", "square", "plain mean", "empty hits"])
 def test_a_planted_flaw_is_found(flaw, monkeypatch):
     metric = find_metric("pointing:tolerance=5,sigma=0")
-    module = "rsp_onnx.evaluate.metrics_localisation"
+    module = "rsp_onnx.evaluate.metrics.localisation"
     if flaw == "x and y":
         monkeypatch.setattr(f"{module}.within", lambda region, x, y, t: within(region, min(y, 39), min(x, 29), t))
     elif flaw == "closed disc":

@@ -13,9 +13,9 @@ from PIL import Image
 
 from rsp_onnx import Explainer
 from rsp_onnx.errors import BadInput
-from rsp_onnx.evaluate.datasets import open_dataset
-from rsp_onnx.evaluate.metric import Case, Truth
-from rsp_onnx.evaluate.metrics import find_metric
+from rsp_onnx.evaluate.datasets.formats import open_dataset
+from rsp_onnx.evaluate.metrics.catalogue import find_metric
+from rsp_onnx.evaluate.metrics.protocol import Case, Truth
 
 REPO = Path(__file__).parent.parent
 COLOURS = {"red": (250, 10, 10), "green": (10, 250, 10), "blue": (10, 10, 250), "white": (250, 250, 250)}

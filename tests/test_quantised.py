@@ -7,8 +7,8 @@ import onnxruntime as ort
 import pytest
 from onnxruntime import quantization as q
 
-from rsp_onnx.compilation import analyse, compile_explainer
-from rsp_onnx.testing import rule_model, sample_inputs, vjp_model
+from rsp_onnx.explain.compile import analyse, compile_explainer
+from rsp_onnx.testing.checks import rule_model, sample_inputs, vjp_model
 
 from .running import asked, correlation, run
 

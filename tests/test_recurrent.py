@@ -12,11 +12,11 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from rsp_onnx import BadModel, UnsupportedOp, compile_explainer
-from rsp_onnx.analysis import analyse
-from rsp_onnx.canonize import canonize
-from rsp_onnx.expand import expand, expanded_ops
-from rsp_onnx.model import load_model
-from rsp_onnx.shapes import fix_shapes
+from rsp_onnx.compiler.analysis import analyse
+from rsp_onnx.graph.shapes import fix_shapes
+from rsp_onnx.model.load import load_model
+from rsp_onnx.rewrite.canonize import canonize
+from rsp_onnx.rewrite.expand import expand, expanded_ops
 
 from .running import asked, relative_l2, run, run_reference, session
 from .zoo import export

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rsp_onnx import BadInput, Explainer, compile_explainer, inspect_model
-from rsp_onnx.regions import POOLED, parse_region, pooled_scores
+from rsp_onnx.rewrite.regions import POOLED, parse_region, pooled_scores
 
 from .running import asked, relative_l2, run
 

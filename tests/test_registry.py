@@ -4,9 +4,10 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from rsp_onnx import compile_explainer, registry
+from rsp_onnx import compile_explainer
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.testing import rule_model, runner, vjp_model
+from rsp_onnx.rulekit import registry
+from rsp_onnx.testing.checks import rule_model, runner, vjp_model
 
 HEAD = '<ir_version: 8, opset_import: ["" : 18, "com.microsoft" : 1]>\n'
 

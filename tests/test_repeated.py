@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rsp_onnx import BadInput, Explainer, compile_explainer
-from rsp_onnx.compilation import compile_ir
-from rsp_onnx.perturbations import INTEGRATED, RISE
+from rsp_onnx.attribution.perturbations import INTEGRATED, RISE
+from rsp_onnx.explain.compile import compile_ir
 
 from .little import conv_net, nhwc_net, signal_net, table_net, volume_net
 from .running import asked, relative_l2, run, session

@@ -14,9 +14,10 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.evaluate import evaluate, write_report
-from rsp_onnx.evaluate.html import embed, render
-from rsp_onnx.evaluate.html_charts import curves, histograms, limits, whisker
-from rsp_onnx.evaluate.pictures import _orders, _thumbnail
+from rsp_onnx.evaluate.report.charts import curves, histograms, limits, whisker
+from rsp_onnx.evaluate.report.pictures import _orders, _thumbnail, embed
+from rsp_onnx.evaluate.report.report import TEMPLATE
+from rsp_onnx.render.page import render_page
 
 from .evaluating import copies, use_little_ones
 
@@ -256,4 +257,4 @@ def test_svg_in_the_page_is_well_formed(done):
 
 def test_an_unknown_name_in_the_template_is_an_error():
     with pytest.raises(Exception, match="undefined"):
-        render({})
+        render_page(TEMPLATE)

@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 as torch's own documents call it
 
-from rsp_onnx import BadInput, Explainer, compile_explainer, rap
+from rsp_onnx import BadInput, Explainer, compile_explainer
+from rsp_onnx.attribution import rap
 
 from .little import signal_net, table_net
 from .running import asked, relative_l2, run

@@ -10,9 +10,8 @@ import onnxruntime as ort
 import pytest
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.registry import EXPANDED, supported_ops
-from rsp_onnx.registry import REFUSED as NOT_SUPPORTED
-from rsp_onnx.testing import (
+from rsp_onnx.explain.inspection import supported_ops
+from rsp_onnx.testing.checks import (
     check_adjoint,
     check_batch,
     check_conservation,
@@ -21,10 +20,12 @@ from rsp_onnx.testing import (
     sample_inputs,
     vjp_model,
 )
-from rsp_onnx.testing_models import read_ops
+from rsp_onnx.testing.models import read_ops
 
 from .grid import ROWS
 from .grid.row import Row, weights
+
+EXPANDED, NOT_SUPPORTED = "expanded", "not supported"
 
 GRADIENT_ONLY = {op["op"] for op in supported_ops() if not op["relevance"]}
 RULE_ONLY = {op["op"] for op in supported_ops() if not op["gradient"]}

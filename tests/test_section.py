@@ -5,8 +5,8 @@ import pytest
 from onnx import numpy_helper, parser
 from torch import nn
 
-from rsp_onnx.compilation import analyse
 from rsp_onnx.errors import BadInput, BadModel
+from rsp_onnx.explain.compile import analyse
 
 from .zoo import (
     FAMILIES,

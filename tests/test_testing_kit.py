@@ -7,9 +7,9 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from rsp_onnx import registry
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.testing import (
+from rsp_onnx.rulekit import registry
+from rsp_onnx.testing.checks import (
     check_adjoint,
     check_batch,
     check_conservation,

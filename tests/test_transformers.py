@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.analysis import analyse
+from rsp_onnx.compiler.analysis import analyse
 
 from .zoo import export
 from .zoo.transformers import CLASSES, NETWORKS, SHAPE, make

@@ -72,9 +72,9 @@ class Explained:
     """A model compiled once, with its section and logits as further outputs."""
 
     def __init__(self, path: Path) -> None:
-        from rsp_onnx.analysis import analyse
-        from rsp_onnx.compilation import compile_ir
-        from rsp_onnx.session import Session
+        from rsp_onnx.compiler.analysis import analyse
+        from rsp_onnx.explain.compile import compile_ir
+        from rsp_onnx.model.session import Session
 
         self.found = analyse(path)
         self.section, self.logits = str(self.found.section.name), str(self.found.logits.name)

@@ -23,12 +23,12 @@ FREE = {2: 12, 3: 16, 4: 64}  # sizes for what a graph leaves free behind its ba
 
 def explain(path: Path) -> dict[str, Any]:
     """Explain the highest-scoring class of random numbers and say whether the relevance is finite and kept."""
-    from rsp_onnx.analysis import analyse
-    from rsp_onnx.compilation import compile_ir
+    from rsp_onnx.compiler.analysis import analyse
     from rsp_onnx.errors import BadModel
-    from rsp_onnx.model import load_model
-    from rsp_onnx.results import scores_of
-    from rsp_onnx.session import Session
+    from rsp_onnx.explain.compile import compile_ir
+    from rsp_onnx.explain.unpack import scores_of
+    from rsp_onnx.model.load import load_model
+    from rsp_onnx.model.session import Session
 
     loaded = load_model(path)
     found = analyse(loaded, input_shapes=free_sizes(loaded.ir))
@@ -72,7 +72,7 @@ def verdict_of(relevance: list[np.ndarray]) -> str:
 
 def conservation(found: Any, notes: dict[str, Any], results: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return ΣR at the inputs over ΣR at the section, and which nodes gain or lose how much of Σ|R| there, and why."""
-    from rsp_onnx.ledger import losses
+    from rsp_onnx.compiler.ledger import losses
 
     sums = dict(zip(notes["ledger"], results["ledger"][:, 0, 0].astype(np.float64), strict=True))
     start = sums.get(found.section.name, next(iter(sums.values())))

@@ -38,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import zoo_torch
 
 import rsp_onnx
-from rsp_onnx.testing import vjp_model
-from rsp_onnx.testing_ops import KERNELS
+from rsp_onnx.testing.checks import vjp_model
+from rsp_onnx.testing.reference import KERNELS
 
 BOUNDS = {"float32": 1e-4, "float64": 1e-9}
 ENOUGH = 40

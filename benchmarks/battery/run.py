@@ -35,7 +35,7 @@ COLUMNS = (
     "peak MiB",
     "reason",
 )
-PRELOADED = ["explain_one", "rsp_onnx.compilation", "rsp_onnx.rules"]  # imported once, before the processes fork
+PRELOADED = ["explain_one", "rsp_onnx.explain.compile", "rsp_onnx.rules"]  # imported once, before the processes fork
 NOTICED = 0.01  # of the relevance at the section: what a node may make or lose without being named
 Row = dict[str, Any]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .base import CHECKS, Check, Finding, NotApplicable, Result, Status, register
-from .json_report import json_report
-from .outputs import write_reports
-from .recording import Recording, record
-from .run import Report, check
-from .spec import Spec
-from .spec_read import read_spec
-from .text import recording_text, text_report
+from rsp_onnx.checks.catalogue.base import CHECKS, Check, Finding, NotApplicable, Result, Status, register
+from rsp_onnx.checks.catalogue.recording import Recording, record
+from rsp_onnx.checks.catalogue.run import Report, check
+from rsp_onnx.checks.reports.json import json_report
+from rsp_onnx.checks.reports.outputs import write_reports
+from rsp_onnx.checks.reports.text import recording_text, text_report
+from rsp_onnx.checks.spec.read import read_spec
+from rsp_onnx.checks.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from .audit_run import audit
-    from .audit_text import audit_lines
-    from .compare_run import compare_models
-    from .compare_text import comparison_lines
+    from rsp_onnx.audit.run import audit
+    from rsp_onnx.audit.text import audit_lines
+    from rsp_onnx.compare.run import compare_models
+    from rsp_onnx.compare.text import comparison_lines
 
 __all__ = [
     "CHECKS",
@@ -45,10 +45,10 @@ __all__ = [
 ]
 
 _WHERE = {
-    "audit": "audit_run",
-    "audit_lines": "audit_text",
-    "compare_models": "compare_run",
-    "comparison_lines": "compare_text",
+    "audit": "rsp_onnx.audit.run",
+    "audit_lines": "rsp_onnx.audit.text",
+    "compare_models": "rsp_onnx.compare.run",
+    "comparison_lines": "rsp_onnx.compare.text",
 }
 
 
@@ -56,4 +56,4 @@ def __getattr__(name: str) -> Any:
     """Import what only comparisons and audits need when it is first asked for."""
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+    return getattr(import_module(_WHERE[name]), name)

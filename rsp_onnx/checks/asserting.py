@@ -9,23 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from rsp_onnx.classes import probabilities
+from rsp_onnx.checks.catalogue.base import CHECKS
+from rsp_onnx.checks.spec.places import mask_pixels
+from rsp_onnx.checks.subject.goldens import Golden, Goldens, keep_scores, pack, read_goldens, save_goldens
+from rsp_onnx.checks.subject.similarity import SIMILARITIES, similarities
 from rsp_onnx.errors import BadInput
-from rsp_onnx.evaluate.items import Item, Thing
-from rsp_onnx.evaluate.metric import Truth
-from rsp_onnx.evaluate.metrics_localisation import share as share_of
-from rsp_onnx.evaluate.stored import read_indices
-from rsp_onnx.explanation import Explanation
+from rsp_onnx.evaluate.datasets.annotated import Item, Thing
+from rsp_onnx.evaluate.datasets.photo_file import read_indices
+from rsp_onnx.evaluate.metrics.localisation import share as share_of
+from rsp_onnx.evaluate.metrics.protocol import Truth
+from rsp_onnx.explain.explanation import Explanation
 from rsp_onnx.files import make_folder, save_png
+from rsp_onnx.inputs.classes import probabilities
+from rsp_onnx.render.side_by_side import side_by_side
+from rsp_onnx.types import Array
 from rsp_onnx.version import __version__
 
-from .base import CHECKS
-from .goldens import Golden, Goldens, keep_scores, pack, read_goldens, save_goldens
-from .pictures import side_by_side
-from .places import mask_pixels
-from .similarity import SIMILARITIES, similarities
-
-Array = np.ndarray[Any, Any]
 _SIGNS = dict.fromkeys(SIMILARITIES, "<") | {"scores": ">"}
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.geometry import finite_map
+from rsp_onnx.inputs.geometry import finite_map
 
 # sRGB at |value| / limit = 0, 1/4, 1/2, 3/4, 1: lightness falls in even steps and alike on both sides
 _RED = np.array([(255, 255, 255), (253, 196, 178), (245, 122, 100), (217, 40, 44), (145, 0, 24)], float)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.geometry import finite_map
+from rsp_onnx.inputs.geometry import finite_map
 from rsp_onnx.render.colours import colour_limit, heatmap_rgb, overlay
 from rsp_onnx.render.text import Words, draw_words, wrap
 

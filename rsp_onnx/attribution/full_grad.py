@@ -1,0 +1,96 @@
+"""FullGrad (Srinivas and Fleuret 2019): the gradient of the input and of every bias, x⊙∂y/∂x + Σ b⊙∂y/∂b = y.
+
+The map adds up, for the image and every convolution, ψ of what its entries contribute: sizes, scaled to 0..1 per layer
+and sample, summed over channels and enlarged to the image, as the authors' code has it. A bias stands in a Conv, in a
+BatchNormalization (its shift and what its mean takes away), or is a constant added to maps behind one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.compiler.method import Method, Outcome, Plan
+from rsp_onnx.compiler.start import target_seeds
+from rsp_onnx.compiler.walk import Flow, walk
+from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.dag import plain_op
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import find_vjp
+
+from .cams import resize_map
+
+_EPSILON = 1e-6  # the authors': keeps a constant map from dividing by zero
+
+
+def biases(ctx: Context, node: ir.Node) -> Iterator[np.ndarray]:
+    """Yield the biases a node adds to maps, each so that it broadcasts against its output [N, *sizes]."""
+    op, places = plain_op(node), [1] * (len(ctx.dims(node.outputs[0])) - 2)
+    if op in ("Conv", "ConvTranspose") and len(node.inputs) > 2:
+        found = ctx.constant(node.inputs[2])
+        if found is not None and found.any():
+            yield found.astype(np.float64).reshape(-1, *places)
+    elif op == "BatchNormalization":
+        scale, shift, mean, variance = (ctx.need_constant(node, i).astype(np.float64) for i in range(1, 5))
+        deviation = np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+        yield (shift - mean * scale / deviation).reshape(-1, *places)
+    elif op in ("Add", "Sub") and len(ctx.graph.active_inputs(node)) == 1:
+        slot = 0 if ctx.graph.active(node.inputs[1]) else 1
+        found = ctx.constant(node.inputs[slot])
+        if found is not None:
+            yield found.astype(np.float64) * (-1.0 if op == "Sub" and slot == 1 else 1.0)
+
+
+def _full_grad(ctx: Context, plan: Plan) -> Outcome:
+    nodes = ctx.graph.between(ctx.graph.inputs, plan.logits)
+    flow = walk(ctx, {plan.logits: target_seeds(ctx, plan.classes, plan.logits)}, nodes, find_vjp)
+    found = Flow(dict(flow.at), flow.steps)
+    for value in ctx.graph.inputs:
+        if len(ctx.dims(value)) < 3 or value not in flow.at:
+            raise BadInput(f"full-grad draws maps, and the input {value.name!r} is none; use input-x-gradient.")
+        found.at[value] = ctx.op.Sum(*_maps(ctx, flow, nodes, value))
+    return Outcome(found)
+
+
+def _maps(ctx: Context, flow: Flow, nodes: list[ir.Node], image: ir.Value) -> Iterator[ir.Value]:
+    """Yield the maps of the image and of all biases that stand on maps with as many axes."""
+    op, rank = ctx.op, len(ctx.dims(image))
+    last = rank == 4 and ctx.sizes(image)[-1] in (1, 3, 4) and ctx.sizes(image)[0] not in (1, 3, 4)
+    yield _map(ctx, op.Mul(flow.at[image], ctx.read(image)), image, rank - 1 if last else 1, image)
+    for node in nodes:
+        value = node.outputs[0]
+        if value in flow.at and len(ctx.dims(value)) == rank and _has_places(ctx, value):
+            for bias in biases(ctx, node):
+                yield _map(ctx, op.Mul(flow.at[value], bias), value, _channel_axis(bias, rank), image)
+
+
+def _channel_axis(bias: np.ndarray, rank: int) -> int:
+    """Return which axis of [N, *sizes] a bias counts: the last of [..., C], else the first behind the batch."""
+    return rank - 1 if bias.ndim and bias.shape[-1] > 1 else 1
+
+
+def _has_places(ctx: Context, value: ir.Value) -> bool:
+    return any((d or 1) > 1 for d in ctx.dims(value)[2:])
+
+
+def _map(ctx: Context, product: ir.Value, value: ir.Value, channel: int, image: ir.Value) -> ir.Value:
+    """ψ: sizes scaled to 0..1 per sample, summed over the channels, enlarged to the image. product [K, N, *value]."""
+    op, rank = ctx.op, len(ctx.dims(value))
+    sizes, axes = op.Abs(product), ctx.sample_axes(rank)
+    sizes = op.Sub(sizes, op.ReduceMin(sizes, axes, keepdims=1))
+    sizes = safe_divide(op, sizes, op.Add(op.ReduceMax(sizes, axes, keepdims=1), _EPSILON), nonnegative=True)
+    places = [n for axis, n in enumerate(ctx.sizes(value), 1) if axis != channel]
+    return resize_map(ctx, op.ReduceSum(sizes, [channel + 1], keepdims=0), places, image)
+
+
+FULL_GRAD_METHODS = (
+    Method(
+        "full-grad", "FullGrad: gradients of the input and of every bias",
+        "Srinivas, Fleuret: Full-Gradient Representation for Neural Network Visualization, NeurIPS 2019, "
+        "arXiv 1905.00780",
+        find_vjp, find_vjp, _full_grad,
+    ),
+)  # fmt: skip

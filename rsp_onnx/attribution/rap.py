@@ -1,0 +1,80 @@
+"""Relative Attributing Propagation (Nam et al. 2020).
+
+In the classifier's input all that contributes counts, by its size; from there positive and negative contributions
+share relevance of either sign, and a uniform shift restores the sum. The formulas were read from the authors' release
+(github wjNam/Relative_Attributing_Propagation) and checked by running it (benchmarks/releases_beside.py). Where a layer
+reads signed activations, the release hands all of R to x⁺ and all of it again to x⁻; here the products x·w are taken
+together by their sign: the same for x ≥ 0, and the sum is kept.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from rsp_onnx.compiler.method import Method, Outcome, Plan
+from rsp_onnx.compiler.start import target_seeds
+from rsp_onnx.compiler.walk import walk
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide, uniform_shift
+from rsp_onnx.rulekit.registry import find_linear, find_rule, find_vjp
+
+from .lrp_rules import Composite, LinearRule, epsilon, products, signed_shares, z_box
+
+
+def propagate(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
+    """C = x⊙w⁺ᵀ(R⁺⊘Z₁) + x⊙|w⁻|ᵀ(R⁺⊘(Z₁+Z₂)) and the same of R⁻, then C − 1[C≠0]·(ΣC − ΣR)/#{C≠0}.
+
+    Z₁ sums the positive products, Z₂ the sizes of the negative ones. What is R⁺⊘Z₁ in the first term is R⁻⊘Z₂ among
+    the negative products for convolutions and R⁻⊘Z₁ for dense layers, as the release has it. r: [K, N, *out].
+    """
+    op, rank = ctx.op, len(ctx.dims(layer.source))
+    upper, lower = products(ctx, layer, 1), products(ctx, layer, -1)
+    z1 = add_all(op, [layer.apply(x, w) for x, w in upper])
+    z2 = op.Neg(add_all(op, [layer.apply(x, w) for x, w in lower]))
+    to_upper = safe_divide(op, r if layer.dense else op.Relu(r), z1, nonnegative=True)
+    to_lower = safe_divide(op, r, op.Add(z1, z2), nonnegative=True)
+    if not layer.dense:
+        to_lower = op.Add(to_lower, safe_divide(op, op.Min(r, 0.0), z2, nonnegative=True))
+    shares = [(to_upper, upper), (op.Neg(to_lower), lower)]
+    c = add_all(op, [op.Mul(x, layer.adjoint(s, w)) for s, pairs in shares for x, w in pairs])
+    return uniform_shift(ctx, c, op.Sub(per_sample(ctx, c, rank), per_sample(ctx, r, rank)), rank)
+
+
+def classify(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
+    """|x⊙w_t| / Σ|x⊙w_t| · y_t: every unit the class is made of counts, whatever its sign. r ≠ 0 marks the class."""
+    op, rank = ctx.op, len(ctx.dims(layer.source))
+    asked, x = op.Cast(op.Greater(op.Abs(r), 0.0), to=int(op.type)), ctx.read(layer.source)
+    y = layer.apply(x, layer.weight)
+    y = y if layer.bias is None else op.Add(y, layer.bias)
+    sizes = op.Abs(op.Mul(x, layer.adjoint(asked, layer.weight)))
+    total = per_sample(ctx, op.Mul(asked, y), rank)
+    return op.Mul(safe_divide(op, sizes, per_sample(ctx, sizes, rank), nonnegative=True), total)
+
+
+def _rap(ctx: Context, plan: Plan) -> Outcome:
+    nodes = ctx.graph.between(ctx.graph.inputs, plan.logits)
+    classifier = next((n for n in reversed(nodes) if _has_weights(ctx, n)), None)
+
+    def choose(layer: LinearLayer) -> LinearRule:
+        if layer.image is not None:
+            return z_box
+        return classify if classifier is not None and layer.node.name == classifier.name else propagate
+
+    composite = Composite(choose, epsilon(0.0), signed_shares(0.0))
+    return Outcome(walk(ctx, {plan.logits: target_seeds(ctx, plan.classes, plan.logits)}, nodes, composite.lookup))
+
+
+def _has_weights(ctx: Context, node: ir.Node) -> bool:
+    found = find_linear(node)
+    layer = None if found is None else found(ctx, node)
+    return layer is not None and layer.weight is not None
+
+
+RAP_METHODS = (
+    Method(
+        "rap", "Relative Attributing Propagation",
+        "Nam et al.: Relative Attributing Propagation, AAAI 2020, arXiv 1904.00605",
+        find_rule, find_vjp, _rap, conserves=True, distributes=True,
+    ),
+)  # fmt: skip

@@ -1,0 +1,97 @@
+"""Checks of the model as a file: it can be explained, and it is fed and named as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rsp_onnx.checks.subject.subject import Subject
+from rsp_onnx.errors import BadModel
+
+from .base import Check, Finding, NotApplicable, register
+
+_VALUES = ("scale", "mean", "std")
+
+
+@register
+class Explainable(Check):
+    """Every op has a rule, and every map says something."""
+
+    name = "explainable"
+    group = "model"
+    says = "Every op on the way can be explained; no map is zero everywhere or not finite."
+
+    def measure(self, subject: Subject) -> Sequence[Finding]:
+        """Return per image whether its map is finite and not zero."""
+        return [
+            Finding(
+                s.image.name, ok=bool(np.isfinite(s.found.relevance).all()) and not s.found.is_zero, line=s.image.line,
+                note="; ".join(s.found.warnings) or "the map is zero everywhere or not finite",
+            )
+            for s in subject.shots
+        ]  # fmt: skip
+
+
+@register
+class Preprocessing(Check):
+    """Photographs become tensors as they did."""
+
+    name = "preprocessing"
+    group = "model"
+    says = "Photographs become tensors as when the goldens were recorded (of another input type: the same pixels)."
+    needs_maps = False
+
+    def measure(self, subject: Subject) -> Sequence[Finding]:
+        """Return a finding per value that differs."""
+        facts = subject.goldens.facts if subject.goldens else {}
+        recorded = dict(facts.get("preprocessing", {}))
+        found = {k: v for k, v in (subject.preprocessing or {}).items() if v is not None}
+        if not recorded and not found:
+            raise NotApplicable("no photograph is preprocessed")
+        if facts.get("input_type") != subject.input_type:  # a quantised model scales within: scores and maps tell
+            recorded, found = ({k: v for k, v in d.items() if k not in _VALUES} for d in (recorded, found))
+        if "BGR" not in (recorded.get("channels"), found.get("channels")):  # RGB, or grey, is what is meant unsaid
+            recorded.pop("channels", None)
+            found.pop("channels", None)
+        changed = [key for key in sorted({*recorded, *found}) if recorded.get(key) != found.get(key)]
+        notes = [f"{key} is {_shown(found.get(key))}, recorded was {_shown(recorded.get(key))}" for key in changed]
+        return [Finding(ok=not changed, note="; ".join(notes), line=subject.spec.line("preprocess"))]
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else str(value)
+
+
+@register
+class Labels(Check):
+    """Classes are called what they were called."""
+
+    name = "labels"
+    group = "model"
+    says = "The recorded label of every target and predicted class still stands at the same index."
+    needs_maps = False
+
+    def measure(self, subject: Subject) -> Sequence[Finding]:
+        """Return a finding per image, and one for the number of labels."""
+        goldens = subject.goldens
+        if goldens is None or (subject.labels is None and not goldens.facts["labelled"]):
+            raise NotApplicable("there are no labels")
+        line = subject.spec.line("labels")
+        found = [Finding(ok=True)]
+        for golden in goldens.images:
+            for index, label in ((golden.facts[k], golden.facts[f"{k}_label"]) for k in ("target", "predicted")):
+                now = subject.label(index)
+                note = f"class {index} is called {now!r}, recorded was {label!r}"
+                found.append(Finding(golden.name, ok=now == label, note=note, line=line))
+        return [*found, *_count(subject, line)]
+
+
+def _count(subject: Subject, line: int) -> list[Finding]:
+    try:
+        classes = subject.classes
+    except BadModel:  # then there are no scores to count
+        return []
+    if subject.labels is None or len(subject.labels) == classes:
+        return []
+    return [Finding(ok=False, note=f"there are {len(subject.labels)} labels for {classes} classes", line=line)]

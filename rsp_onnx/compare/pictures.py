@@ -1,0 +1,55 @@
+"""The images whose explanation moved most, side by side: photo, A, B, and the difference."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from rsp_onnx.render import colour_limit, contact_sheet, heatmap_rgb, overlay, smooth
+from rsp_onnx.types import Array
+
+_SIDE = 256  # longest side of a panel in pixels
+_SIGMA = 0.015  # of the root of a panel's area
+_FAINT = 0.1  # of a map's colour limit: where maps differ by less, the difference stays pale
+
+
+def thumbnail_size(size: tuple[int, int], side: int = _SIDE) -> tuple[int, int]:
+    """Return (width, height) with the longer side at most ``side``; small pictures are enlarged by a whole factor."""
+    factor = side // max(size) or side / max(size)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def beside(photo: Image.Image | None, maps: tuple[Array, Array], names: tuple[str, str]) -> Image.Image:
+    """Return a row of four panels: photo, A, B, B - A.
+
+    maps: [H, W], of one shape. Each is divided by its own colour limit, for two models' scales are not the same; the
+    difference's own limit stands below it, as a share of theirs.
+    """
+    shares = [np.asarray(m, np.float64) / colour_limit(m) for m in maps]
+    size = thumbnail_size((maps[0].shape[1], maps[0].shape[0]) if photo is None else photo.size)
+    ground = (
+        Image.new("RGB", size, "white") if photo is None else photo.convert("RGB").resize(size, _filter(photo, size))
+    )
+    panels = [ground, *(_laid(ground, share) for share in shares)]
+    difference = _resized(np.clip(shares[1], -1, 1) - np.clip(shares[0], -1, 1), size)
+    soft = smooth(difference, _SIGMA * difference.size**0.5)  # as the overlays are: single pixels say nothing
+    limit = max(colour_limit(soft), _FAINT)
+    panels.append(Image.fromarray(heatmap_rgb(soft, limit)))
+    captions = ["photo", names[0], names[1], f"second − first, ± {limit:.0%}"]
+    return contact_sheet(panels, 4, captions=captions)
+
+
+def _filter(photo: Image.Image, size: tuple[int, int]) -> Image.Resampling:
+    return Image.Resampling.LANCZOS if size[0] < photo.width else Image.Resampling.BICUBIC
+
+
+def _laid(ground: Image.Image, shares: Array) -> Image.Image:
+    values = _resized(np.clip(shares, -1, 1), ground.size)
+    return overlay(ground, values) if values.any() else ground
+
+
+def _resized(values: Array, size: tuple[int, int]) -> Array:
+    """Return a map at another size (width, height): the mean over areas where it shrinks."""
+    shrinks = size[0] < values.shape[1]
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(values.astype(np.float32)).resize(size, how), np.float64)

@@ -1,0 +1,92 @@
+"""Compiling a method that asks the model about many changed inputs (see ``repeated``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.errors import BadInput, BadModel
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.rulekit.context import Options
+
+from .analysis import Analysis
+from .loop import Body, Repetition, repeat
+from .method import Method
+from .outputs import add_classes, add_output, add_outputs, describe, emit_walk, restore_shapes
+
+
+def compile_repeated(
+    found: Analysis, method: Method, repetition: Repetition, options: Options, notes: Mapping[str, object],
+    tensors: Sequence[str],
+) -> ir.Model:  # fmt: skip
+    """Return the deployed model with the loop behind it; inputs and outputs are those of every explainer.
+
+    Raises
+    ------
+    BadInput
+        Tensors inside the model were asked for, or an input is no number that can be changed.
+    """
+    if tensors:
+        raise BadInput(f"{method.name} knows the relevance of the inputs alone, not of {tensors[0]!r}; use another.")
+    deployed = found.deployed
+    if method.is_black_box:
+        body = Body(found.graph.model, found.graph.inputs, [found.output])
+    else:
+        ctx, outcome = emit_walk(found, method, options)
+        add_outputs(ctx, found, outcome, ())
+        body = Body(found.graph.model, found.graph.inputs, _relevances(found))
+        restore_shapes(found)
+    _check_inputs(found, method)
+    target, _ = add_classes(deployed, found.graph.batch or "N")
+
+    def likely(op: Emitter, scores: ir.Value) -> ir.Value:
+        return _of_target(op, _as_probabilities(op, scores, found), target)
+
+    def front(op: Emitter) -> ir.Value:
+        return op.Shape(target, start=0, end=1)
+
+    inputs = list(found.graph.inputs)
+    relevances = repeat(deployed, body, repetition, method.parameters, likely, front)
+    op = Emitter(deployed.graph, np.dtype(np.float32))
+    own = {v.name: v for v in deployed.graph.inputs}
+    for value, r in zip(inputs, relevances, strict=True):
+        add_output(op, "relevance" if len(inputs) == 1 else f"relevance/{value.name}", r, own[value.name])
+    describe(found, deployed, notes)
+    return deployed
+
+
+def _relevances(found: Analysis) -> list[ir.Value]:
+    outputs = {v.name: v for v in found.graph.model.graph.outputs}
+    several = len(found.graph.inputs) > 1
+    return [outputs[f"relevance/{v.name}" if several else "relevance"] for v in found.graph.inputs]
+
+
+def _check_inputs(found: Analysis, method: Method) -> None:
+    for value in found.graph.inputs:
+        if value.dtype is None or value.dtype in (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL):
+            raise BadInput(
+                f"{method.name} changes the input's numbers, and {value.name!r} holds {value.dtype} (token ids?); "
+                "use one that walks backward, such as rsp."
+            )
+
+
+def _as_probabilities(op: Emitter, scores: ir.Value, found: Analysis) -> ir.Value:
+    """Return [N, classes]: how likely each class is, whatever the model's last layer left out."""
+    kind = scores.dtype
+    if kind is not None and not kind.is_floating_point():
+        wide = op.Div(op.Cast(scores, to=int(op.type)), float(np.iinfo(kind.numpy()).max))
+    else:
+        wide = scores if kind == op.type else op.Cast(scores, to=int(op.type))
+    if found.classes is None or any(d != 1 for d in found.graph.dims(found.output)[2:]):
+        raise BadModel(f"The scores {found.output_name!r} are not [N, classes]; name another output with --output.")
+    flat = op.Reshape(wide, [-1, found.classes])
+    if found.kind == "log-softmax":
+        return op.Exp(flat)
+    return op.Softmax(flat, axis=1) if found.kind == "logits" and found.classes > 1 else flat
+
+
+def _of_target(op: Emitter, chance: ir.Value, target: ir.Value) -> ir.Value:
+    """[N, classes] and target [K, N] → [K, N]."""
+    return op.Transpose(op.GatherElements(chance, op.Transpose(target, perm=[1, 0]), axis=1), perm=[1, 0])

@@ -1,0 +1,111 @@
+"""The compiler: a model becomes one ONNX graph that returns its scores and their relevance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from rsp_onnx.errors import UnsupportedOp
+from rsp_onnx.graph.dag import Graph, op_name
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import add_all
+from rsp_onnx.rulekit.registry import Rule, why_not
+
+Lookup = Callable[[ir.Node], "Rule | None"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one rule made of the relevance at one output of its node."""
+
+    node: ir.Node
+    output: ir.Value
+    relevance: ir.Value
+    parts: tuple[tuple[ir.Value, ir.Value], ...]
+
+
+@dataclass
+class Flow:
+    """What arrived where: relevance by tensor, [K, *forward shape] each, in the order the walk met them; its steps."""
+
+    at: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    steps: list[Step] = field(default_factory=list)
+
+
+def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.Node], rules: Lookup) -> Flow:
+    """Walk op nodes backward, one rule per node; what arrives at a tensor from several readers adds up.
+
+    Parameters
+    ----------
+    start : mapping
+        Relevance [K, *forward shape] by tensor.
+    nodes : sequence of onnx_ir.Node
+        In forward order. The walk knows no op.
+    """
+    arriving: dict[ir.Value, list[ir.Value]] = {value: [r] for value, r in start.items()}
+    flow = Flow(dict(start))
+    for node in reversed(nodes):
+        for index, output in enumerate(node.outputs):
+            if output not in arriving:
+                continue
+            r = flow.at.setdefault(output, add_all(ctx.op, arriving[output]))
+            rule = rules(node)
+            assert rule is not None
+            parts = rule(ctx.at_output(index), node, r)
+            if len(parts) != len(node.inputs):
+                raise AssertionError(
+                    f"the rule of {op_name(node)} gave {len(parts)} parts for {len(node.inputs)} inputs"
+                )
+            given = [
+                (value, part)
+                for value, part in zip(node.inputs, parts, strict=True)
+                if value is not None and part is not None and ctx.graph.active(value)
+            ]
+            flow.steps.append(Step(node, output, r, tuple(given)))
+            for value, part in given:
+                arriving.setdefault(value, []).append(part)
+    for value, parts_here in arriving.items():  # where the walk ends: the inputs, or the section
+        if value not in flow.at:
+            flow.at[value] = add_all(ctx.op, parts_here)
+    return flow
+
+
+def check_rules(sections: Sequence[tuple[str, Sequence[ir.Node], Lookup]]) -> None:
+    """Raise UnsupportedOp with every op that lacks a rule, and where it stands, before anything is emitted."""
+    missing: dict[str, list[str]] = {}
+    reasons: list[str] = []
+    for what, nodes, rules in sections:
+        for node in nodes:
+            if rules(node) is None:
+                missing.setdefault(f"{op_name(node)} ({what})", []).append(str(node.name))
+                reasons.append(why_not(node))
+    if missing:
+        count = len({what.partition(" ")[0] for what in missing})
+        each = "; ".join(f"{op}: {_few(names)}" for op, names in sorted(missing.items()))
+        known = " and ".join(dict.fromkeys(filter(None, reasons)))
+        todo = "write rules for them (see docs/custom-ops.md), or name a later section behind them with --section"
+        raise UnsupportedOp(
+            f"No rule for {count} op{'s' if count > 1 else ''} between input and scores: {each}; "
+            + (
+                f"{known}: explain such a model without looking inside, or export one made of layers."
+                if known
+                else f"{todo}."
+            )
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(n) for n in names[:3])
+    return f"node {shown}" if len(names) == 1 else f"{len(names)} nodes, such as {shown}"
+
+
+def feature_nodes(graph: Graph, section: ir.Value) -> list[ir.Node]:
+    """Return the op nodes between the explained inputs and the section, in order."""
+    return graph.between(graph.inputs, section)
+
+
+def head_nodes(graph: Graph, section: ir.Value, logits: ir.Value) -> list[ir.Node]:
+    """Return the op nodes between the section and the logits, in order."""
+    return graph.between([section], logits)

@@ -1,0 +1,241 @@
+"""ImageNet's validation photos (Russakovsky et al. 2015), as a folder or in the devkit's layout, with boxes and masks.
+
+    ROOT[/SPLIT]/WNID/PHOTO.JPEG  or  ROOT[/SPLIT]/PHOTO.JPEG  or  ROOT/ILSVRC/Data/CLS-LOC/SPLIT/...
+    classes folders, or the annotations, or ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt
+    boxes   .../Annotations/CLS-LOC/SPLIT/[WNID/]PHOTO.xml, ROOT/bbox/SPLIT/PHOTO.xml, or LOC_SPLIT_solution.csv
+    masks   ROOT/SPLIT-segmentation/WNID/PHOTO.png (ImageNet-S, Gao et al. 2022: class R + 256 G, 1000 = ignored)
+
+Boxes are taken as written, 0-based with both corners inside (the files hold zeros), and clipped to the photo. A flat
+folder of photos with a boxes.csv is format csv. WordNet ids become classes by --mapping SYNSET_WORDS.txt, or by the
+model's labels where they are WordNet ids, or by their order where all of the model's classes have a folder.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rsp_onnx.errors import BadInput
+from rsp_onnx.types import Array
+
+from .annotated import BadItem, Item
+from .devkit import devkit_classes
+from .files import IMAGES, Annotated, first_folder, numbers_of, photos_in, things_of
+from .mapping import ClassMap, class_map, match_names
+from .photo_file import Stored, look_at, read_indices
+from .xml_boxes import read_xml
+
+IGNORED = 1000
+_IS_WNID = "n[0-9]" + "[0-9]" * 7
+
+
+@dataclass(frozen=True)
+class ImageNetMasks:
+    """ImageNet-S: a coloured PNG whose pixel is class R + 256 G, counted from 1 in the order of the WordNet ids.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The WordNet ids that have masks, in their order.
+    """
+
+    path: Path
+    stored: Stored
+    sources: tuple[str, ...]
+    mapping: ClassMap
+
+    @cached_property
+    def _classes(self) -> Array:
+        """int64 [H, W] of the upright photo; 0 is none of the classes."""
+        colours = read_indices(self.path, self.stored.size, colours=True)
+        if colours.ndim != 3 or colours.shape[2] != 3:
+            raise BadItem(f"The mask {self.path} has no three colours; an ImageNet-S mask is R + 256 G.")
+        return self.stored.mask(colours[:, :, 0].astype(np.int64) + 256 * colours[:, :, 1].astype(np.int64))
+
+    def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
+        """Return bool [H, W], see ``Masks``."""
+        wanted = [i + 1 for i, name in enumerate(self.sources) if class_index in self.mapping[name]]
+        return np.isin(self._classes, wanted) if wanted else None
+
+    def ignored(self, size: tuple[int, int]) -> Array | None:
+        """Return bool [H, W], see ``Masks``."""
+        return np.asarray(self._classes == IGNORED)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of the dataset lie; None where there are none."""
+
+    photos: Path
+    boxes: Path | None = None
+    masks: Path | None = None
+
+
+@dataclass
+class ImageNet:
+    """Validation photos; see ``Dataset``.
+
+    Attributes
+    ----------
+    items : tuple of str
+        Paths below the folder of the photos.
+    table : dict
+        By photo's name, what a solution's CSV says: "n01978287 240 170 260 240 ...".
+    segmented : tuple of str
+        The WordNet ids that have masks.
+    truth : dict
+        By photo's name the WordNet id that the devkit says.
+    """
+
+    root: Path
+    names: Sequence[str] | None
+    mapping: ClassMap
+    sources: tuple[str, ...]
+    items: tuple[str, ...]
+    places: Places
+    table: dict[str, str] = field(default_factory=dict)
+    segmented: tuple[str, ...] = ()
+    truth: dict[str, str] = field(default_factory=dict)
+    format: str = "imagenet"
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.items)
+
+    def key(self, index: int) -> str:
+        """Return the photo's path below the folder of the photos."""
+        return self.items[index]
+
+    def __getitem__(self, index: int) -> Item:
+        """Read a photo's class, boxes and masks; BadItem where they are missing or malformed."""
+        key = self.items[index]
+        image = self.places.photos / key
+        objects, stored = self._objects(key, image)
+        things, unknown = things_of(objects, self.mapping)
+        return Item(key, image, things, unknown, self._masks(key, stored))
+
+    def _objects(self, key: str, image: Path) -> tuple[list[Annotated], Stored]:
+        folder = key.rpartition("/")[0]
+        path = self._xml(key)
+        if path is not None:
+            found = read_xml(path)
+            stored = look_at(image, found.size)
+            boxed = [Annotated(o.name, stored.box(o.box, f"The annotation {path}"), o.difficult) for o in found.objects]
+            return boxed or ([Annotated(folder)] if folder else []), stored
+        stored = look_at(image)
+        if image.stem in self.table:
+            return _solution(self.table[image.stem], stored, image.name), stored
+        if folder or image.stem in self.truth:
+            return [Annotated(folder.rpartition("/")[2] or self.truth[image.stem])], stored
+        raise BadItem(f"There is no annotation of {image}: neither a folder of its class, nor XML, nor a line of CSV.")
+
+    def _xml(self, key: str) -> Path | None:
+        if self.places.boxes is None:
+            return None
+        stem = Path(key).with_suffix(".xml")
+        return next((p for p in (self.places.boxes / stem, self.places.boxes / stem.name) if p.is_file()), None)
+
+    def _masks(self, key: str, stored: Stored) -> ImageNetMasks | None:
+        if self.places.masks is None:
+            return None
+        path = self.places.masks / Path(key).with_suffix(".png")
+        return ImageNetMasks(path, stored, self.segmented, self.mapping) if path.is_file() else None
+
+
+def _solution(text: str, stored: Stored, what: str) -> list[Annotated]:
+    """Read "WNID xmin ymin xmax ymax WNID ..." of a solution's CSV."""
+    words = text.split()
+    if not words or len(words) % 5:
+        raise BadItem(f"The line of {what} in the CSV file is not groups of a WordNet id and four numbers.")
+    where = f"The line of {what} in the CSV file"
+    groups = [words[i : i + 5] for i in range(0, len(words), 5)]
+    return [Annotated(g[0], stored.box(numbers_of(g[1:], where), where)) for g in groups]
+
+
+def open_imagenet(
+    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
+) -> ImageNet:
+    """Open a folder of validation photos or a devkit."""
+    places = _places(root, split)
+    folders = sorted(f for f in places.photos.iterdir() if f.is_dir() and not f.name.startswith("."))
+    wnids = tuple(f.name for f in folders if f.match(_IS_WNID))
+    photos = [p for f in folders if f.name in wnids for p in sorted(f.iterdir()) if p.suffix.lower() in IMAGES]
+    photos = photos or photos_in(places.photos)
+    if not photos:
+        raise BadInput(f"{places.photos} holds no photos, neither in folders of WordNet ids nor as they are.")
+    table = _table(root, split or "val")
+    truth = {} if wnids else devkit_classes(root)
+    sources = wnids or tuple(sorted({*_named(places, table), *truth.values()}))
+    segmented = tuple(sorted(f.name for f in places.masks.iterdir() if f.is_dir())) if places.masks else ()
+    matched = _class_map(sources, mapping, names, classes, root)
+    items = tuple(p.relative_to(places.photos).as_posix() for p in photos)
+    return ImageNet(root, names, matched, sources, items, places, table, segmented, truth)
+
+
+def _class_map(
+    sources: Sequence[str], mapping: Path | None, names: Sequence[str] | None, classes: int | None, root: Path
+) -> ClassMap:
+    count = classes if classes is not None else len(names or ())
+    if mapping is None and len(sources) in (count, count - 1):
+        return class_map(sources, None, None, count)  # all classes are there: in the order of their ids
+    if mapping is None and not any(match_names(sources, names or ()).values()):
+        raise BadInput(
+            f"Which classes the WordNet ids of {root} are is not known: give --mapping with a file of lines like "
+            "'n01440764 tench, Tinca tinca', one per class of the model."
+        )
+    return class_map(sources, mapping, names, classes)
+
+
+def _places(root: Path, split: str | None) -> Places:
+    """Find photos, boxes and masks below the root or its folder ILSVRC."""
+    bases = [b for b in (root / "ILSVRC", root) if b.is_dir()]
+    if not bases:
+        raise BadInput(f"There is no folder {root}.")
+    tried = (split,) if split else ("val", "validation")
+    photos = first_folder(
+        (*(b / part / s for b in bases for s in tried for part in ("Data/CLS-LOC", "")), *(() if split else (root,))),
+        "of photos",
+    )
+    parts = [f"Annotations/CLS-LOC/{s}" for s in tried] + [f"Annotations/{s}" for s in tried]
+    parts += [f"bbox/{s}" for s in tried] + [f"{s}_boxes" for s in tried] + ["Annotations", "bbox"]
+    around = [*bases, photos.parent, photos]
+    boxes = _there(b / part for b in around for part in parts)
+    masks = _there(b / f"{s}{end}" for b in around for s in (photos.name, *tried) for end in ("-segmentation",))
+    return Places(photos, boxes, masks)
+
+
+def _there(candidates: Iterable[Path]) -> Path | None:
+    return next((c for c in candidates if c.is_dir()), None)
+
+
+def _table(root: Path, split: str) -> dict[str, str]:
+    """Read LOC_val_solution.csv (ImageId,PredictionString) where there is one."""
+    path = root / f"LOC_{split}_solution.csv"
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"ImageId", "PredictionString"} <= set(rows.fieldnames or ()):
+                raise BadInput(f"{path} needs the columns ImageId,PredictionString in its first line.")
+            return {row["ImageId"]: row["PredictionString"] or "" for row in rows}
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read as CSV: {error}.") from error
+
+
+def _named(places: Places, table: dict[str, str]) -> tuple[str, ...]:
+    """Return the WordNet ids that the annotations of a flat folder name."""
+    if table:
+        return tuple(sorted({w for text in table.values() for w in text.split()[::5]}))
+    found = set()
+    for path in sorted(places.boxes.rglob("*.xml")) if places.boxes else ():
+        try:
+            found |= {o.name for o in read_xml(path).objects}
+        except BadItem:
+            continue  # told when the item is read
+    return tuple(sorted(found))

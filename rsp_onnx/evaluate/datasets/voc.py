@@ -1,0 +1,152 @@
+"""PASCAL VOC's devkit (Everingham et al. 2010), and data in its layout.
+
+    Annotations/NAME.xml  JPEGImages/NAME.jpg  ImageSets/Main/SPLIT.txt  SegmentationClass/NAME.png
+
+Boxes are written 1-based with both corners inside; here they become 0-based. Annotations refer to the pixels as they
+are stored; see ``stored`` for photos that EXIF turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rsp_onnx.errors import BadInput
+from rsp_onnx.types import Array
+
+from .annotated import BadItem, Item
+from .files import Annotated, choose_split, photo_named, read_lines, things_of
+from .mapping import ClassMap, class_map
+from .photo_file import Stored, look_at, read_indices
+from .xml_boxes import XmlObject, read_xml
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+IGNORED = 255
+
+
+@dataclass(frozen=True)
+class VocMasks:
+    """SegmentationClass: a palette picture, 0 = background, i + 1 = class i, 255 = border or unclear.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The class names in the palette's order.
+    """
+
+    path: Path
+    stored: Stored
+    sources: tuple[str, ...]
+    mapping: ClassMap
+
+    @cached_property
+    def _values(self) -> Array:
+        """uint8 [H, W] of the upright photo."""
+        values = read_indices(self.path, self.stored.size)
+        if values.ndim != 2:
+            raise BadItem(f"The mask {self.path} has colours where a palette picture should hold class numbers.")
+        unnamed = [int(v) for v in np.unique(values) if len(self.sources) < v < IGNORED]
+        if unnamed:
+            raise BadItem(f"The mask {self.path} has the class {unnamed[0]}, but there are only {len(self.sources)}.")
+        return self.stored.mask(values)
+
+    def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
+        """Return bool [H, W], see ``Masks``."""
+        wanted = [i + 1 for i, name in enumerate(self.sources) if class_index in self.mapping[name]]
+        return np.isin(self._values, wanted)
+
+    def ignored(self, size: tuple[int, int]) -> Array | None:
+        """Return bool [H, W], see ``Masks``."""
+        return np.asarray(self._values == IGNORED)
+
+
+@dataclass
+class Voc:
+    """A split of a devkit; see ``Dataset``.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The dataset's class names in the palette's order.
+    """
+
+    root: Path
+    names: Sequence[str] | None
+    mapping: ClassMap
+    sources: tuple[str, ...]
+    items: tuple[str, ...]
+    split: str | None = None
+    format: str = "voc"
+
+    def __len__(self) -> int:
+        """Return the number of photos in the split."""
+        return len(self.items)
+
+    def key(self, index: int) -> str:
+        """Return the photo's name, such as 000012."""
+        return self.items[index]
+
+    def __getitem__(self, index: int) -> Item:
+        """Read one annotation; BadItem where it or the photo is missing or malformed."""
+        name = self.items[index]
+        path = self.root / "Annotations" / f"{name}.xml"
+        found = read_xml(path)
+        image = photo_named(self.root / "JPEGImages", name)
+        stored = look_at(image, found.size)
+        things, unknown = things_of((_annotated(o, stored, path) for o in found.objects), self.mapping)
+        mask = self.root / "SegmentationClass" / f"{name}.png"
+        masks = VocMasks(mask, stored, self.sources, self.mapping) if mask.is_file() else None
+        return Item(name, image, things, unknown, masks)
+
+
+def _annotated(one: XmlObject, stored: Stored, path: Path) -> Annotated:
+    box = stored.box([v - 1 for v in one.box], f"The annotation {path}")
+    return Annotated(one.name, box, one.difficult)
+
+
+def open_voc(
+    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
+) -> Voc:
+    """Open a devkit; by default its split test, else val, else its only one, else all annotations."""
+    folder = _devkit(root)
+    lists = {f.stem: f for f in sorted((folder / "ImageSets" / "Main").glob("*.txt"))}
+    splits = {name: f for name, f in lists.items() if not _splits_of_class(name, lists)}
+    sources = _sources(lists, splits)
+    if splits or split is not None:
+        split = choose_split(split, splits, ("test", "val", "trainval", "train"), folder)
+        items = [line.split()[0] for line in read_lines(splits[split])]
+    else:
+        items = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
+    if not items:
+        raise BadInput(f"{folder} has no items: neither in ImageSets/Main nor in Annotations.")
+    matched = class_map(sources, mapping, names, classes)
+    return Voc(folder, names, matched, sources, tuple(dict.fromkeys(items)), split)
+
+
+def _devkit(root: Path) -> Path:
+    """Return the folder with Annotations: the root, or the only VOC* below it or its VOCdevkit."""
+    candidates = [root, *sorted(root.glob("VOCdevkit/VOC*")), *sorted(root.glob("VOC[0-9]*"))]
+    found = [c for c in candidates if (c / "Annotations").is_dir()]
+    if not found:
+        raise BadInput(f"{root} is no VOC devkit: there is no folder Annotations in it or in VOCdevkit/VOC*.")
+    if len(found) > 1 and found[0] != root:
+        raise BadInput(f"{root} holds several years ({', '.join(f.name for f in found)}): give the path of one.")
+    return found[0]
+
+
+def _splits_of_class(name: str, lists: dict[str, Path]) -> bool:
+    """Tell whether a list is one class's share of a split, as dog_test is of test."""
+    return any(name.endswith(f"_{other}") for other in lists if other != name)
+
+
+def _sources(lists: dict[str, Path], splits: dict[str, Path]) -> tuple[str, ...]:
+    """Return the class names: those with a list per split, in the alphabet's order as VOC's own; else VOC's twenty."""
+    owners = {name.removesuffix(f"_{s}") for s in splits for name in lists if name.endswith(f"_{s}")}
+    return tuple(sorted(owners)) or VOC_CLASSES

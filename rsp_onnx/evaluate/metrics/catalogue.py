@@ -1,0 +1,53 @@
+"""The metrics by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rsp_onnx.errors import BadInput
+from rsp_onnx.parameters import parse_spec
+
+from .base import Named
+from .bookkeeping import ClassSensitivity, Conservation, Runtime
+from .localisation import GridPointing, Inside, Pointing
+from .miou import MeanIoU
+from .perturbation import Deletion, Insertion, RegionPerturbation
+from .protocol import Metric, ModelMetric
+from .randomisation import ParameterRandomisation
+
+METRICS: dict[str, type[Named]] = {
+    one.kind: one
+    for one in (
+        Pointing, Inside, MeanIoU, GridPointing, Insertion, Deletion, RegionPerturbation, ClassSensitivity,
+        ParameterRandomisation, Conservation, Runtime,
+    )
+}  # fmt: skip
+
+
+def find_metric(spec: str) -> Metric | ModelMetric:
+    """Return a metric by its name with parameters, such as ``pointing:tolerance=15,sigma=3``.
+
+    Raises
+    ------
+    BadInput
+        There is no such metric or parameter.
+    """
+    name, given = parse_spec(spec)
+    if name not in METRICS:
+        raise BadInput(f"There is no metric {name!r}; the metrics are {', '.join(METRICS)}.")
+    metric: Any = METRICS[name](spec, given)
+    found: Metric | ModelMetric = metric
+    return found
+
+
+def metrics() -> list[dict[str, Any]]:
+    """Return what there is to choose from: name, direction, bounds, protocol, source, parameters with defaults."""
+    return [
+        {
+            "name": name, "direction": kind.direction, "bounds": kind.bounds, "protocol": kind(name, {}).protocol,
+            "source": kind.source,
+            "parameters": {**kind.defaults, **{word: choices[0] for word, choices in kind.words.items()}},
+            "choices": {word: list(choices) for word, choices in kind.words.items()},
+        }
+        for name, kind in METRICS.items()
+    ]  # fmt: skip

@@ -1,0 +1,251 @@
+"""What report.html shows, as plain values: tables, bars, distributions, pictures, errors, where it all comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from rsp_onnx.evaluate.runs.folder import Store, read_columns, read_json
+from rsp_onnx.evaluate.runs.settings import PART
+from rsp_onnx.evaluate.runs.table import ARROWS, behind, best, is_rsp, number, overall
+
+from . import charts
+from .pictures import scalar_columns
+
+
+@dataclass(frozen=True)
+class Group:
+    """One run, whole or in shards: its name, its folders, what run.json says."""
+
+    name: str
+    stores: tuple[Store, ...]
+    run: Mapping[str, Any]
+
+    @property
+    def parts(self) -> list[Path]:
+        """The files with rows, in the run's order."""
+        return [path for _, path in sorted((n, p) for store in self.stores for n, p in store.parts().items())]
+
+    def missing(self) -> int:
+        """Return how many parts are not there: of a run not finished, or of shards not given."""
+        info = self.run["fingerprint"]
+        items = min(info["items"], info["limit"] or info["items"])
+        whole = range(-(-items // PART))
+        shards = {tuple(read["fingerprint"]["shard"]) for read in (store.read_run() or {} for store in self.stores)}
+        wanted = whole if len(self.stores) > 1 else [n for i, of in shards for n in whole[i - 1 :: of]]
+        return len(wanted) - len(self.parts)
+
+
+_CLASSES = 40  # classes shown per metric, those with the most rows
+_SUBSETS = 60  # further figures shown per metric; all are in summary.json
+_ERRORS = 200  # shown; all are in errors.csv
+Page = dict[str, Any]
+
+
+def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> Page:
+    """Return everything the template draws.
+
+    summaries: one per group; summary: of all together, methods named as they are shown.
+    """
+    methods = list(dict.fromkeys(figure["method"] for figure in summary["metrics"]))
+    colours = {method: charts.colour(i) for i, method in enumerate(methods)}
+    return {
+        "title": " · ".join(group.name for group in groups),
+        "counts": summary["counts"],
+        "methods": [{"name": m, "colour": colours[m], "rsp": is_rsp(m.rpartition(" · ")[2])} for m in methods],
+        "colours": colours,
+        "table": table(summary),
+        "behind": behind(summary) if len(groups) == 1 else [],
+        "subsets": subsets(summary),
+        "metrics": [_metric(spec, groups) for spec in _specs(groups)],
+        "pictures": pictures(groups),
+        "errors": summary["errors"][:_ERRORS],
+        "more_errors": max(len(summary["errors"]) - _ERRORS, 0),
+        "runs": [_origin(group, one) for group, one in zip(groups, summaries, strict=True)],
+    }
+
+
+def table(summary: Mapping[str, Any]) -> Page:
+    """Return methods × metrics: the overall figures."""
+    figures = overall(summary)
+    names = list(dict.fromkeys(metric for _, metric in figures))
+    columns = {name: [f for (_, metric), f in figures.items() if metric == name] for name in names}
+    tops, ends = {n: best(c) for n, c in columns.items()}, {n: charts.limits(c) for n, c in columns.items()}
+    heads = [{"name": n, "arrow": ARROWS[columns[n][0]["direction"]]} for n in names]
+    rows = [
+        {"method": m, "cells": [_cell(figures.get((m, n)), m in tops[n], ends[n]) for n in names]}
+        for m in dict.fromkeys(method for method, _ in figures)
+    ]
+    return {"heads": heads, "rows": rows, "whisker": charts.WHISKER}
+
+
+def _cell(figure: Mapping[str, Any] | None, top: bool, ends: tuple[float, float]) -> Page:
+    if figure is None or figure["value"] is None:
+        return {"text": "–", "sort": "", "n": 0, "best": False, "interval": "", "whisker": None}
+    interval = "" if figure["low"] is None else f"{number(figure['low'])} – {number(figure['high'])}"
+    return {
+        "text": number(figure["value"]), "sort": repr(float(figure["value"])), "n": figure["n"], "best": top,
+        "interval": interval, "whisker": charts.whisker(figure, *ends),
+    }  # fmt: skip
+
+
+def subsets(summary: Mapping[str, Any]) -> list[Page]:
+    """Return per metric a table of its further figures: subsets × methods; [] where it has the overall one alone."""
+    found = []
+    for name in dict.fromkeys(figure["metric"] for figure in summary["metrics"]):
+        lines = [f for f in summary["metrics"] if f["metric"] == name]
+        methods = list(dict.fromkeys(f["method"] for f in lines))
+        by_place = {(f["subset"], f["method"]): f for f in lines}
+        kinds = list(dict.fromkeys(f["subset"] for f in lines))
+        if len(kinds) < 2:
+            continue
+        rows = []
+        for kind in kinds[:_SUBSETS]:
+            figures = [by_place[kind, m] for m in methods if (kind, m) in by_place]
+            tops, ends = best(figures), charts.limits(figures)
+            cells = [_cell(by_place.get((kind, m)), m in tops, ends) for m in methods]
+            rows.append({"name": kind, "n": max(f["n"] for f in figures), "cells": cells})
+        page = {"metric": name, "arrow": ARROWS[lines[0]["direction"]], "methods": methods, "rows": rows}
+        found.append({**page, "count": len(kinds)})
+    return found
+
+
+def _specs(groups: Sequence[Group]) -> list[str]:
+    return list(dict.fromkeys(spec for group in groups for spec in group.run["kinds"]))
+
+
+def _metric(spec: str, groups: Sequence[Group]) -> Page:
+    """Return what a metric is, its values by class, and how they are distributed."""
+    having = [group for group in groups if spec in group.run["kinds"]]
+    kind = having[0].run["kinds"][spec]
+    page: Page = {**kind, "spec": spec, "arrow": ARROWS[kind["direction"]], "classes": None, "distribution": None}
+    page["curve"] = None
+    if kind["of_models"]:
+        return page
+    tables = [(_prefix(group, groups), group, _rows(group, spec)) for group in having]
+    column = dict(scalar_columns(having[0].run["columns"], {spec: kind})).get(spec)
+    if column is not None:
+        values = {p + m: _numbers(t, m, column) for p, group, t in tables for m in group.run["fingerprint"]["methods"]}
+        page["classes"] = _classes(values, kind)
+        if having[0].run["columns"][column] == "float64":
+            page["distribution"] = charts.histograms({m: v for m, (_, v) in values.items()})
+    page["curve"] = _curve(spec, tables)
+    return page
+
+
+def _prefix(group: Group, groups: Sequence[Group]) -> str:
+    return f"{group.name} · " if len(groups) > 1 else ""
+
+
+def _rows(group: Group, spec: str) -> pa.Table:
+    own = [name for name in group.run["columns"] if name.startswith(f"{spec}.")]
+    return read_columns(group.parts, ["method", "label", *own])
+
+
+def _numbers(rows: pa.Table, method: str, column: str) -> tuple[list[str], Any]:
+    """Return the labels and the values (float64) of a method's rows that have a value."""
+    own = rows.filter(pc.and_(pc.equal(rows["method"], method), pc.is_valid(rows[column])))
+    return own["label"].to_pylist(), np.asarray(own[column].cast(pa.int8() if _is_bool(own, column) else pa.float64()),
+                                                np.float64)  # fmt: skip
+
+
+def _is_bool(rows: pa.Table, column: str) -> bool:
+    return bool(pa.types.is_boolean(rows[column].type))
+
+
+def _classes(values: Mapping[str, tuple[list[str], Any]], kind: Mapping[str, Any]) -> Page | None:
+    """Return the mean by class and method, with the length of its bar as a share of the whole."""
+    sums: dict[str, dict[str, list[float]]] = {}
+    for method, (labels, numbers) in values.items():
+        for label, value in zip(labels, numbers, strict=True):
+            sums.setdefault(label, {}).setdefault(method, []).append(value)
+    sizes = {label: max(len(v) for v in by_method.values()) for label, by_method in sums.items()}
+    shown = sorted(sizes, key=lambda label: -sizes[label])[:_CLASSES]
+    if len(sizes) < 2:
+        return None
+    means = {label: {m: float(np.mean(v)) for m, v in sums[label].items()} for label in shown}
+    low, high = _scale(kind["bounds"], [v for by_method in means.values() for v in by_method.values()])
+    rows = [
+        {"label": label, "n": sizes[label],
+         "cells": [_bar_cell(means[label].get(m), low, high) for m in values]}
+        for label in shown
+    ]  # fmt: skip
+    return {"methods": list(values), "rows": rows, "more": len(sizes) - len(shown)}
+
+
+def _scale(bounds: Sequence[float | None], values: Iterable[float]) -> tuple[float, float]:
+    low, high = bounds
+    every = [v for v in values if np.isfinite(v)] or [0.0]
+    return (min(0.0, *every) if low is None else low), (max(0.0, *every) if high is None else high)
+
+
+def _bar_cell(value: float | None, low: float, high: float) -> Page:
+    if value is None or not np.isfinite(value):
+        return {"text": "–", "share": 0.0}
+    return {"text": number(value), "share": round(100 * min(max((value - low) / ((high - low) or 1), 0), 1), 1)}
+
+
+def _curve(spec: str, tables: Sequence[tuple[str, Group, pa.Table]]) -> Page | None:
+    _, first, _ = tables[0]
+    names = [n for n, kind in first.run["columns"].items() if n.startswith(f"{spec}.") and kind == "list<float64>"]
+    if not names:
+        return None
+    found: dict[str, list[list[float]]] = {}
+    for prefix, group, rows in tables:
+        for method in group.run["fingerprint"]["methods"]:
+            own = rows.filter(pc.equal(rows["method"], method))[names[0]]
+            found[prefix + method] = [c for c in own.to_pylist() if c and None not in c]
+    drawn = charts.curves(found)
+    return None if drawn is None else {**drawn, "column": names[0].removeprefix(f"{spec}.")}
+
+
+def pictures(groups: Sequence[Group]) -> list[Page]:
+    """Return the pictures the runs saved, by group; files that are gone are left out."""
+    found: dict[str, list[Page]] = {}
+    for group in groups:
+        for store in group.stores:
+            index = store.pictures / "pictures.json"
+            for one in read_json(index) if index.is_file() else []:
+                title = _prefix(group, groups) + one["group"]
+                found.setdefault(title, []).append(_picture(store.pictures, one))
+    return [{"title": title, "cases": cases} for title, cases in found.items()]
+
+
+def _picture(folder: Path, one: Mapping[str, Any]) -> Page:
+    maps = [
+        {"method": m, "file": folder / name, "value": _value(one["values"].get(m))} for m, name in one["maps"].items()
+    ]
+    photo = None if one["photo"] is None else folder / one["photo"]
+    return {"item": one["item"], "label": one["label"], "metric": one["metric"], "photo": photo, "maps": maps}
+
+
+def _value(value: float | bool | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return number(value)
+
+
+def _origin(group: Group, summary: Mapping[str, Any]) -> Page:
+    """Return where a run's figures come from, as lines of (what, text)."""
+    info = summary["fingerprint"]
+    shown = {
+        "model": f"{summary['model']} (sha256 {info['model_sha256']})",
+        "data": f"{summary['data']} ({info['format']}, split: {info['split'] or 'the format’s own'})",
+        "items": f"{summary['counts']['items']} of {info['items']}, order: {summary['order']}",
+        "seed": info["seed"] if info["seed"] is not None else 0,
+        "preprocessing": f"{summary['preprocessing']['name']} ({summary['preprocessing']['source']})",
+        "execution provider": summary["provider"] or "unknown",
+        "time": f"{summary['seconds']:.1f} s",
+        "versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
+        "command": summary["command"] or "called from Python",
+    }
+    if summary.get("missing_parts"):
+        shown["not finished"] = f"{summary['missing_parts']} parts of 16 items are missing"
+    speeds = [{"method": m, "ms": f"{1000 * s:.1f}"} for m, s in summary["seconds_per_map"].items()]
+    return {"name": group.name, "lines": list(shown.items()), "speeds": speeds}

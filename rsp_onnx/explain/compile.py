@@ -1,0 +1,125 @@
+"""From a model file to a compiled explainer: analyse, check the rules, emit, describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import onnx
+import onnx_ir as ir
+
+from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.compiler.analysis import Analysis, analyse
+from rsp_onnx.compiler.compile_loop import compile_repeated
+from rsp_onnx.compiler.outputs import add_ledger, add_outputs, check_names, checked, describe, emit_walk, restore_shapes
+from rsp_onnx.compiler.second_forward import is_fragile, keep_apart
+from rsp_onnx.model.load import Model, ModelSource
+from rsp_onnx.rewrite.expand import needs_expansion
+from rsp_onnx.rulekit.context import Options
+
+
+def compile_explainer(
+    model: ModelSource | Model | Analysis,
+    method: str = "rsp",
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    tensors: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
+    purge: bool = False,
+    split: float = 2.0,
+    signed_inputs: str = "clamp",
+    form: str = "auto",
+    ledger: bool = False,
+) -> onnx.ModelProto:
+    """Compile a classifier into one ONNX model that returns its scores and their relevance.
+
+    The result's inputs are the model's own, ``target`` (int64 [K, N], class indices) and ``hostile`` (int64 [K, N, H],
+    −1 for none; H may be 0). Its outputs are the model's own and ``relevance`` (float32 [K, N, *input shape];
+    ``relevance/<input>`` where several inputs are explained). K and H are free, N where the model leaves it free.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+    method : str
+        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
+    output : str, optional
+        The output to explain; default: the first one that depends on the input through numbers.
+    section : str, optional
+        The tensor where head and features meet; default: found (RSP §1).
+    tensors : sequence of str
+        Tensors whose relevance is wanted too, as outputs ``relevance/<tensor>``.
+    inputs : sequence of str, optional
+        Inputs to explain; default: all that carry numbers.
+    input_shapes : mapping, optional
+        Sizes for the dimensions the model leaves free, by input name; None keeps the batch free.
+    region : str
+        For models that score every position or box, see ``Explainer``.
+    purge, split, signed_inputs
+        Parameters of RSP, see ``Options``.
+    form : str
+        ``auto``, ``unfold`` or ``gram``: how the conv rule is computed. All give the same relevance.
+    ledger : bool
+        Add the outputs ``ledger`` (float32 [L, K, N]: the relevance sum of each tensor on the way, named in the
+        metadata), ``balance`` (float32 [1+L', K, N], method ``rsp``: Σ|R₀|, and what each node made or lost, named in
+        the metadata) and ``evidence`` (float32 [K, N, 1+H]: how strongly the section speaks for each class).
+
+    Returns
+    -------
+    onnx.ModelProto
+        Runs with ``onnxruntime`` alone. Metadata: ``rsp_onnx.version``, ``.method``, ``.parameters``,
+        ``.section``, ``.source_sha256``.
+
+    Raises
+    ------
+    BadModel, UnsupportedOp, BadInput
+        The model cannot be read or explained, or a name does not exist.
+
+    References
+    ----------
+    Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021.
+    """
+    return ir.to_proto(
+        compile_ir(
+            model, method, output=output, section=section, tensors=tensors, inputs=inputs, input_shapes=input_shapes,
+            region=region, options=Options(purge, split, signed_inputs, form), ledger=ledger,
+        )
+    )  # fmt: skip
+
+
+def compile_ir(
+    model: ModelSource | Model | Analysis,
+    method: str = "rsp",
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    tensors: Sequence[str] = (),
+    inputs: Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
+    options: Options | None = None,
+    ledger: bool = False,
+) -> ir.Model:
+    """Do what ``compile_explainer`` does, keeping the model in memory whatever its size."""
+    options = checked(options or Options())
+    chosen = find_method(method)
+    found = model if isinstance(model, Analysis) else analyse(
+        model, output=output, section=section, inputs=inputs, input_shapes=input_shapes, region=region,
+        black_box=chosen.is_black_box,
+    )  # fmt: skip
+    check_names(found)
+    parameters = asdict(options) | dict(chosen.parameters)
+    notes: dict[str, object] = {"method": method, "parameters": parameters, "section": found.section.name}
+    if chosen.repetition is not None:
+        return compile_repeated(found, chosen, chosen.repetition, options, notes, tensors)
+    ctx, outcome = emit_walk(found, chosen, options)
+    add_outputs(ctx, found, outcome, tensors)
+    if ledger:
+        notes |= add_ledger(ctx, outcome, found.section.value if chosen.conserves else None)
+    describe(found, found.graph.model, notes)
+    restore_shapes(found)
+    if is_fragile(ctx) or needs_expansion(found.deployed):
+        keep_apart(ctx, found.deployed)
+    return found.graph.model

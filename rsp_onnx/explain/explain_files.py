@@ -1,0 +1,125 @@
+"""Explaining a list of files into a folder: pictures, arrays and one JSON with what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rsp_onnx.errors import BadInput
+from rsp_onnx.files import make_folder, save_json
+from rsp_onnx.inputs.classes import Choice
+from rsp_onnx.inputs.labels import label_of
+from rsp_onnx.types import Progress
+from rsp_onnx.version import __version__
+
+from .explainer import Explainer
+from .explanation import Explanation
+
+
+def explain_files(
+    explainer: Explainer,
+    images: Sequence[str | Path],
+    folder: str | Path,
+    *,
+    target: Choice = "auto",
+    hostile: Choice = "auto",
+    batch_size: int = 1,
+    progress: Progress | None = None,
+) -> list[dict[str, Any]]:
+    """Explain image files into a folder.
+
+    Writes per image and target ``<stem>.<class index>.png`` and ``.npz`` (relevance, heatmap, heatmap_original), and
+    ``explain.json`` with one record each. Nothing is written half: all images are read once before anything is written,
+    and after an interruption explain.json lists what is there. A map that is zero everywhere gets no picture.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    list of dict
+        The records of ``explain.json``.
+
+    Raises
+    ------
+    BadInput
+        There is no image, one cannot be read, or two would write the same files.
+    BadOutput
+        The folder cannot be written.
+    """
+    paths = [Path(p) for p in images]
+    _check_stems(paths)
+    _check_images(explainer, paths)
+    records: list[dict[str, Any]] = []
+    try:
+        for start in range(0, len(paths), max(batch_size, 1)):
+            part = paths[start : start + max(batch_size, 1)]
+            results = explainer.explain_batch(part, target, hostile, batch_size=batch_size)
+            out = make_folder(folder)
+            for path, found in zip(part, results, strict=True):
+                records.extend(_write(explainer, path, one, out) for one in found)
+            if progress is not None:
+                progress(start + len(part), len(paths))
+    finally:
+        if records:
+            save_json(Path(folder) / "explain.json", records)
+    return records
+
+
+def _check_images(explainer: Explainer, paths: Sequence[Path]) -> None:
+    """Read all images before the first is explained, so that a bad one in the middle costs nothing."""
+    if not paths:
+        raise BadInput("There is no image to explain; give at least one.")
+    for path in paths if len(paths) > 1 else ():
+        explainer.feeds(path)
+
+
+def _check_stems(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            raise BadInput(
+                f"{seen[path.stem]} and {path} would both be written as {path.stem}.*; use different folders."
+            )
+        seen[path.stem] = path
+
+
+def _write(explainer: Explainer, path: Path, found: Explanation, out: Path) -> dict[str, Any]:
+    stem = f"{path.stem}.{found.target}"
+    arrays = out / f"{stem}.npz"
+    found.save(arrays)
+    picture: Path | None = None
+    if found.heatmap.ndim == 2 and not found.is_zero:
+        picture = out / f"{stem}.png"
+        found.save(picture)
+    return _record(explainer, path, found, picture, arrays)
+
+
+def _record(explainer: Explainer, path: Path, found: Explanation, picture: Path | None, arrays: Path) -> dict[str, Any]:
+    return {
+        "image": str(path),
+        "target": found.target,
+        "target_label": found.label,
+        "hostile": list(found.hostile),
+        "hostile_labels": list(found.hostile_labels),
+        "score": found.score,
+        "predicted": found.predicted,
+        "predicted_label": label_of(found.predicted, found.labels),
+        "scores": [float(s) for s in found.scores],
+        "png": None if picture is None else picture.name,
+        "npz": arrays.name,
+        "relevance_sums": found.sums(),
+        "ledger": dict(found.ledger),
+        "losses": [asdict(loss) for loss in found.losses],
+        "warnings": list(found.warnings),
+        "method": found.method,
+        "provider": found.provider,
+        "model": str(explainer.model.path) if explainer.model.path else None,
+        "model_sha256": explainer.model.sha256,
+        "version": __version__,
+        "preprocessing": explainer.preprocess.to_dict() if found.photo is not None else None,
+    }

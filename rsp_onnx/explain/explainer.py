@@ -1,0 +1,310 @@
+"""The facade: a model once, then explanation after explanation."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.compiler.analysis import Analysis, analyse
+from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.dag import activation_bytes
+from rsp_onnx.inputs.batching import Shapes, class_arrays, same_shapes, shapes_of, stacked
+from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
+from rsp_onnx.inputs.labels import check_labels, read_labels
+from rsp_onnx.inputs.prepare import InputSignature, Preprocess, resolve_preprocess
+from rsp_onnx.inputs.tensors import Feeds, Picture, make_feeds, signatures_of
+from rsp_onnx.model.load import ModelSource, load_model
+from rsp_onnx.model.session import Session, resolve_device
+from rsp_onnx.rulekit.context import Options
+from rsp_onnx.types import Array
+
+from .compile import compile_ir
+from .explanation import Explanation
+from .unpack import Compiled, explanations, not_by_sample, scores_of
+
+_KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
+
+
+class Explainer:
+    """Explains one model. Safe to use from several threads.
+
+    Parameters
+    ----------
+    model : path, bytes or onnx.ModelProto
+        Any exported classifier. External data is found beside the file.
+    preprocess : str, path, Preprocess or mapping, optional
+        A preset (``imagenet-torch``, ``imagenet-caffe``, ``imagenet-tf``, ``unit``, ``raw``), a TOML file, or values.
+        Default: ``<model>.preprocess.toml`` beside the model, the model's metadata, else a guess from the graph
+        (``explainer.preprocess.source`` says which).
+    labels : path or sequence of str, optional
+        Class names; default: the model's metadata.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    method : str
+        One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
+    output, section : str, optional
+        The output to explain, and the tensor where head and features meet; found by default.
+    region : str
+        For models that score every position or box: ``mask`` (where the class wins), ``peak`` (its highest score),
+        ``all``, an index, or X0,Y0,X1,Y1 in positions of the output; ``auto`` is ``mask`` for pictures, ``peak`` for
+        boxes.
+    purge, split, signed_inputs
+        Parameters of RSP, see ``Options``.
+    threads : int, optional
+        Threads ONNX Runtime uses within one op.
+    size, channels, scale, mean, std, resize, ...
+        Single values of ``Preprocess`` that override the preset's or the file's.
+
+    Raises
+    ------
+    BadModel, UnsupportedOp, BadInput, DeviceUnavailable
+
+    Examples
+    --------
+    >>> explainer = Explainer("models/digits_pytorch.onnx")  # doctest: +SKIP
+    >>> explainer.explain("models/scenes/scene_0.png", target="three").save("three.png")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: ModelSource,
+        *,
+        preprocess: str | Path | Preprocess | Mapping[str, Any] | None = None,
+        labels: str | Path | Sequence[str] | None = None,
+        device: str = "auto",
+        method: str = "rsp",
+        output: str | None = None,
+        section: str | None = None,
+        region: str = "auto",
+        purge: bool = False,
+        split: float = 2.0,
+        signed_inputs: str = "clamp",
+        threads: int | None = None,
+        **preprocess_values: Any,
+    ) -> None:
+        find_method(method)
+        resolve_device(device)
+        self.model = load_model(model)
+        self.method = method
+        self.options = Options(purge, split, signed_inputs)
+        self.device = device
+        self._output, self._section, self._region, self._threads = output, section, region, threads
+        self._lock = threading.Lock()
+        self._compiled: dict[tuple[Shapes, tuple[str, ...]], Compiled] = {}
+        self._forward: Session | None = None
+        self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
+        self._preprocess: Preprocess | None = None
+        self.signatures = signatures_of(self.model.ir)
+        self.labels = read_labels(labels, self.model.metadata)
+        if preprocess is not None or self._values:
+            _ = self.preprocess  # a wrong preset or file is reported before any work
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How photographs become tensors. BadInput where the model's input is not an image."""
+        if self._preprocess is None:
+            found = resolve_preprocess(
+                self._given, signature=self._image_signature(), metadata=self.model.metadata,
+                model_path=self.model.path, producer=self.model.producer,
+            )  # fmt: skip
+            self._preprocess = _changed(found, self._values, self._image_signature()) if self._values else found
+        return self._preprocess
+
+    def feeds(self, image: Picture) -> dict[str, Array]:
+        """Return the tensors the model would be given for an image, by input name."""
+        return dict(self._feeds(image).tensors)
+
+    @overload
+    def explain(
+        self, image: Picture, target: int, hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> Explanation: ...
+    @overload
+    def explain(
+        self, image: Picture, target: list[int | str], hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> list[Explanation]: ...
+    @overload
+    def explain(
+        self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> Any: ...
+
+    def explain(
+        self, image: Picture, target: Choice = "auto", hostile: Choice = "auto", *, tensors: Sequence[str] = ()
+    ) -> Any:
+        """Explain one image.
+
+        Parameters
+        ----------
+        image : path, PIL image, H×W×3 uint8 array, ready tensor or mapping
+            Photographs are preprocessed; a ``.npy``/``.npz`` file, a tensor of the model's own dtype and shape, or a
+            mapping by input name passes as it is.
+        target : str, int or sequence
+            ``auto`` (highest score), an index, a label, ``topk:N``, or several.
+        hostile : str, int or sequence
+            ``auto`` (other present classes of a multi-label model, else none), ``none``, ``runners-up``, index, label.
+        tensors : sequence of str
+            Tensors whose relevance is wanted too, in ``.relevances``.
+
+        Returns
+        -------
+        Explanation, or list of Explanation
+            A list where several targets were asked for (a sequence or ``topk:N``).
+        """
+        results = self.explain_batch([image], target, hostile, tensors=tensors)[0]
+        return results if asks_for_several(target) else results[0]
+
+    def explain_batch(
+        self,
+        images: Sequence[Picture],
+        target: Choice = "auto",
+        hostile: Choice = "auto",
+        *,
+        batch_size: int = 8,
+        tensors: Sequence[str] = (),
+    ) -> list[list[Explanation]]:
+        """Explain several images, ``batch_size`` at a time, as one by one; per image one explanation per target."""
+        if batch_size < 1:
+            raise BadInput(f"The batch size must be 1 or more, not {batch_size}.")
+        results: list[list[Explanation]] = []
+        for start in range(0, len(images), batch_size):
+            items = [self._feeds(image) for image in images[start : start + batch_size]]
+            for group in same_shapes(items):
+                results += self._explain(group, target, hostile, tuple(tensors))
+        return results
+
+    def explain_each(
+        self,
+        items: Sequence[Picture | Feeds],
+        targets: Sequence[Sequence[int]],
+        hostile: Sequence[Sequence[Sequence[int]]],
+    ) -> list[list[Explanation]]:
+        """Explain items that have targets of their own, as one batch where their sizes agree.
+
+        targets: class indices per item; hostile: per item and target. Items may be feeds (see ``prepare``).
+        """
+        ready = [self._feeds(item) for item in items]
+        found: list[list[Explanation]] = []
+        for group in same_shapes(ready):
+            part = slice(len(found), len(found) + len(group))
+            compiled = self._get(shapes_of(group[0]), ())
+            found += self._run(compiled, group, list(targets[part]), list(hostile[part]))
+        return found
+
+    def prepare(self, image: Picture) -> Feeds:
+        """Read and preprocess one item, once for several calls."""
+        return self._feeds(image)
+
+    def scores(self, image: Picture | Feeds) -> Array:
+        """Return the model's own scores of one image, float32 [classes]."""
+        item = self._feeds(image)
+        return np.asarray(self._scores([item], self._get(shapes_of(item), ()).analysis)[0])
+
+    def score_batch(self, items: Sequence[Feeds]) -> Array:
+        """Return the model's own scores of items of one size, float32 [N, classes]."""
+        return self._scores(items, self._get(shapes_of(items[0]), ()).analysis)
+
+    def score_kind(self, item: Feeds) -> str:
+        """Return what the model does at its end: ``softmax``, ``log-softmax``, ``sigmoid``, or ``logits`` (nothing)."""
+        return self._get(shapes_of(item), ()).analysis.kind
+
+    def activation_bytes(self, item: Feeds) -> int:
+        """Return how many bytes the model's own activations for one item take, a measure of what a map needs."""
+        return self._get(shapes_of(item), ()).activation_bytes
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use, once something ran."""
+        ran = [c.session.provider for c in self._compiled.values()]
+        return ran[0] if ran else ""
+
+    def _feeds(self, image: Picture | Feeds) -> Feeds:
+        if isinstance(image, Feeds):
+            return image
+        return make_feeds(image, self.signatures, lambda: self.preprocess)
+
+    def _image_signature(self) -> InputSignature:
+        if len(self.signatures) == 1:
+            return self.signatures[0]
+        raise BadInput("The model has several inputs; photographs cannot be preprocessed, give tensors.")
+
+    def _get(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
+        """Return the compiled explainer for these input sizes, compiled once while it is among the last ones used."""
+        with self._lock:
+            key = (shapes, tensors)
+            found = self._compiled.pop(key, None) or self._compile(shapes, tensors)
+            self._compiled[key] = found  # the one used last stands last
+            while len(self._compiled) > _KEPT:
+                self._compiled.pop(next(iter(self._compiled)))
+            return found
+
+    def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
+        analysis = analyse(
+            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
+            black_box=find_method(self.method).is_black_box,
+        )  # fmt: skip
+        if self.labels is not None and analysis.classes is not None:
+            check_labels(self.labels, analysis.classes)
+        whole, size = not_by_sample(analysis.graph, tensors), activation_bytes(analysis.graph)  # while shapes are known
+        compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
+        notes = [json.loads(compiled.metadata_props.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance")]
+        session = Session(compiled, self.device, self._threads)
+        nodes = tuple((node, op) for node, op in notes[1])
+        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels, whole, size)
+
+    def _forward_session(self) -> Session:
+        with self._lock:
+            if self._forward is None:
+                self._forward = Session(self.model.ir, self.device, self._threads)
+            return self._forward
+
+    def _scores(self, items: Sequence[Feeds], analysis: Analysis) -> Array:
+        """Return float32 [N, classes] of the model alone."""
+        session, name = self._forward_session(), analysis.output_name
+        raw = [session.run(f, [name])[name][:n] for f, n in stacked(items, analysis.graph.batch)]
+        return scores_of(analysis, np.concatenate(raw))
+
+    def _explain(
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, tensors: tuple[str, ...]
+    ) -> list[list[Explanation]]:
+        compiled = self._get(shapes_of(items[0]), tensors)
+        return self._run(compiled, items, *self._choose(items, target, hostile, compiled.analysis))
+
+    def _run(
+        self,
+        compiled: Compiled,
+        items: Sequence[Feeds],
+        targets: Sequence[Sequence[int]],
+        rivals: Sequence[Sequence[Sequence[int]]],
+    ) -> list[list[Explanation]]:
+        found: list[list[Explanation]] = []
+        for feeds, count in stacked(items, compiled.analysis.graph.batch):
+            part = slice(len(found), len(found) + count)
+            size = compiled.analysis.graph.batch or next(iter(feeds.values())).shape[0]
+            asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
+            results = compiled.session.run({**feeds, **asked})
+            found += explanations(compiled, results, items[part], targets[part], rivals[part])
+        return found
+
+    def _choose(
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, analysis: Analysis
+    ) -> tuple[list[list[int]], list[list[list[int]]]]:
+        """Return per item the targets, and per target the hostile classes; the model runs first where scores decide."""
+        kind, count = analysis.kind, analysis.classes
+        if count is None or needs_scores(target, hostile, kind):
+            scores = self._scores(items, analysis)
+        else:
+            scores = np.zeros((len(items), count), np.float32)
+        return choose_classes(target, hostile, scores, kind, self.labels)
+
+
+def _changed(found: Preprocess, values: Mapping[str, Any], signature: InputSignature) -> Preprocess:
+    """Replace single values; the name says which, the source stays."""
+    fields = {k: v for k, v in found.to_dict().items() if k != "source" and v is not None}
+    fields["name"] = f"{found.name} with own {', '.join(values)}"
+    return replace(resolve_preprocess({**fields, **values}, signature=signature), source=found.source)

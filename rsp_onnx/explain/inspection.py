@@ -1,0 +1,259 @@
+"""What would happen to a model, before anything runs: inputs, ops, section, forms, warnings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.compiler.analysis import Analysis, analyse
+from rsp_onnx.compiler.outputs import context_for_inspection
+from rsp_onnx.compiler.walk import feature_nodes, head_nodes
+from rsp_onnx.errors import BadInput, RspError
+from rsp_onnx.graph.dag import op_name
+from rsp_onnx.inputs.labels import read_labels
+from rsp_onnx.inputs.prepare import resolve_preprocess
+from rsp_onnx.inputs.tensors import signature_of
+from rsp_onnx.model.load import Model, ModelSource, load_model
+from rsp_onnx.rewrite.expand import expanded_ops, why_unexpanded
+from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, refused, registered, says, stops, why_not
+from rsp_onnx.version import __version__
+
+_SMALL_INTS = ("uint8", "int8", "uint16", "int16")
+
+
+def inspect_model(
+    model: ModelSource,
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
+) -> dict[str, Any]:
+    """Describe a model and how it would be explained.
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``model``, ``sha256``, ``version``, ``opset``, ``inputs``, ``outputs``, ``ops`` (op, count, where,
+        relevance, gradient, explained), ``nodes`` (node, op, where, output, what its rule does, explained),
+        ``section``, ``alternatives``, ``forms`` (per conv or dense node: form, operations, memory, alternatives),
+        ``missing``, ``warnings``, ``explainable``, ``tensors`` (of the deployed graph; ``relevance`` tells whether
+        relevance passes them).
+
+    Raises
+    ------
+    BadModel, BadInput
+        The model cannot be read, or a name does not exist.
+    """
+    loaded = load_model(model)
+    opsets = dict(loaded.ir.graph.opset_imports)
+    shapes = _with_default_size(loaded, input_shapes)
+    found = analyse(loaded, output=output, section=section, input_shapes=shapes, region=region)
+    graph = found.graph
+    head = head_nodes(graph, found.section.value, found.logits)
+    features = feature_nodes(graph, found.section.value)
+    ops = _ops(found, features, head)
+    missing = [row["op"] for row in ops if not row["explained"]]
+    return {
+        "model": str(loaded.path) if loaded.path else None,
+        "sha256": loaded.sha256,
+        "version": __version__,
+        "producer": loaded.producer,
+        "opset": opsets,
+        "inputs": [_own(loaded, v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
+        "outputs": [_tensor(v) | {"explained": v is found.output} for v in graph.model.graph.outputs],
+        "scores": found.kind,
+        "logits": str(found.logits.name),
+        "classes": found.classes,
+        "labels": _labels(loaded),
+        "preprocessing": _preprocessing(loaded, found),
+        "ops": ops,
+        "nodes": _nodes(found, features, head),
+        "section": {
+            "tensor": found.section.name,
+            "shape": _shape(found.section.value),
+            "channel_axis": found.section.channel_axis,
+            "note": found.section.note,
+        },
+        "alternatives": list(found.section.alternatives),
+        "forms": [] if missing else _forms(found, features),
+        "missing": missing,
+        "explainable": not missing,
+        "warnings": _warnings(loaded, found, opsets),
+        "tensors": _tensors(loaded, found, features),
+    }
+
+
+def _tensors(loaded: Model, found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    """List the tensors the deployed graph computes, with the shapes the analysis found."""
+    known = found.graph.values
+    passed = {v.name for n in features for v in (*n.inputs, *n.outputs) if v is not None and found.graph.active(v)}
+    values = [v for n in loaded.ir.graph for v in n.outputs if v.name]
+    return [_tensor(known.get(str(v.name), v)) | {"relevance": v.name in passed} for v in values]
+
+
+def _own(loaded: Model, value: ir.Value) -> dict[str, Any]:
+    """Describe an input as its file does: sizes assumed for the analysis stay free."""
+    return _tensor(next((v for v in loaded.ir.graph.inputs if v.name == value.name), value))
+
+
+def _with_default_size(
+    loaded: Model, given: Mapping[str, Sequence[int | None]] | None
+) -> Mapping[str, Sequence[int | None]] | None:
+    """Fill free image sizes with 224, as ``explain`` does for photographs."""
+    if given is not None:
+        return given
+    shapes: dict[str, Sequence[int | None]] = {}
+    for value in loaded.ir.graph.inputs:
+        sizes = [d if isinstance(d, int) else None for d in value.shape or ()]
+        if len(sizes) == 4 and None in sizes[1:]:
+            shapes[str(value.name)] = [None, *(224 if d is None else d for d in sizes[1:])]
+    return shapes or None
+
+
+def _ops(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    places = dict.fromkeys(features, "features") | dict.fromkeys(head, "head")
+    counts = Counter((op_name(n), places.get(n, "beside")) for n in found.graph.nodes)
+    first = {(op_name(n), places.get(n, "beside")): n for n in reversed(found.graph.nodes)}
+    rows = []
+    for (op, place), count in sorted(counts.items()):
+        node = first[op, place]
+        relevance, gradient = find_rule(node) is not None, find_vjp(node) is not None
+        explained = place == "beside" or (relevance if place == "features" else gradient) or stops(node)
+        rows.append(
+            {
+                "op": op,
+                "where": place,
+                "count": count,
+                "relevance": relevance,
+                "gradient": gradient,
+                "explained": explained,
+            }
+        )
+    return rows
+
+
+def _nodes(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    """Say per node on the way what its rule does: relevance in the features, the gradient in the head."""
+    places, rows = dict.fromkeys(features, "features") | dict.fromkeys(head, "head"), []
+    for node in found.graph.nodes:
+        where = places.get(node)
+        if where is None:
+            continue
+        does = says(node, relevance=where == "features")
+        known = (find_rule(node) if where == "features" else find_vjp(node)) is not None or stops(node)
+        rows.append(
+            {
+                "node": str(node.name),
+                "op": op_name(node),
+                "where": where,
+                "output": str(node.outputs[0].name),
+                "does": does if known else why_not(node) or why_unexpanded(node) or "no rule",
+                "explained": known,
+            }
+        )
+    return rows
+
+
+def _forms(found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
+    ctx = context_for_inspection(found)
+    rows = []
+    for node in features:
+        report = node_report(ctx, node)
+        if report is not None:
+            rows.append({"node": str(node.name), "op": op_name(node), "output": str(node.outputs[0].name), **report})
+    return rows
+
+
+def _tensor(value: ir.Value) -> dict[str, Any]:
+    return {
+        "name": str(value.name),
+        "dtype": str(value.dtype.numpy()) if value.dtype else None,
+        "shape": _shape(value),
+    }
+
+
+def _by(sizes: Sequence[int | None]) -> str:
+    return "×".join("?" if d is None else str(d) for d in sizes)
+
+
+def _shape(value: ir.Value) -> list[int | str | None]:
+    if value.shape is None:
+        return []
+    return [d if isinstance(d, int) else getattr(d, "value", None) for d in value.shape]
+
+
+def _labels(loaded: Model) -> int | None:
+    try:
+        labels = read_labels(None, loaded.metadata)
+    except RspError:
+        return None
+    return None if labels is None else len(labels)
+
+
+def _preprocessing(loaded: Model, found: Analysis) -> dict[str, Any] | None:
+    """Return how a photograph would be preprocessed; None where the input is not an image."""
+    if len(found.graph.inputs) != 1:
+        return None
+    try:
+        return resolve_preprocess(
+            None, signature=signature_of(found.graph.inputs[0]), metadata=loaded.metadata,
+            model_path=loaded.path, producer=loaded.producer,
+        ).to_dict()  # fmt: skip
+    except BadInput:
+        return None
+
+
+def _warnings(loaded: Model, found: Analysis, opsets: Mapping[str, int]) -> list[str]:
+    graph, notes = found.graph, []
+    for value in graph.inputs:
+        sizes = graph.dims(value)
+        if not all(isinstance(d, int) for d in _own(loaded, value)["shape"][1:]):
+            notes.append(f"The input {value.name!r} leaves its size free; this is for {_by(sizes[1:])}.")
+        if len(sizes) == 4 and sizes[-1] in (1, 3, 4) and sizes[1] not in (1, 3, 4):
+            notes.append(f"The input {value.name!r} has its channels last (NHWC).")
+        if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:
+            notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
+    if found.kind != "logits":
+        notes.append(
+            f"The model ends in a {found.kind}; the classes' gradients start at {found.logits.name!r} before it."
+        )
+    ops = {op_name(n) for n in graph.nodes}
+    if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
+        notes.append("The model is quantised (int8): scores stay its own, relevance reads its dequantised tensors.")
+    if any(v.dtype == ir.DataType.FLOAT16 for v in graph.inputs):
+        notes.append("The model runs in half precision; relevance is computed in float32.")
+    if opsets.get("", 18) < 18:
+        notes.append(
+            f"The model's opset {opsets['']} is lifted to {graph.model.graph.opset_imports['']} for the explanation."
+        )
+    if graph.batch is not None:
+        notes.append(f"The batch size is fixed to {graph.batch} in the file; images are run {graph.batch} at a time.")
+    if found.section.note:
+        notes.append(f"Section {found.section.name!r}: {found.section.note}.")
+    return notes
+
+
+def summary_numbers(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the total operations and the largest memory of the conv rules, per sample and target."""
+    forms = report["forms"]
+    return {
+        "operations": float(np.sum([f["operations"] for f in forms])) if forms else 0.0,
+        "memory": float(max((f["memory"] for f in forms), default=0)),
+    }
+
+
+def supported_ops() -> list[dict[str, str]]:
+    """Return the ops: one record of op, relevance, gradient (what the rule does) each, by name.
+
+    Ops that are written out in others before the walk, and those that cannot have a rule, say so in both.
+    """
+    rows = [{"op": op, "relevance": relevance, "gradient": gradient} for op, relevance, gradient in registered()]
+    beside = {op: f"expanded: {how}" for op, how in expanded_ops().items()}
+    beside |= {op: f"not supported: {why}" for op, why in refused().items()}
+    rows += [{"op": op, "relevance": does, "gradient": does} for op, does in beside.items()]
+    return sorted(rows, key=lambda row: row["op"])

@@ -1,0 +1,115 @@
+"""Writing compiled models and activations, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.compiler.analysis import analyse
+from rsp_onnx.errors import BadInput, BadOutput
+from rsp_onnx.files import save_bytes, save_npz
+from rsp_onnx.inputs.tensors import Picture
+from rsp_onnx.model.activations import collect_activations
+from rsp_onnx.model.load import ModelSource
+from rsp_onnx.model.weights import is_large
+from rsp_onnx.rulekit.context import Options
+
+from .compile import compile_ir
+from .explainer import Explainer
+
+
+def save_explainer(
+    model: ModelSource,
+    path: str | Path,
+    method: str = "rsp",
+    *,
+    output: str | None = None,
+    section: str | None = None,
+    tensors: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    region: str = "auto",
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Compile an explainer and write it as an .onnx file (above 1 GiB of weights with a .data file beside it).
+
+    Parameters are those of ``compile_explainer``.
+
+    Returns
+    -------
+    dict
+        ``path``, ``inputs``, ``outputs``, ``section``, ``bytes``.
+
+    Raises
+    ------
+    BadInput
+        The file name does not end in .onnx.
+    BadOutput
+        The file cannot be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".onnx":
+        raise BadInput(f"{path}: a compiled explainer is an .onnx file; give a name that ends in .onnx.")
+    found = analyse(
+        model,
+        output=output,
+        section=section,
+        input_shapes=input_shapes,
+        region=region,
+        black_box=find_method(method).is_black_box,
+    )
+    compiled = compile_ir(found, method, tensors=tensors, options=options)
+    if is_large(compiled):
+        _save_large(compiled, target)
+    else:
+        save_bytes(target, ir.to_proto(compiled).SerializeToString())
+    return {
+        "path": str(target),
+        "inputs": [str(v.name) for v in compiled.graph.inputs],
+        "outputs": [str(v.name) for v in compiled.graph.outputs],
+        "section": found.section.name,
+        "bytes": target.stat().st_size,
+    }
+
+
+def _save_large(model: ir.Model, target: Path) -> None:
+    """Write beside the target first, then rename: the data file before the model that points to it."""
+    data = f"{target.name}.data"
+    try:
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=".rsp-onnx-"))
+    except OSError as error:
+        raise BadOutput(f"{target} cannot be written: {error.strerror or error}.") from error
+    try:
+        ir.save(model, folder / target.name, external_data=data)
+        os.replace(folder / data, target.parent / data)
+        os.replace(folder / target.name, target)
+    except OSError as error:
+        raise BadOutput(f"{target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def save_activations(explainer: Explainer, image: Picture, names: Sequence[str], path: str | Path) -> dict[str, Any]:
+    """Write intermediate tensors of one image to a .npz file, one array per tensor name.
+
+    Returns
+    -------
+    dict
+        Shape and dtype by tensor name.
+
+    Raises
+    ------
+    BadInput
+        A tensor does not exist, or the file name does not end in .npz.
+    """
+    if Path(path).suffix.lower() != ".npz":
+        raise BadInput(f"{path}: activations are saved as .npz; give a name that ends in .npz.")
+    found = collect_activations(explainer.model, explainer.feeds(image), names, device=explainer.device)
+    save_npz(path, **found)
+    return {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in found.items()}

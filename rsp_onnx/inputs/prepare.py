@@ -1,0 +1,162 @@
+"""From a photograph to the tensor a graph wants, remembering where each of the tensor's pixels came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rsp_onnx.errors import BadInput
+
+from .geometry import Geometry, InputSignature
+from .photos import read_photo
+from .presets import METADATA_KEY, PRESETS, Preprocess, resolve_preprocess
+
+__all__ = [
+    "METADATA_KEY",
+    "PRESETS",
+    "Geometry",
+    "InputSignature",
+    "Prepared",
+    "Preprocess",
+    "prepare",
+    "read_photo",
+    "resolve_preprocess",
+]
+
+DEFAULT_SIZE = (224, 224)  # what most classifiers with a free input size were trained on
+_MIN_LEVELS = 16  # an integer input with fewer grey levels than this was surely meant for a float model
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
+_ORDERS = {1: "L", 3: "RGB", 4: "RGBA", None: "RGB"}
+_FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "nearest": Image.Resampling.NEAREST,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photograph made ready for the graph.
+
+    Parameters
+    ----------
+    tensor : ndarray
+        [1, C, H, W], [1, H, W, C] or [1, H, W] in the graph's own dtype, contiguous.
+    photo : PIL.Image.Image
+        The upright original, RGB.
+    geometry : Geometry
+        Where the tensor's pixels lie in the photo.
+    """
+
+    tensor: NDArray[Any]
+    photo: Image.Image
+    geometry: Geometry
+
+
+def prepare(
+    photo: str | Path | Image.Image | NDArray[Any], signature: InputSignature, preprocess: Preprocess
+) -> Prepared:
+    """Resize, normalise and lay out a photograph for the graph.
+
+    Parameters
+    ----------
+    photo : PIL.Image.Image
+        The photograph, or anything else that `read_photo` takes.
+    signature : InputSignature
+        What the graph wants.
+    preprocess : Preprocess
+        How pixels become numbers. Integer inputs take the result rounded and clipped; an int8 input fed with
+        pixels as they are (raw) gets pixel - 128.
+
+    Returns
+    -------
+    Prepared
+        The tensor, the upright photo, and where the one lies in the other.
+
+    Raises
+    ------
+    BadInput
+        If size, channels or type of the input and the preprocessing contradict each other.
+    """
+    upright = read_photo(photo)
+    size, order = _size(signature, preprocess), _order(signature, preprocess)
+    low, high = preprocess.value_range(len(order))
+    shift = _integer_shift(signature, preprocess, low, high)
+    geometry = Geometry.fit((upright.height, upright.width), size, preprocess.resize, preprocess.crop_fraction)
+    pixels = _pixels(upright, geometry, order, preprocess).astype(np.float64)
+    values = (pixels * preprocess.scale - np.array(preprocess.mean)) / np.array(preprocess.std)
+    if np.dtype(signature.dtype).kind in "iu":
+        bounds = np.iinfo(signature.dtype)
+        values = np.clip(np.round(values - shift), bounds.min, bounds.max)
+    layout = signature.layout()
+    tensor = values.transpose(2, 0, 1) if layout == "NCHW" else values
+    tensor = tensor[:, :, 0] if layout == "NHW" else tensor
+    return Prepared(np.ascontiguousarray(tensor[None].astype(signature.dtype)), upright, geometry)
+
+
+def _size(signature: InputSignature, preprocess: Preprocess) -> tuple[int, int]:
+    wanted = preprocess.size or DEFAULT_SIZE
+    size = (signature.height or wanted[0], signature.width or wanted[1])
+    if preprocess.size is not None and size != preprocess.size:
+        raise BadInput(
+            f"Preprocessing '{preprocess.name}' makes images of {wanted[0]}×{wanted[1]} (height×width), but "
+            f"the model takes {size[0]}×{size[1]}: leave 'size' out."
+        )
+    return size
+
+
+def _order(signature: InputSignature, preprocess: Preprocess) -> str:
+    """Names of the tensor's channels in their order."""
+    channels = signature.channels
+    if channels not in _ORDERS:
+        raise BadInput(
+            f"Input '{signature.name}' wants {channels} channels, which a photo cannot fill: "
+            "give the tensor itself as a .npy or .npz file."
+        )
+    order = preprocess.channels or _ORDERS[channels]
+    if channels is not None and len(order) != channels:
+        raise BadInput(
+            f"Preprocessing '{preprocess.name}' makes {order} images, but input '{signature.name}' has "
+            f'{channels} channels: use channels = "{_ORDERS[channels]}".'
+        )
+    return order
+
+
+def _integer_shift(
+    signature: InputSignature, preprocess: Preprocess, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> float:
+    """Check that the values survive the input's dtype; return what to take off them (128 for raw int8)."""
+    dtype = np.dtype(signature.dtype)
+    if dtype.name in _FLOATS:
+        return 0.0
+    if dtype.kind not in "iu":
+        raise BadInput(f"Input '{signature.name}' holds {dtype}, not numbers a photo can become: give .npy or .npz.")
+    bounds, bottom, top = np.iinfo(dtype), float(low.min()), float(high.max())
+    shift = 128.0 if dtype == np.int8 and bottom >= 0 else 0.0
+    fits = bottom - shift >= bounds.min - 0.5 and top - shift <= bounds.max + 0.5
+    if not fits or float((high - low).min()) < _MIN_LEVELS:
+        raise BadInput(
+            f"Preprocessing '{preprocess.name}' makes values from {bottom:.3g} to {top:.3g}, but input "
+            f"'{signature.name}' takes {dtype} pixels: use --preprocess raw."
+        )
+    return shift
+
+
+def _pixels(photo: Image.Image, geometry: Geometry, order: str, preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Resample the photograph as the tensor sees it, channels in the tensor's order; uint8 [h, w, c]."""
+    mode = "RGB" if order == "BGR" else order
+    left, top, right, bottom = geometry.inside
+    # one resampling straight from the visible box: no second rounding, and the geometry is exact
+    size = (right - left, bottom - top)
+    seen = photo.convert(mode).resize(size, _FILTERS[preprocess.interpolation], geometry.visible)
+    values = np.asarray(seen).reshape(size[1], size[0], len(order))
+    pixels = np.full((*geometry.tensor, len(order)), preprocess.pad_value, dtype=np.uint8)
+    pixels[top:bottom, left:right] = values[:, :, ::-1] if order == "BGR" else values
+    return pixels

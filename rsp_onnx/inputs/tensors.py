@@ -1,0 +1,165 @@
+"""What a person may explain: photographs, arrays, .npy and .npz files, ready tensors. All become feeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+from PIL import Image
+
+from rsp_onnx.errors import BadInput
+
+from .prepare import Geometry, InputSignature, Preprocess, prepare, read_photo
+
+Picture: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any] | Mapping[str, np.ndarray[Any, Any]]"
+TENSOR_FILES = (".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Feeds:
+    """One item ready to run.
+
+    Attributes
+    ----------
+    tensors : mapping
+        By input name, each with a batch axis.
+    photo, geometry
+        Of a photograph; None for ready tensors.
+    """
+
+    tensors: Mapping[str, np.ndarray[Any, Any]]
+    photo: Image.Image | None = None
+    geometry: Geometry | None = None
+
+
+def signature_of(value: ir.Value) -> InputSignature:
+    """Return what the graph wants at an input."""
+    shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
+    dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+    return InputSignature(str(value.name), dtype, shape)
+
+
+def signatures_of(model: ir.Model) -> tuple[InputSignature, ...]:
+    """Return what the graph wants at its inputs; time stands in front where the scores are those of one sample."""
+    sizes = [v.shape[0] if v.shape else None for v in model.graph.outputs]
+    one = bool(sizes) and all(size == 1 for size in sizes)
+    signatures = [signature_of(v) for v in _own_inputs(model)]
+    fronts = [s.shape[0] if s.shape else None for s in signatures]
+    return tuple(
+        replace(s, whole=one and front is not None and front > 1) for s, front in zip(signatures, fronts, strict=True)
+    )
+
+
+def _own_inputs(model: ir.Model) -> list[ir.Value]:
+    return [v for v in model.graph.inputs if not v.is_initializer()]
+
+
+def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preprocess: Callable[[], Preprocess]) -> Feeds:
+    """Turn one item into feeds.
+
+    A path to ``.npy``/``.npz``, a mapping by input name, or an array of the model's own dtype and rank passes as it is;
+    a path, PIL image or H×W×3 uint8 array is a photograph and is preprocessed; only then ``preprocess`` is called.
+
+    Raises
+    ------
+    BadInput
+        The item fits no input of the model.
+    """
+    if isinstance(picture, (str, Path)) and Path(picture).suffix.lower() in TENSOR_FILES:
+        picture = _load(Path(picture))
+    if isinstance(picture, Mapping):
+        return Feeds(_named(picture, signatures))
+    if isinstance(picture, np.ndarray) and _is_ready(picture, signatures[0]):
+        return Feeds(_named({_single(signatures).name: picture}, signatures))
+    signature = _single(signatures)
+    _check_image_array(picture, signature)
+    prepared = prepare(read_photo(picture), signature, preprocess())
+    return Feeds({signature.name: prepared.tensor}, prepared.photo, prepared.geometry)
+
+
+def _check_image_array(picture: object, signature: InputSignature) -> None:
+    if isinstance(picture, np.ndarray) and (picture.dtype != np.uint8 or picture.ndim not in (2, 3)):
+        raise BadInput(
+            f"An array of {picture.dtype} with the shape {_shape(picture.shape)} is neither a photograph (H×W×3 uint8) "
+            f"nor a ready tensor for {signature.name!r} ({signature.dtype} {_shape((1, *signature.shape[1:]))})."
+        )
+
+
+def _shape(sizes: Sequence[int | None]) -> str:
+    return "×".join("any" if d is None else str(d) for d in sizes) or "()"
+
+
+def _single(signatures: Sequence[InputSignature]) -> InputSignature:
+    if len(signatures) != 1:
+        names = ", ".join(repr(s.name) for s in signatures)
+        raise BadInput(
+            f"The model has {len(signatures)} inputs ({names}); give a .npz file or a mapping with all of them."
+        )
+    return signatures[0]
+
+
+def _is_ready(array: np.ndarray[Any, Any], signature: InputSignature) -> bool:
+    """Tell a tensor for the model from a photograph: it has the model's dtype and rank (the batch may be left out)."""
+    rank = len(signature.shape)
+    if array.dtype != signature.dtype:
+        return False
+    if array.ndim == rank:
+        return not (rank == 3 and array.dtype == np.uint8 and array.shape[-1] in (3, 4))
+    return array.ndim == rank - 1 and array.dtype != np.uint8
+
+
+def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Read a tensor file; the one array of a .npy file has no name."""
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            return {"": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError:
+        raise BadInput(f"There is no file {path}.") from None
+    except Exception as error:  # numpy raises several unrelated types for broken files
+        raise BadInput(
+            f"{path} cannot be read as numpy arrays; save it again with numpy.save or numpy.savez."
+        ) from error
+
+
+def _named(
+    given: Mapping[str, np.ndarray[Any, Any]], signatures: Sequence[InputSignature]
+) -> dict[str, np.ndarray[Any, Any]]:
+    if set(given) == {""}:
+        given = {_single(signatures).name: given[""]}
+    names = [s.name for s in signatures]
+    for name in given:
+        if name not in names:
+            raise BadInput(f"The model has no input {name!r}; its inputs are {', '.join(map(repr, names))}.")
+    for name in names:
+        if name not in given:
+            raise BadInput(f"There is no tensor for the input {name!r}; the model needs {', '.join(map(repr, names))}.")
+    return {s.name: _fit(np.asarray(given[s.name]), s) for s in signatures}
+
+
+def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[Any, Any]:
+    """Add a missing batch axis; dtype and shape must be the graph's own, the batch one item."""
+    if array.ndim == len(signature.shape) - 1 and not signature.whole:
+        array = array[None]
+    if array.dtype != signature.dtype:
+        raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
+    wanted = signature.shape[1:]
+    fits = array.ndim == len(wanted) + 1 and all(
+        d is None or d == n for d, n in zip(wanted, array.shape[1:], strict=True)
+    )
+    if not fits:
+        raise BadInput(
+            f"The input {signature.name!r} must have the shape {_shape((1, *wanted))}, not {_shape(array.shape)}."
+        )
+    if array.shape[0] != (signature.shape[0] if signature.whole else 1):
+        raise BadInput(
+            f"The tensor for the input {signature.name!r} holds {array.shape[0]} items, an explanation is of one: "
+            "give them one by one."
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput(f"The tensor for the input {signature.name!r} contains NaN or infinity.")
+    return np.ascontiguousarray(array)

@@ -1,0 +1,214 @@
+"""Running a compiled model: the provider found once and quietly, weights handed over without copies."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+
+from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, UnsupportedOp
+from rsp_onnx.model.custom_ops import custom_op_libraries
+
+from .weights import LARGE_WEIGHT, is_large
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+_HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
+_MANY_NODES = 3000  # unrolled layers; without the plan a tensor's memory is still freed after its last reader
+_LOCK = threading.Lock()
+
+
+class Session:
+    """One ONNX Runtime session; safe to use from several threads.
+
+    Parameters
+    ----------
+    model : onnx_ir.Model
+        May be above 2 GiB: large weights are handed over in memory, not serialised.
+    device : str
+        ``auto`` (CUDA where it works, else CPU), ``cpu`` or ``cuda``.
+    threads : int, optional
+        Threads within one op; default: as many as cores.
+
+    Raises
+    ------
+    DeviceUnavailable
+        ``cuda`` was asked for and does not work here.
+    """
+
+    def __init__(self, model: ir.Model, device: str = "auto", threads: int | None = None) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4  # errors reach the caller as exceptions
+        for library in custom_op_libraries():
+            options.register_custom_ops_library(library)
+        options.add_session_config_entry("session.disable_prepacking", "1")  # halves the memory, no slower
+        options.enable_mem_reuse = len(model.graph) < _MANY_NODES  # planning it takes the square of their number
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
+        self._session = _create(_serialize(model, bool(self._weights)), options, device)
+        self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that runs it, by ONNX Runtime's name."""
+        return str(self._session.get_providers()[0])
+
+    def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        """Run once; results by output name.
+
+        Raises
+        ------
+        BadInput
+            A feed is missing, superfluous, or of the wrong shape or dtype.
+        """
+        wanted = list(outputs) if outputs is not None else list(self.outputs)
+        self._check(feeds)
+        if not wanted:  # ONNX Runtime takes an empty list for all outputs
+            return {}
+        try:
+            results = self._bound(wanted, feeds) if self.provider != CPU else self._session.run(wanted, dict(feeds))
+        except Exception as error:  # ONNX Runtime raises its own unrelated types
+            raise BadModel(f"ONNX Runtime could not run the model: {_first_line(error)}.") from error
+        return {name: np.asarray(r) for name, r in zip(wanted, results, strict=True)}
+
+    def _bound(self, wanted: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Run with IO binding: one copy to the device, one back, nothing allocated on the host between."""
+        binding = self._session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name in wanted:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())
+
+    def _check(self, feeds: Mapping[str, np.ndarray]) -> None:
+        missing = [n for n in self.inputs if n not in feeds]
+        extra = [n for n in feeds if n not in self.inputs]
+        if missing or extra:
+            what = f"no value for {missing[0]!r}" if missing else f"the model has no input {extra[0]!r}"
+            raise BadInput(f"The inputs do not fit: {what}; it needs {', '.join(map(repr, self.inputs))}.")
+        for spec in self._session.get_inputs():
+            _check_feed(spec, feeds[spec.name])
+
+
+def _check_feed(spec: ort.NodeArg, array: np.ndarray) -> None:
+    wanted, shape = numpy_type(spec.type), spec.shape
+    if array.dtype != wanted:
+        raise BadInput(f"The input {spec.name!r} must be {wanted}, not {array.dtype}.")
+    fits = len(shape) == array.ndim and all(
+        not isinstance(d, int) or d == size for d, size in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        want = tuple(d if isinstance(d, int) else "any" for d in shape)
+        raise BadInput(f"The input {spec.name!r} must have the shape {want}, not {array.shape}.")
+
+
+def numpy_type(name: str) -> np.dtype[np.generic]:
+    """Return the numpy dtype of ONNX Runtime's type name, such as ``tensor(float16)``."""
+    word = name.removeprefix("tensor(").removesuffix(")")
+    return ir.DataType[{"float": "FLOAT", "bool": "BOOL", "string": "STRING"}.get(word, word.upper())].numpy()
+
+
+def resolve_device(device: str) -> list[str]:
+    """Return the providers for a device word; DeviceUnavailable or BadInput where it cannot be."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"The device is 'auto', 'cpu' or 'cuda', not {device!r}.")
+    if device == "cpu":
+        return [CPU]
+    if cuda_works():
+        return [CUDA, CPU]
+    if device == "cuda":
+        raise DeviceUnavailable(
+            "CUDA was asked for, but ONNX Runtime cannot use it here: no GPU, no driver, or CUDA and cuDNN are not "
+            "installed; use --device auto or cpu."
+        )
+    return [CPU]
+
+
+@lru_cache(maxsize=1)
+def cuda_works() -> bool:
+    """Tell whether a session really gets CUDA; the wheel lists the provider even where there is no GPU."""
+    if CUDA not in ort.get_available_providers():
+        return False
+    with _LOCK, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        ort.set_default_logger_severity(4)  # the failing attempt would print a stack of native messages
+        try:
+            if hasattr(ort, "preload_dlls"):
+                ort.preload_dlls()  # finds CUDA and cuDNN installed by pip
+            options = ort.SessionOptions()
+            options.log_severity_level = 4
+            session = ort.InferenceSession(_probe(), options, providers=[CUDA, CPU])
+            return CUDA in session.get_providers()
+        except Exception:  # whatever fails here, the answer is no
+            return False
+        finally:
+            ort.set_default_logger_severity(2)  # ONNX Runtime's default
+
+
+def _probe() -> bytes:
+    import onnx.parser
+
+    text = '<ir_version: 8, opset_import: ["": 18]> probe (float[1] x) => (float[1] y) { y = Relu(x) }'
+    return bytes(onnx.parser.parse_model(text).SerializeToString())
+
+
+def _create(data: bytes, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+    providers = resolve_device(device)
+    try:
+        return ort.InferenceSession(data, options, providers=providers)
+    except Exception as error:  # ONNX Runtime raises its own unrelated types
+        line = _first_line(error)
+        if "is not a registered function/op" in line:
+            hint = "load the library that has the op with --custom-ops"
+            raise UnsupportedOp(f"ONNX Runtime cannot load the model: {line}; {hint}.") from error
+        raise BadModel(f"ONNX Runtime cannot load the model: {line}.") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+
+
+def _serialize(model: ir.Model, stripped: bool) -> bytes:
+    proto = ir.to_proto(_without_large(model)) if stripped else ir.to_proto(model)
+    return bytes(proto.SerializeToString())
+
+
+def _large(model: ir.Model) -> list[ir.Value]:
+    values = model.graph.initializers.values()
+    return [v for v in values if v.const_value is not None and v.const_value.nbytes > LARGE_WEIGHT]
+
+
+def _hand_over(model: ir.Model, options: ort.SessionOptions) -> list[ort.OrtValue]:
+    """Give large weights to the session in memory; it must keep them alive."""
+    names, held = [], []
+    for value in _large(model):
+        assert value.const_value is not None
+        array = np.ascontiguousarray(value.const_value.numpy())
+        names.append(str(value.name))
+        held.append(ort.OrtValue.ortvalue_from_numpy(array))
+    options.add_external_initializers(names, held)
+    return held
+
+
+def _without_large(model: ir.Model) -> ir.Model:
+    """Return a copy whose large weights are references to a file that is never read."""
+    copy = model.clone()
+    for value in _large(copy):
+        tensor = value.const_value
+        assert tensor is not None
+        value.const_value = ir.ExternalTensor(
+            "in-memory",
+            0,
+            tensor.nbytes,
+            tensor.dtype,
+            shape=ir.Shape(tensor.numpy().shape),
+            name=str(value.name),
+        )
+    return copy

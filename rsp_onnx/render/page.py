@@ -1,0 +1,43 @@
+"""HTML pages of one file each, that need nothing beside them: every text escaped, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from rsp_onnx.extras import need
+
+_QUALITY = 88  # of a JPEG inside a page; the folder keeps the PNG
+
+
+def render_page(template: Path, **values: Any) -> bytes:
+    """Return a page made from a template, UTF-8; it may build on those of this folder.
+
+    Raises
+    ------
+    BadInput
+        Jinja is not installed.
+    """
+    jinja2 = need("jinja2")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
+        autoescape=True,  # whatever a label, a file name or an error holds is text
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return str(environment.get_template(template.name).render(**values)).encode()
+
+
+def embedded(picture: Image.Image, kind: str = "jpeg") -> str:
+    """Return a picture as a data URI; ``kind`` is jpeg, or png where every pixel counts."""
+    data = io.BytesIO()
+    if kind == "png":
+        picture.save(data, "PNG", optimize=True)
+    else:
+        picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
+    return f"data:image/{kind};base64," + base64.b64encode(data.getvalue()).decode("ascii")

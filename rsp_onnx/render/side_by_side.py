@@ -1,0 +1,55 @@
+"""Two maps side by side: what was recorded and what is there now."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from rsp_onnx.render import colour_limit, heatmap_rgb
+from rsp_onnx.render.text import Words, draw_words, wrap
+from rsp_onnx.types import Array
+
+_SIDE = 224  # pixels of a tile's longer side
+_GAP, _LINE, _SIZE = 12, 22, 13.0
+
+
+def side_by_side(
+    golden: Array,
+    found: Array,
+    photo: Image.Image | None = None,
+    title: str = "",
+    names: tuple[str, str] = ("recorded", "now"),
+) -> Image.Image:
+    """Draw photo, recorded map and the map now, each map on its own colour scale; RGB.
+
+    Maps of different frameworks and versions differ in size by a factor, which means nothing; their signs and places
+    do.
+    """
+    tiles = [] if photo is None else [("photo", _fitted(photo.convert("RGB"), Image.Resampling.BICUBIC))]
+    tiles += [(names[0], _painted(golden)), (names[1], _painted(found))]
+    width = sum(t.width for _, t in tiles) + _GAP * (len(tiles) + 1)
+    top = _LINE * (2 if title else 1) + _GAP
+    height = max(t.height for _, t in tiles) + top + _GAP
+    words, left = [], _GAP
+    if title:
+        words.append(Words(wrap(title, width - 2 * _GAP, _SIZE, bold=True)[0], _GAP, _LINE / 2 + 4, _SIZE, bold=True))
+    for name, tile in tiles:
+        words.append(Words(name, left, top - _LINE / 2, _SIZE))
+        left += tile.width + _GAP
+    page, left = draw_words(width, height, words), _GAP
+    for _, tile in tiles:
+        page.paste(tile, (left, top))
+        left += tile.width + _GAP
+    return page
+
+
+def _painted(heatmap: Array) -> Image.Image:
+    values = np.atleast_2d(np.asarray(heatmap, np.float64))
+    values = np.where(np.isfinite(values), values, 0.0).reshape(values.shape[0], -1)
+    return _fitted(Image.fromarray(heatmap_rgb(values, colour_limit(values))), Image.Resampling.NEAREST)
+
+
+def _fitted(picture: Image.Image, how: Image.Resampling) -> Image.Image:
+    factor = _SIDE / max(picture.size)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, how)

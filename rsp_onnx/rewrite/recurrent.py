@@ -1,0 +1,185 @@
+"""LSTM, GRU and RNN written out step by step in standard ops, so that the rules for those do the rest.
+
+Everything has the batch in front: the sequence is [N, T, I], a state [N, 1, H]. One product serves the inputs of all
+steps; one more per step the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias, cast
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.errors import CannotExpandError
+from rsp_onnx.graph.dag import attribute
+from rsp_onnx.graph.emit import Emitter
+
+from .cells import STEPS, Cell, State, functions_of
+
+Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"
+Function: TypeAlias = "Callable[[ir.Value], ir.Value]"
+
+RECURRENT = {"LSTM": "LSTM", "GRU": "GRU", "RNN": "RNN", "com.microsoft::DynamicQuantizeLSTM": "LSTM"}
+_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+_KEEPS_ZERO = ("Expand", "Tile", "Reshape", "Identity", "Transpose", "Unsqueeze", "Squeeze", "Slice", "Gather", "Cast",
+               "Split")  # fmt: skip
+
+
+def split_steps(op: Emitter, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
+    """Cut a tensor into its entries along an axis, which stays with size 1.
+
+    By halves: the way back then costs T·log T instead of T² for T steps.
+    """
+    if count == 1:
+        return [x]
+    sizes = [count // 2, count - count // 2]
+    halves = op.emit_many("Split", x, sizes, outputs=2, axis=axis)
+    return [v for half, size in zip(halves, sizes, strict=True) for v in split_steps(op, half, size, axis)]
+
+
+def expand_recurrent(op: Emitter, constant: Constant, node: ir.Node, kind: str) -> list[ir.Value]:
+    """Write a recurrent layer out and return Y, Y_h (and Y_c).
+
+    Raises
+    ------
+    CannotExpandError
+        The length of the sequence, or a weight, is not known before run time.
+    """
+    layout = cast("int", attribute(node, "layout", 0))
+    source = node.inputs[0]
+    shape = [] if source is None or source.shape is None else list(source.shape)
+    if source is None or len(shape) != 3 or not isinstance(shape[1 if layout else 0], int):
+        raise CannotExpandError(
+            "the length of its sequence is not known; give it with input_shapes, or export it fixed"
+        )
+    length = cast("int", shape[1 if layout else 0])
+    x = source if layout else op.Transpose(source, perm=[1, 0, 2])
+    mask = _mask(op, constant, _slot(node, 4), length)
+    ways = {"forward": (False,), "reverse": (True,)}.get(str(attribute(node, "direction", "forward")), (False, True))
+    sequences: list[ir.Value] = []
+    finals: list[State] = []
+    for index, backward in enumerate(ways):
+        cell = _cell(op, constant, node, kind, index)
+        state: State = [_initial(op, constant, node, s, index, layout) for s in range(5, 7 if kind == "LSTM" else 6)]
+        steps = split_steps(op, op.MatMul(x, cell.w), length, 1)
+        ys, state = _run(cell, partial(STEPS[kind], cell), steps[::-1] if backward else steps, state,
+                         mask[::-1] if backward else mask)  # fmt: skip
+        sequences.append(op.Concat(*(ys[::-1] if backward else ys), axis=1))
+        finals.append(state)
+    return [
+        _sequence(op, sequences, length, finals, cell.hidden, layout),
+        *(_final(op, list(values), layout) for values in zip(*finals, strict=True)),
+    ]
+
+
+def _run(
+    cell: Cell, step: Callable[[ir.Value, State], State], steps: Sequence[ir.Value], state: State,
+    mask: Sequence[ir.Value | None],
+) -> tuple[list[ir.Value], State]:  # fmt: skip
+    """Return the outputs of all steps and the last state; behind its own end a sample keeps its state and puts out 0.
+
+    mask: per step, where the samples go on; None where all do.
+    """
+    op, ys, zero = cell.op, [], np.zeros((1, 1, cell.hidden))
+    for x, here in zip(steps, mask, strict=True):
+        new = step(x, state)
+        if here is None:
+            ys.append(cast("ir.Value", new[0]))
+            state = new
+        else:
+            ys.append(op.Where(here, new[0], zero))
+            state = [op.Where(here, n, zero if old is None else old) for n, old in zip(new, state, strict=True)]
+    return ys, state
+
+
+def _sequence(
+    op: Emitter, sequences: list[ir.Value], length: int, finals: list[State], hidden: int, layout: int
+) -> ir.Value:
+    """Return Y, [T, D, N, H] or [N, T, D, H]; both directions stand together as channels on the way."""
+    if len(sequences) == 1:
+        y = op.Unsqueeze(sequences[0], [2])
+    else:
+        y = op.Reshape(op.Concat(*sequences, axis=2), [0, length, len(sequences), hidden])
+    return y if layout else op.Transpose(y, perm=[1, 2, 0, 3])
+
+
+def _final(op: Emitter, values: list[ir.Value | None], layout: int) -> ir.Value:
+    """Return Y_h or Y_c, [D, N, H] or [N, D, H]."""
+    last = cast("list[ir.Value]", values)
+    joined = last[0] if len(last) == 1 else op.Concat(*last, axis=1)
+    return joined if layout else op.Transpose(joined, perm=[1, 0, 2])
+
+
+def _mask(op: Emitter, constant: Constant, lengths: ir.Value | None, count: int) -> list[ir.Value | None]:
+    """Return, per step, where a sample's sequence still goes on: bool [N, 1, 1]."""
+    known = constant(lengths)
+    if lengths is None or (known is not None and bool((known >= count).all())):
+        return [None] * count
+    if known is not None:
+        return [op.constant(np.asarray(known).reshape(-1, 1, 1) > t) for t in range(count)]
+    wide = op.Reshape(op.Cast(lengths, to=int(ir.DataType.INT64)), [-1, 1, 1])
+    return [op.Greater(wide, t) for t in range(count)]
+
+
+def _initial(op: Emitter, constant: Constant, node: ir.Node, slot: int, index: int, layout: int) -> ir.Value | None:
+    """Return one direction's initial state [N, 1, H]; None where it is zero."""
+    value = _slot(node, slot)
+    if value is None or is_zero(constant, value):
+        return None
+    if str(attribute(node, "direction", "forward")) == "bidirectional":
+        value = op.Slice(value, [index], [index + 1], [1 if layout else 0])
+    return value if layout else op.Transpose(value, perm=[1, 0, 2])
+
+
+def is_zero(constant: Constant, value: ir.Value | None) -> bool:
+    """Tell of a tensor of zeros whose size may depend on the batch."""
+    known = constant(value)
+    if known is not None:
+        return not np.any(known)
+    node = value.producer() if value is not None else None
+    if node is None:
+        return False
+    if node.op_type == "ConstantOfShape":
+        fill = node.attributes.get("value")
+        return fill is None or not np.any(fill.as_tensor().numpy())
+    if node.op_type == "Concat":
+        return all(is_zero(constant, v) for v in node.inputs)
+    return node.op_type in _KEEPS_ZERO and is_zero(constant, node.inputs[0])
+
+
+def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: str, index: int) -> Cell:
+    """Read one direction's weights and settings."""
+    quantised = node.op_type == "DynamicQuantizeLSTM"
+    weights = [_weight(constant, node, slot, 8 + 2 * i if quantised else None)[index] for i, slot in enumerate((1, 2))]
+    w, r = (np.ascontiguousarray(v if quantised else v.T) for v in weights)
+    hidden = len(r)
+    bias = np.zeros(2 * _GATES[kind] * hidden) if _slot(node, 3) is None else _weight(constant, node, 3)[index]
+    look = _weight(constant, node, 7)[index] if kind == "LSTM" and _slot(node, 7) is not None else None
+    clip = attribute(node, "clip")
+    flag = attribute(node, "input_forget" if kind == "LSTM" else "linear_before_reset", 0)
+    return Cell(
+        op, hidden, w, r, (bias[: bias.size // 2], bias[bias.size // 2 :]), look, functions_of(node, kind, index),
+        None if clip is None else float(cast("float", clip)), bool(flag),
+    )  # fmt: skip
+
+
+def _weight(constant: Constant, node: ir.Node, slot: int, scale_slot: int | None = None) -> np.ndarray:
+    """Return a weight as floats; the integers of a quantised one times their scale."""
+    found = constant(_slot(node, slot))
+    if found is None:
+        raise CannotExpandError(f"its weights (input {slot}) are computed at run time; export them as constants")
+    if scale_slot is None:
+        return found
+    scale, zero = (constant(_slot(node, scale_slot + i)) for i in (0, 1))
+    if scale is None:
+        raise CannotExpandError(f"the scale of its weights (input {scale_slot}) is computed at run time")
+    shift = np.zeros(1) if zero is None else zero.astype(np.float64)
+    per = (len(found), 1, -1)
+    return (found.astype(np.float64) - shift.reshape(per)) * scale.astype(np.float64).reshape(per)
+
+
+def _slot(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if len(node.inputs) > index else None

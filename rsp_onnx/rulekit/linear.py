@@ -1,0 +1,233 @@
+"""What a linear op is: its geometry, its adjoint and its emission with other weights, once per op."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.errors import BadModel
+from rsp_onnx.graph.dag import attribute
+from rsp_onnx.graph.emit import Emitter
+
+from .context import Context
+from .numerics import cut, pad
+
+Product: TypeAlias = "Callable[[ir.Value, ir.Value | None], ir.Value]"
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """One linear op on one activation, y = x·W + b, with the affine map per channel that follows folded into W and b.
+
+    Attributes
+    ----------
+    node : onnx_ir.Node
+        The op, or the node that stands in for it.
+    slot, inputs : int
+        Which input of the walked node is the activation, and how many inputs that node has.
+    source : onnx_ir.Value
+        The activation [N, *in] as the model has it.
+    weight : onnx_ir.Value or None
+        In the working dtype, as ``apply`` and ``adjoint`` read it; None for a sum without weights, such as a mean.
+    bias : ndarray or None
+        Broadcasts against the output [N, *out].
+    apply, adjoint : callable
+        x [N, *in], W → x·W [N, *out], without the bias; s [K, N, *out], W → s·Wᵀ [K, N, *in].
+    dense : bool
+        It is a dense layer, not a convolution.
+    image : onnx_ir.Value or None
+        The image the layer reads: ``source``, or what a Pad of zeros before it pads; None for hidden layers.
+    residual : int or None
+        Which input is added to y by the op itself.
+    """
+
+    node: ir.Node
+    slot: int
+    inputs: int
+    source: ir.Value
+    weight: ir.Value | None
+    bias: np.ndarray | None
+    apply: Product
+    adjoint: Product
+    dense: bool = False
+    image: ir.Value | None = None
+    residual: int | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """A sliding window over the spatial axes, everything resolved (auto_pad, ceil_mode, defaults).
+
+    Attributes
+    ----------
+    size, out : tuple of int
+        Spatial sizes of input and output; one entry per spatial axis, as in all fields.
+    before, after : tuple of int
+        Padding. ``after`` may exceed what the file says, or be negative, where the last windows ask for it.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    size: tuple[int, ...]
+    out: tuple[int, ...]
+
+    @property
+    def axes(self) -> int:
+        """Number of spatial axes."""
+        return len(self.kernel)
+
+    @property
+    def pointwise(self) -> bool:
+        """Tell whether the kernel has one entry."""
+        return all(k == 1 for k in self.kernel)
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether output positions are input positions: kernel 1, stride 1, no padding."""
+        return self.pointwise and all(s == 1 for s in self.strides) and not any(self.before + self.after)
+
+    @property
+    def span(self) -> tuple[int, ...]:
+        """Length of input the windows cover: from the first window's first entry to the last one's last."""
+        rows = zip(self.out, self.strides, self.kernel, self.dilations, strict=True)
+        return tuple((o - 1) * s + (k - 1) * d + 1 for o, s, k, d in rows)
+
+
+def window(node: ir.Node, kernel: tuple[int, ...], size: tuple[int, ...], out: tuple[int, ...]) -> Window:
+    """Resolve the window of a Conv or pooling node from its attributes and the sizes before and behind it."""
+    n = len(kernel)
+    strides = tuple(cast("list[int]", attribute(node, "strides") or [1] * n))
+    dilations = tuple(cast("list[int]", attribute(node, "dilations") or [1] * n))
+    pads = cast("list[int]", attribute(node, "pads") or [0] * 2 * n)
+    before, after = list(pads[:n]), list(pads[n:])
+    mode = attribute(node, "auto_pad", "NOTSET")
+    if mode == "VALID":
+        before, after = [0] * n, [0] * n
+    elif mode in ("SAME_UPPER", "SAME_LOWER"):
+        for i in range(n):
+            need = max((out[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - size[i], 0)
+            small = need // 2
+            before[i], after[i] = (small, need - small) if mode == "SAME_UPPER" else (need - small, small)
+    return Window(kernel, strides, dilations, tuple(before), tuple(after), size, out)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Geometry of a Conv node: its window, channels in and out, groups."""
+
+    window: Window
+    channels: int
+    filters: int
+    group: int
+
+
+def convolution(ctx: Context, node: ir.Node) -> Convolution:
+    """Return the geometry of a Conv node; BadModel where its weight is computed from a batch of images."""
+    if ctx.graph.active(node.inputs[1]) and not ctx.single:
+        raise BadModel(
+            f"The weight of the Conv node {node.name!r} is computed from the image, which is supported for one image "
+            "at a time: fix the batch size to 1 when exporting, or choose a later section behind it with --section."
+        )
+    channels, *size = ctx.sizes(node.inputs[0])
+    filters, *out = ctx.sizes(node.outputs[0])
+    weight = node.inputs[1]
+    shape = ctx.dims(weight)
+    if weight is None or len(shape) != len(size) + 2 or None in shape:
+        shape = ctx.need_constant(node, 1).shape
+    kernel = tuple(int(k or 1) for k in shape[2:])
+    group = cast("int", attribute(node, "group", 1))
+    return Convolution(window(node, kernel, tuple(size), tuple(out)), channels, filters, group)
+
+
+def adjoint_convolve(op: Emitter, s: ir.Value, weight: ir.Value | np.ndarray, w: Window, group: int) -> ir.Value:
+    """Convᵀ(s, W): s [B, O, *out], W [O, C/group, *kernel] → [B, C, *size]; exact for every stride and padding."""
+    extra = [n + b + a - f for n, b, a, f in zip(w.size, w.before, w.after, w.span, strict=True)]
+    limits = [max(x, d) for x, d in zip(w.strides, w.dilations, strict=True)]
+    settings = {
+        "strides": list(w.strides),
+        "dilations": list(w.dilations),
+        "group": group,
+        "kernel_shape": list(w.kernel),
+    }
+    if all(0 <= e < limit for e, limit in zip(extra, limits, strict=True)):
+        pads = [*w.before, *w.after]
+        return op.ConvTranspose(s, weight, pads=pads, output_padding=extra, **settings)
+    full = op.ConvTranspose(s, weight, **settings)
+    return crop(op, full, w, first_axis=2)
+
+
+def crop(op: Emitter, full: ir.Value, w: Window, first_axis: int, copies: int = 1) -> ir.Value:
+    """Cut the input's extent out of what the windows cover; rows no window reaches become 0.
+
+    The spatial axes begin at ``first_axis``; with ``copies=2`` they stand there twice in a row.
+    """
+    missing = [max(n + b - f, 0) for n, b, f in zip(w.size, w.before, w.span, strict=True)]
+    full = pad(op, full, [0] * (first_axis + copies * w.axes), [0] * first_axis + missing * copies)
+    for copy in range(copies):
+        for i in range(w.axes):
+            if w.before[i] or w.span[i] + missing[i] != w.size[i]:
+                full = cut(op, full, first_axis + copy * w.axes + i, w.before[i], w.size[i])
+    return full
+
+
+def convolve(op: Emitter, x: ir.Value, weight: ir.Value | np.ndarray, w: Window, group: int) -> ir.Value:
+    """X*W with this geometry and other weights: x [B, C, *size], W [O, C/group, *kernel] → [B, O, *out]."""
+    return op.Conv(
+        x,
+        weight,
+        strides=list(w.strides),
+        dilations=list(w.dilations),
+        pads=[*w.before, *w.after],
+        group=group,
+        kernel_shape=list(w.kernel),
+    )
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer y = x·W (+ b): W [features, outputs], x [..., features].
+
+    Attributes
+    ----------
+    slot : int
+        Which input of the node is the activation.
+    weight : onnx_ir.Value or ndarray
+        As the product reads it; ``transposed`` tells that it is stored as [outputs, features].
+    scale : float
+        Gemm's alpha.
+    flat : bool
+        It reads one row per sample; the rows of a single sample are positions.
+    """
+
+    slot: int
+    weight: ir.Value
+    transposed: bool
+    scale: float
+    flat: bool
+
+
+def dense(ctx: Context, node: ir.Node) -> Dense | None:
+    """Return what a Gemm or MatMul node with one constant factor is; None for two activations."""
+    active = [i for i, v in enumerate(node.inputs[:2]) if ctx.graph.active(v)]
+    if len(active) != 1:
+        return None
+    slot = active[0]
+    weight = node.inputs[1 - slot]
+    assert weight is not None
+    sizes = ctx.dims(node.inputs[slot])
+    flat = len(sizes) == 2 and len(ctx.dims(weight)) == 2 and not (ctx.single and sizes[0] != 1)
+    transposed = bool(attribute(node, "transB" if slot == 0 else "transA", 0)) == (slot == 0)
+    return Dense(slot, weight, transposed, float(cast("float", attribute(node, "alpha", 1.0))), flat)
+
+
+def positions(sizes: tuple[int, ...]) -> int:
+    """Return the number of positions of a spatial extent."""
+    return math.prod(sizes)

@@ -1,0 +1,197 @@
+"""Which rule for which op: two tables (gradients and relevance) and the ops through which nothing flows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import onnx_ir as ir
+
+from rsp_onnx.graph.dag import op_name
+
+from .plugins import load_packaged_rules
+
+if TYPE_CHECKING:
+    from .context import Context
+    from .linear import LinearLayer
+
+Parts: TypeAlias = "Sequence[ir.Value | None]"
+Rule: TypeAlias = "Callable[[Context, ir.Node, ir.Value], Parts]"
+Report: TypeAlias = "Callable[[Context, ir.Node], dict[str, object] | None]"
+Linear: TypeAlias = "Callable[[Context, ir.Node], LinearLayer | None]"
+R = TypeVar("R", bound=Callable[..., object])
+
+_VJPS: dict[str, Rule] = {}
+_RULES: dict[str, Rule] = {}
+_FROZEN: dict[str, Rule] = {}
+_LINEAR: dict[str, Linear] = {}
+_NO_FLOW: dict[str, str] = {}
+_NO_RULE: dict[str, str] = {}
+_LOSES: dict[str, str] = {}
+_STATISTICS: dict[tuple[str, int], str] = {}
+_REPORTS: dict[str, Report] = {}
+
+
+def vjp(*ops: str) -> Callable[[R], R]:
+    """Register a vector-Jacobian product: ``(ctx, node, g) -> [gradient or None per input]``.
+
+    g has the shape [K, *shape of the node's first output]; every gradient [K, *shape of that input].
+    """
+    return _registrar(_VJPS, ops)
+
+
+def frozen(*ops: str) -> Callable[[R], R]:
+    """Register a gradient that holds the deviation a normalisation divides by constant; as ``vjp``.
+
+    What tokens are worth is asked of it: the whole gradient is at right angles to whatever a normalisation reads, so
+    that x·gradient is zero but for the normalisation's epsilon.
+    """
+    return _registrar(_FROZEN, ops)
+
+
+def rule(*ops: str) -> Callable[[R], R]:
+    """Register an RSP rule: ``(ctx, node, r) -> [relevance or None per input]``, shapes as for ``vjp``."""
+    return _registrar(_RULES, ops)
+
+
+def linear(*ops: str) -> Callable[[R], R]:
+    """Register what a linear op is: ``(ctx, node) -> LinearLayer``, or None where it is none, such as x·xᵀ."""
+    return _registrar(_LINEAR, ops)
+
+
+def moves(*ops: str) -> Callable[[R], R]:
+    """Register one function as both: these ops move values, so relevance moves as gradients do."""
+
+    def register(function: R) -> R:
+        return rule(*ops)(vjp(*ops)(function))
+
+    return register
+
+
+def no_flow(*ops: str, reason: str) -> None:
+    """List ops through which neither gradient nor relevance flows, and why."""
+    for op in ops:
+        _refuse_twice(_NO_FLOW, op, reason)
+        _NO_FLOW[op] = reason
+
+
+def no_rule(*ops: str, reason: str) -> None:
+    """List ops that cannot have a rule, and why: the error that names them says so."""
+    for op in ops:
+        _refuse_twice(_NO_RULE, op, reason)
+        _NO_RULE[op] = reason
+
+
+def loses(*ops: str, reason: str) -> None:
+    """Say of ops whose rules do not always keep the sum of relevance, when they lose or make some."""
+    for op in ops:
+        _refuse_twice(_LOSES, op, reason)
+        _LOSES[op] = reason
+
+
+def why_lost(op: str) -> str:
+    """Return when an op's rule loses or makes relevance; empty where it should not."""
+    _tables()
+    return _LOSES.get(op, "")
+
+
+def why_not(node: ir.Node) -> str:
+    """Return why a node's op has no rule and cannot have one; empty where it merely has none yet."""
+    _tables()
+    return _NO_RULE.get(op_name(node), "")
+
+
+def statistics(op: str, *outputs: int, reason: str) -> None:
+    """List the outputs of an op out of which neither gradient nor relevance flows, and why; the others carry it."""
+    _STATISTICS.update({(op, index): reason for index in outputs})
+
+
+def reports(*ops: str) -> Callable[[R], R]:
+    """Register what ``inspect`` says of a node: ``(ctx, node) -> record or None``."""
+    return _registrar(_REPORTS, ops)
+
+
+def node_report(ctx: Context, node: ir.Node) -> dict[str, object] | None:
+    """Return what there is to say of a node before it is compiled, such as the form chosen; None for most."""
+    _tables()
+    found = _REPORTS.get(op_name(node))
+    return found(ctx, node) if found is not None else None
+
+
+def find_vjp(node: ir.Node) -> Rule | None:
+    """Return the gradient rule of a node's op, if any."""
+    return _tables()[0].get(op_name(node))
+
+
+def find_frozen(node: ir.Node) -> Rule | None:
+    """Return the gradient of a node's op with the deviations of normalisations held constant."""
+    _tables()
+    return _FROZEN.get(op_name(node)) or find_vjp(node)
+
+
+def find_rule(node: ir.Node) -> Rule | None:
+    """Return the RSP rule of a node's op, if any."""
+    return _tables()[1].get(op_name(node))
+
+
+def find_linear(node: ir.Node) -> Linear | None:
+    """Return who says what a node's op is as a linear layer, if anybody does."""
+    _tables()
+    return _LINEAR.get(op_name(node))
+
+
+def stops(node: ir.Node, output: int | None = None) -> bool:
+    """Tell whether nothing flows through a node's op, or out of one of its outputs."""
+    return op_name(node) in _tables()[2] or (op_name(node), output) in _STATISTICS
+
+
+def says(node: ir.Node, *, relevance: bool) -> str:
+    """Return what a node's relevance rule (or its gradient) does, in one sentence; empty where there is none."""
+    vjps, rules, none = _tables()
+    return _says(rules if relevance else vjps, none, op_name(node))
+
+
+def _says(table: dict[str, Rule], none: dict[str, str], op: str) -> str:
+    if op in none:
+        return f"nothing flows: {none[op]}"
+    if op not in table:
+        return ""
+    return (table[op].__doc__ or table[op].__name__).strip().splitlines()[0].rstrip(".")
+
+
+def _registrar(table: dict[str, Any], ops: Sequence[str]) -> Callable[[R], R]:
+    def register(function: R) -> R:
+        for op in ops:
+            _refuse_twice(table, op, function)
+            table[op] = function
+        return function
+
+    return register
+
+
+def _refuse_twice(table: Mapping[str, Any], op: str, new: object) -> None:
+    if op in table:
+        first, second = getattr(table[op], "__module__", "?"), getattr(new, "__module__", "?")
+        raise ValueError(f"{op} is registered twice, in {first} and in {second}; keep one")
+
+
+@cache
+def _tables() -> tuple[dict[str, Rule], dict[str, Rule], dict[str, str]]:
+    import_module("rsp_onnx.rules")
+    load_packaged_rules()
+    return _VJPS, _RULES, _NO_FLOW
+
+
+def registered() -> list[tuple[str, str, str]]:
+    """Return every op of the tables: (op, what its relevance rule does, what its gradient does)."""
+    vjps, rules, none = _tables()
+    ops = sorted(set(vjps) | set(rules) | set(none))
+    return [(op, _says(rules, none, op), _says(vjps, none, op)) for op in ops]
+
+
+def refused() -> dict[str, str]:
+    """Return the ops that cannot have a rule, and why."""
+    _tables()
+    return dict(_NO_RULE)
