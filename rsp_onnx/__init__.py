@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rsp_onnx.explain.explanation import Explanation
     from rsp_onnx.explain.inspection import inspect_model, summary_numbers, supported_ops
     from rsp_onnx.explain.saving import save_activations, save_explainer
+    from rsp_onnx.graph.rule_modules import load_rules
     from rsp_onnx.inputs.prepare import PRESETS, Preprocess
     from rsp_onnx.model.activations import collect_activations
     from rsp_onnx.model.custom_ops import register_custom_ops
     from rsp_onnx.rulekit.context import Context, Options
-    from rsp_onnx.rulekit.plugins import load_rules
     from rsp_onnx.rulekit.registry import moves, no_flow, rule, vjp
 
     from .errors import BadInput, BadModel, BadOutput, BadTarget, DeviceUnavailable, RspError, UnsupportedOp
@@ -47,7 +47,7 @@ _HOMES = {
     "compile_explainer": "explain.compile",
     "explain_files": "explain.explain_files",
     "inspect_model": "explain.inspection",
-    "load_rules": "rulekit.plugins",
+    "load_rules": "graph.rule_modules",
     "methods": "attribution.catalogue",
     "moves": "rulekit.registry",
     "no_flow": "rulekit.registry",

@@ -1,51 +1,5 @@
-"""The rules, one module per op family. Importing this package registers them."""
+"""The rules and the facts of every op, one module per family. Importing this package registers them."""
 
-from . import (
-    activations,
-    arithmetic,
-    attention,
-    classical,
-    conv,
-    dense,
-    einsum,
-    fused,
-    fused_sums,
-    indexing,
-    losing,
-    lp,
-    movement,
-    normalization,
-    passing,
-    pooling,
-    quantised,
-    reduction,
-    resampling,
-    sampling,
-    transforms,
-    transposed,
-)
+from . import deployed, layers, movement, pointwise, reductions
 
-__all__ = [
-    "activations",
-    "arithmetic",
-    "attention",
-    "classical",
-    "conv",
-    "dense",
-    "einsum",
-    "fused",
-    "fused_sums",
-    "indexing",
-    "losing",
-    "lp",
-    "movement",
-    "normalization",
-    "passing",
-    "pooling",
-    "quantised",
-    "reduction",
-    "resampling",
-    "sampling",
-    "transforms",
-    "transposed",
-]
+__all__ = ["deployed", "layers", "movement", "pointwise", "reductions"]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rsp_onnx import UnsupportedOp, compile_explainer
-from rsp_onnx.rewrite.expand import expanded_ops
+from rsp_onnx.rewrite.registry import expanded_ops
 
 from .little import little
 from .running import asked, relative_l2, run, session

@@ -13,7 +13,7 @@ from rsp_onnx import compile_explainer
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
-from rsp_onnx.rules._forms import choose, costs, node_costs
+from rsp_onnx.rules.shared.forms import choose, costs, node_costs
 from rsp_onnx.testing.checks import check_conservation, rule_model, runner
 from rsp_onnx.testing.models import read_ops
 

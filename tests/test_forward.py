@@ -1,4 +1,7 @@
-"""Explaining changes nothing: scores come out of the compiled model as out of the original, bit for bit."""
+"""Explaining does not change the scores: to 1e-6 of the largest in single precision, bit for bit in models that round.
+
+The reference is a session without prepacking, as ours are; against one with it the bits differ by themselves.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -52,10 +55,18 @@ def both(model, compiled, samples):
     return run(original, feeds), run(compiled, {**feeds, **asked(1, (2,), size)})
 
 
-def assert_unchanged(model, compiled, samples=1):
+def assert_unchanged(model, compiled, samples=1, bits=False):
     before, after = both(model, compiled, samples)
     for name, value in before.items():
-        assert np.array_equal(after[name], value), name
+        if bits:
+            assert np.array_equal(after[name], value), name
+        assert_close(after[name], value)
+
+
+def assert_close(got, want):
+    """No score is further off than 1e-6 of the largest, and the same class wins."""
+    assert np.abs(got.astype(np.float64) - want).max() <= 1e-6 * np.abs(want).max()
+    np.testing.assert_array_equal(got.argmax(-1), want.argmax(-1))
 
 
 # ---- the compiled model ----
@@ -63,7 +74,7 @@ def assert_unchanged(model, compiled, samples=1):
 
 @pytest.mark.parametrize("how", EXPORTS.values(), ids=EXPORTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_scores_of_a_family_are_bit_identical(name, how):
+def test_scores_of_a_family_stay(name, how):
     entry = FAMILIES[name]
     model = export(entry.make(), entry.shape, **how)
     compiled = session(compile_explainer(model, ledger=True))
@@ -73,13 +84,13 @@ def test_scores_of_a_family_are_bit_identical(name, how):
 
 @pytest.mark.parametrize("method", ["gradient", "grad-cam"])
 @pytest.mark.parametrize("name", ["resnet_v2", "mobilenet_v3", "shufflenet_v1"])
-def test_scores_are_bit_identical_whatever_the_method(name, method):
+def test_scores_stay_whatever_the_method(name, method):
     entry = FAMILIES[name]
     model = export(entry.make(), entry.shape)
     assert_unchanged(model, session(compile_explainer(model, method)), 2)
 
 
-def test_scores_are_bit_identical_though_every_tensor_is_asked_for():
+def test_scores_stay_though_every_tensor_is_asked_for():
     entry = FAMILIES["resnet_v1"]
     model = export(entry.make(), entry.shape)
     plain = compile_explainer(model, ledger=True)
@@ -93,9 +104,20 @@ def onnx_names(listed):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_scores_of_real_models_are_bit_identical(shared_data, name):
+def test_scores_of_real_models_stay(shared_data, name):
+    """The quantised one's bit for bit: a reader between its integer nodes would move them by whole steps."""
     path = str(shared_data / "models" / f"{name}.onnx")
-    assert_unchanged(path, session(compile_explainer(path)))
+    assert_unchanged(path, session(compile_explainer(path)), bits="int8" in name)
+
+
+def test_only_models_that_round_are_run_twice(shared_data):
+    """In single precision the scores come from the very nodes relevance is walked over."""
+    for name in REAL:
+        path = str(shared_data / "models" / f"{name}.onnx")
+        own = [n.op_type for n in onnx.load(path).graph.node]
+        names = [n.name for n in compile_explainer(path, "gradient").graph.node]
+        twice = sum(name.startswith("rsp_onnx/own/") for name in names)
+        assert (twice >= len(own) // 2) if "int8" in name else twice == 0, name
 
 
 def test_half_precision_scores_differ_by_no_more_than_the_runtimes_own_rounding(shared_data):
@@ -114,12 +136,12 @@ def test_half_precision_scores_differ_by_no_more_than_the_runtimes_own_rounding(
 @pytest.mark.parametrize(
     "path", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] * (p.stem in SLOW_LIGHT)) for p in LIGHT]
 )
-def test_scores_of_the_light_graphs_are_bit_identical_and_their_maps_finite(path):
+def test_scores_of_the_light_graphs_stay_and_their_maps_are_finite(path):
     """Their weights are constants, so every score is alike; what counts is that every op is known."""
     compiled = session(compile_explainer(str(path)))
     before, after = both(str(path), compiled, 1)
     for name, value in before.items():
-        assert np.array_equal(after[name], value)
+        assert_close(after[name], value)
     assert np.isfinite(after["relevance"]).all()
 
 

@@ -16,7 +16,8 @@ from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.graph.shapes import fix_shapes
 from rsp_onnx.model.load import load_model
 from rsp_onnx.rewrite.canonize import canonize
-from rsp_onnx.rewrite.expand import expand, expanded_ops
+from rsp_onnx.rewrite.expand import expand
+from rsp_onnx.rewrite.registry import expanded_ops
 
 from .running import asked, relative_l2, run, run_reference, session
 from .zoo import export

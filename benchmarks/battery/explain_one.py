@@ -26,7 +26,7 @@ def explain(path: Path) -> dict[str, Any]:
     from rsp_onnx.compiler.analysis import analyse
     from rsp_onnx.errors import BadModel
     from rsp_onnx.explain.compile import compile_ir
-    from rsp_onnx.explain.unpack import scores_of
+    from rsp_onnx.explain.scoring import Scores
     from rsp_onnx.model.load import load_model
     from rsp_onnx.model.session import Session
 
@@ -41,7 +41,7 @@ def explain(path: Path) -> dict[str, Any]:
     feeds["target"], feeds["hostile"] = np.zeros((1, batch), np.int64), np.zeros((1, batch, 0), np.int64)
     scores = session.run(feeds, [found.output_name])[found.output_name]
     with contextlib.suppress(BadModel):  # scores that are not finite: class 0
-        feeds["target"][:] = scores_of(found, scores).argmax(1)
+        feeds["target"][:] = Scores(found).read({found.output_name: scores}).argmax(1)
     results = session.run(feeds)
     relevance = [r for name, r in results.items() if name.startswith("relevance")]
     return {

@@ -15,8 +15,10 @@ from rsp_onnx.compiler.section import Section, find_section
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.token_section import token_axis, token_grid
 from rsp_onnx.compiler.walk import Flow, walk
-from rsp_onnx.graph.dag import Graph, attribute, plain_op
+from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.op_facts import Role, facts_of, is_layer
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide
@@ -24,12 +26,6 @@ from rsp_onnx.rulekit.registry import find_linear, find_rule
 
 from .cams import enlarge
 from .lrp_rules import Chooser, Composite, share_by
-
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_ACTIVATIONS = (
-    "Relu", "LeakyRelu", "PRelu", "ThresholdedRelu", "Clip", "Elu", "Celu", "Selu", "Gelu", "QuickGelu", "Softplus",
-    "Softsign", "Mish", "Swish", "HardSwish", "Sigmoid", "HardSigmoid", "Tanh", "Erf",
-)  # fmt: skip
 
 
 def excite(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
@@ -82,7 +78,7 @@ def _classifiers(nodes: Sequence[ir.Node], graph: Graph) -> list[ir.Node]:
     last: list[ir.Node] = []
     leading: set[ir.Value] = set()  # tensors that some layer behind them reads
     for node in reversed(nodes):
-        covered, layer = not leading.isdisjoint(node.outputs), plain_op(node) in _LAYERS and find_linear(node)
+        covered, layer = not leading.isdisjoint(node.outputs), is_layer(node) and find_linear(node)
         if layer and not covered:
             last.append(node)
         if layer or covered:
@@ -123,12 +119,12 @@ def first_map(graph: Graph, logits: ir.Value) -> Section | None:
 
 def _is_activated(nodes: Sequence[ir.Node]) -> bool:
     """Tell whether an activation stands behind a layer with weights."""
-    layers = [i for i, node in enumerate(nodes) if plain_op(node) in _LAYERS]
+    layers = [i for i, node in enumerate(nodes) if is_layer(node)]
     if not layers:
         return False
     after = nodes[layers[0] + 1 :]
     fused = any(attribute(nodes[i], "activation") for i in layers)
-    return fused or any(plain_op(node) in _ACTIVATIONS for node in after)
+    return fused or any(facts_of(node).role is Role.ACTIVATION for node in after)
 
 
 def _is_picture(graph: Graph, place: Section) -> bool:

@@ -16,7 +16,8 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import Flow, walk
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.dag import plain_op
+from rsp_onnx.graph.op_facts import plain_op
+from rsp_onnx.rulekit.affine import batch_norm
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import safe_divide
 from rsp_onnx.rulekit.registry import find_vjp
@@ -34,9 +35,9 @@ def biases(ctx: Context, node: ir.Node) -> Iterator[np.ndarray]:
         if found is not None and found.any():
             yield found.astype(np.float64).reshape(-1, *places)
     elif op == "BatchNormalization":
-        scale, shift, mean, variance = (ctx.need_constant(node, i).astype(np.float64) for i in range(1, 5))
-        deviation = np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
-        yield (shift - mean * scale / deviation).reshape(-1, *places)
+        stored = batch_norm(ctx, node)
+        if stored is not None:
+            yield stored[1]
     elif op in ("Add", "Sub") and len(ctx.graph.active_inputs(node)) == 1:
         slot = 0 if ctx.graph.active(node.inputs[1]) else 1
         found = ctx.constant(node.inputs[slot])

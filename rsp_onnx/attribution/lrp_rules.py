@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.graph.dag import plain_op
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.op_facts import facts_of
 from rsp_onnx.graph.signs import is_nonnegative
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
@@ -23,7 +23,6 @@ from rsp_onnx.rulekit.numerics import add_all, safe_divide, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, Rule, find_linear, find_rule
 
 STABILISER = 1e-6  # what keeps the sum of signed branches away from zero, as in Bach et al. 2015
-_SUMS = ("Add", "Sum", "Mean")
 LinearRule: TypeAlias = Callable[[Context, LinearLayer, ir.Value], ir.Value]
 Chooser: TypeAlias = Callable[[LinearLayer], LinearRule]
 Terms: TypeAlias = Sequence[tuple[ir.Value, ir.Value]]
@@ -61,7 +60,7 @@ class Composite:
         layer = None if found is None else found(ctx, node)
         if layer is not None:
             return self._through_layer(ctx, node, r, layer)
-        if plain_op(node) in _SUMS and len(set(ctx.graph.active_inputs(node))) > 1:
+        if facts_of(node).sums and len(set(ctx.graph.active_inputs(node))) > 1:
             return self._among_branches(ctx, node, r)
         general = find_rule(node)
         assert general is not None

@@ -8,13 +8,11 @@ import onnx_ir as ir
 from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.dag import plain_op
+from rsp_onnx.graph.op_facts import facts_of, plain_op
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
 from .cams import enlarge
-
-_THROUGH = ("Dropout", "Cast", "Identity")
 
 
 def attentions(ctx: Context, plan: Plan) -> list[ir.Value]:
@@ -32,9 +30,9 @@ def attentions(ctx: Context, plan: Plan) -> list[ir.Value]:
 def _weighs(ctx: Context, value: ir.Value) -> bool:
     """Tell whether a softmax's result is multiplied with values."""
     readers = ctx.graph.consumers(value)
-    while len(readers) == 1 and readers[0].op_type in _THROUGH:
+    while len(readers) == 1 and facts_of(readers[0]).neutral:
         readers = ctx.graph.consumers(readers[0].outputs[0])
-    return any(r.op_type in ("MatMul", "Einsum") for r in readers)
+    return any(plain_op(r) in ("MatMul", "Einsum") for r in readers)
 
 
 def _rollout(ctx: Context, plan: Plan) -> Outcome:

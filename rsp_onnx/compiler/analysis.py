@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import onnx_ir as ir
 
@@ -19,10 +20,12 @@ from rsp_onnx.rulekit.registry import stops
 
 from .section import Section, find_logits, find_section
 
+Shapes: TypeAlias = "Mapping[str, Sequence[int | None]]"  # of the inputs, by name
+
 
 @dataclass(frozen=True)
 class Analysis:
-    """A canonized model with its DAG, its section and the scores to explain.
+    """A canonized model with its DAG, its section and the scores to explain. Never written into: ``copied`` is.
 
     Attributes
     ----------
@@ -33,7 +36,7 @@ class Analysis:
     region : str
         Of a model that scores every position or box: which of them count; empty for scores [N, classes].
     deployed : onnx_ir.Model
-        The canonized model before recurrent layers and control flow were written out: what the scores come from.
+        The canonized model, with what shapes its file gives, before anything was written out.
     """
 
     model: Model
@@ -43,9 +46,15 @@ class Analysis:
     kind: str
     section: Section
     deployed: ir.Model
-    classes: int | None = field(default=None)
+    classes: int | None = None
     output_name: str = ""
     region: str = ""
+
+    def copied(self) -> Analysis:
+        """Return an equal analysis whose graph is its own, to be written into."""
+        graph, twins = self.graph.copied()
+        section = replace(self.section, value=twins[self.section.value])
+        return replace(self, graph=graph, output=twins[self.output], logits=twins[self.logits], section=section)
 
 
 def analyse(
@@ -54,7 +63,7 @@ def analyse(
     output: str | None = None,
     section: str | None = None,
     inputs: Sequence[str] | None = None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+    input_shapes: Shapes | None = None,
     region: str = "auto",
     black_box: bool = False,
 ) -> Analysis:
@@ -63,31 +72,30 @@ def analyse(
     black_box: nothing is asked of what lies between input and scores; the section is the scores themselves.
     """
     loaded = model if isinstance(model, Model) else load_model(model)
+    deployed = canonize(loaded)
     if black_box:
-        return _as_black_box(loaded, output, inputs, input_shapes)
-    graph, deployed = _graph(loaded, inputs, input_shapes, None)
+        return _as_black_box(loaded, deployed, output, inputs, input_shapes)
+    graph = _graph(deployed, inputs, input_shapes, None)
     if graph.batch is None and graph.moves_batch():  # windows, or time in front: the rules need to know the sample
-        graph, deployed = _graph(loaded, inputs, input_shapes, 1)
+        graph = _graph(deployed, inputs, input_shapes, 1)
     result, logits, kind = find_logits(graph, output)
     graph, logits, pooled = _pooled(graph, logits, region, input_shapes)
-    used = [v for v in graph.inputs if v in graph.dag and result in graph.dag and _reaches(graph, v, logits)]
+    used = [str(v.name) for v in graph.inputs if result in graph.dag and _reaches(graph, v, logits)]
     if not used:
         raise BadModel(f"The output {result.name!r} does not depend on the explained inputs.")
-    graph.inputs[:] = used
+    graph = graph.seen_from(used)
     sizes = graph.dims(logits)
-    _find_sample(graph, used, sizes)
+    if _is_one_sample(graph, sizes):
+        graph = graph.seen_from(used, batch=1)
     count = sizes[1] if len(sizes) > 1 else None
-    found = find_section(graph, logits, section)
-    return Analysis(loaded, graph, result, logits, kind, found, deployed, count, str(result.name), pooled)
+    chosen = find_section(graph, logits, section)
+    return Analysis(loaded, graph, result, logits, kind, chosen, deployed, count, str(result.name), pooled)
 
 
 def _as_black_box(
-    loaded: Model,
-    output: str | None,
-    inputs: Sequence[str] | None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None,
+    loaded: Model, deployed: ir.Model, output: str | None, inputs: Sequence[str] | None, input_shapes: Shapes | None
 ) -> Analysis:
-    model = canonize(loaded)
+    model = deployed.clone()
     fix_shapes(model, input_shapes, batch=None)
     _check_sizes(model)
     graph = Graph(model, _explained(model, inputs), stops)
@@ -101,7 +109,7 @@ def _as_black_box(
     sizes = graph.dims(result)
     count = sizes[1] if len(sizes) > 1 else None
     section = Section(result, min(1, len(sizes) - 1), ())
-    return Analysis(loaded, graph, result, result, kind, section, model.clone(), count, str(result.name))
+    return Analysis(loaded, graph, result, result, kind, section, deployed, count, str(result.name))
 
 
 def _scores_of_any(graph: Graph) -> ir.Value:
@@ -112,21 +120,15 @@ def _scores_of_any(graph: Graph) -> ir.Value:
     raise BadModel("No output of the model holds one number per sample and class; export the scores as an output too.")
 
 
-def _graph(
-    loaded: Model,
-    inputs: Sequence[str] | None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None,
-    batch: int | None,
-) -> tuple[Graph, ir.Model]:
-    """Return what the walk sees, and the model as it is deployed."""
-    canonized = canonize(loaded)
-    fix_shapes(canonized, input_shapes, batch=batch)
-    _check_sizes(canonized)
-    deployed = canonized.clone()
-    while needs_expansion(canonized) and expand(canonized):  # what is written out may tell the shapes of more
-        fix_shapes(canonized, input_shapes, batch=batch)
-    mark_tokens(canonized)
-    return Graph(canonized, _explained(canonized, inputs), stops), deployed
+def _graph(deployed: ir.Model, inputs: Sequence[str] | None, input_shapes: Shapes | None, batch: int | None) -> Graph:
+    """Return what the walk sees of a deployed model."""
+    model = deployed.clone()
+    fix_shapes(model, input_shapes, batch=batch)
+    _check_sizes(model)
+    while needs_expansion(model) and expand(model):  # what is written out may tell the shapes of more
+        fix_shapes(model, input_shapes, batch=batch)
+    mark_tokens(model)
+    return Graph(model, _explained(model, inputs), stops)
 
 
 def _check_sizes(model: ir.Model) -> None:
@@ -141,9 +143,7 @@ def _check_sizes(model: ir.Model) -> None:
             )
 
 
-def _pooled(
-    graph: Graph, logits: ir.Value, region: str, input_shapes: Mapping[str, Sequence[int | None]] | None
-) -> tuple[Graph, ir.Value, str]:
+def _pooled(graph: Graph, logits: ir.Value, region: str, input_shapes: Shapes | None) -> tuple[Graph, ir.Value, str]:
     """Put one score per class behind a map of scores."""
     if not scores_positions(graph.dims(logits)) or logits not in graph.dag:
         if region != "auto":
@@ -151,19 +151,19 @@ def _pooled(
         return graph, logits, ""
     pooled = pool(graph.model, logits, region)
     fix_shapes(graph.model, input_shapes, batch=graph.batch)
-    return Graph(graph.model, [str(v.name) for v in graph.inputs], stops), pooled, region
+    return graph.seen_from([str(v.name) for v in graph.inputs]), pooled, region
 
 
-def _find_sample(graph: Graph, used: Sequence[ir.Value], scores: Dims) -> None:
-    """Find a fixed batch that does not stand in front of the input: the input is one sample if the scores are one's."""
+def _is_one_sample(graph: Graph, scores: Dims) -> bool:
+    """Tell of a fixed size in front of the input that is no batch: the input is one sample if the scores are one's."""
     if graph.batch in (None, 1) or not scores or scores[0] == graph.batch or scores[0] is None:
-        return
+        return False
     if scores[0] != 1:
         raise BadModel(
-            f"The input {used[0].name!r} has {graph.batch} in front and the scores {scores[0]}: the batch is not the "
-            "first axis; give a batch size of 1 with input_shapes, or export the model so."
+            f"The input {graph.inputs[0].name!r} has {graph.batch} in front and the scores {scores[0]}: the batch is "
+            "not the first axis; give a batch size of 1 with input_shapes, or export the model so."
         )
-    graph.batch = 1
+    return True
 
 
 def _reaches(graph: Graph, value: ir.Value, end: ir.Value) -> bool:

@@ -1,4 +1,4 @@
-"""Compiling a method that asks the model about many changed inputs (see ``repeated``)."""
+"""Compiling a method that asks the model about many changed inputs (see ``loop``)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Options
 
 from .analysis import Analysis
+from .begin import add_classes, emit_walk
 from .loop import Body, Repetition, repeat
 from .method import Method
-from .outputs import add_classes, add_output, add_outputs, describe, emit_walk, restore_shapes
+from .outputs import add_output, add_outputs, describe
 
 
 def compile_repeated(
@@ -23,6 +24,8 @@ def compile_repeated(
 ) -> ir.Model:  # fmt: skip
     """Return the deployed model with the loop behind it; inputs and outputs are those of every explainer.
 
+    found: a copy, which is written into.
+
     Raises
     ------
     BadInput
@@ -30,14 +33,13 @@ def compile_repeated(
     """
     if tensors:
         raise BadInput(f"{method.name} knows the relevance of the inputs alone, not of {tensors[0]!r}; use another.")
-    deployed = found.deployed
+    deployed = found.deployed.clone()
     if method.is_black_box:
         body = Body(found.graph.model, found.graph.inputs, [found.output])
     else:
         ctx, outcome = emit_walk(found, method, options)
         add_outputs(ctx, found, outcome, ())
         body = Body(found.graph.model, found.graph.inputs, _relevances(found))
-        restore_shapes(found)
     _check_inputs(found, method)
     target, _ = add_classes(deployed, found.graph.batch or "N")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from rsp_onnx.graph.dag import op_name
+from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import add_all, per_sample

@@ -1,10 +1,10 @@
-"""A forward pass of its own for the outputs, where the runtime's fusions would notice a second reader.
+"""A forward pass of its own for the outputs of models that round: half precision, quantised.
 
-Convolutional networks share one forward pass between scores and relevance (``views`` reads past their fusions).
-In transformers ONNX Runtime fuses whole patterns, and any reader inside one changes the scores' last bits; recurrent
-layers and loops are explained by nodes that are not the deployed ones at all. There the model stands twice: once
-untouched for the outputs, once for the backward pass, on an input that is equal but not the same to the runtime. It
-costs one more forward pass.
+The backward pass is a second reader of the model's tensors, and ONNX Runtime fuses two nodes only while nobody else
+reads what lies between them. In float32 that moves the scores by their last bits, at most by 1e-6 of the largest
+(docs/measurements.md); where numbers are rounded on the way it moves them by whole steps of the rounding. There the
+model stands twice: once untouched for the outputs, once for the backward pass, on an input that is equal but not the
+same to the runtime. It costs one more forward pass.
 """
 
 from __future__ import annotations
@@ -15,41 +15,30 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import TopologicalSortPass
 
-from rsp_onnx.graph.dag import subgraphs
-from rsp_onnx.rewrite.expand import needs_expansion
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.nodes import subgraphs
 from rsp_onnx.rulekit.context import Context
 
 _ORDERED = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT64, ir.DataType.INT32)  # of Max
-_PATTERNS = {
-    "LayerNormalization",
-    "SkipLayerNormalization",
-    "InstanceNormalization",
-    "GroupNormalization",
-    "Attention",
-    "Einsum",
-    "Erf",
-    "Gelu",
-}
+_BYTES = (ir.DataType.UINT8, ir.DataType.INT8)  # Clip takes them, Max does not
+_EXACT = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL,
+          ir.DataType.STRING)  # fmt: skip
 
 
-def is_fragile(ctx: Context) -> bool:
-    """Tell whether the model holds patterns that the runtime fuses as a whole."""
-    return any(
-        node.op_type in _PATTERNS or (node.op_type == "MatMul" and len(ctx.graph.active_inputs(node)) == 2)
-        for node in ctx.graph.nodes
-    )
+def rounds(graph: Graph) -> bool:
+    """Tell of a model that computes with less than single precision: half precision, small integers."""
+    stored = (v for v in graph.values.values() if not v.is_graph_input())
+    return any(v.dtype is not None and v.dtype not in _EXACT for v in stored)
 
 
-def keep_apart(ctx: Context, deployed: ir.Model) -> bool:
-    """Give the model's outputs a forward pass that nothing else reads; False where it cannot be done.
+def give_own_forward(ctx: Context, deployed: ir.Model) -> None:
+    """Give the model's outputs a forward pass that nothing else reads.
 
     deployed: the model before anything was written out. Its nodes move into the compiled graph.
     """
     graph = ctx.graph.model.graph
-    if any(v.dtype not in _ORDERED for v in ctx.graph.inputs) and not needs_expansion(deployed):
-        return False
     for value in ctx.graph.inputs:
-        if value.dtype in _ORDERED:
+        if value.dtype in _ORDERED + _BYTES:
             _read_an_equal(ctx, value)
     outputs = _move_in(deployed.graph, graph)
     for index, (value, own) in enumerate(zip(list(graph.outputs), outputs, strict=False)):
@@ -58,15 +47,18 @@ def keep_apart(ctx: Context, deployed: ir.Model) -> bool:
             value.name, own.name = f"rsp_onnx/again/{name}", name
             graph.outputs[index] = own
     TopologicalSortPass()(ctx.graph.model)
-    return True
 
 
 def _read_an_equal(ctx: Context, value: ir.Value) -> None:
     """Let the nodes of the backward pass's model read a value that the runtime cannot tell to be the input itself."""
     assert value.dtype is not None
     kind = value.dtype.numpy()
-    lowest = np.array(-np.inf if value.dtype.is_floating_point() else np.iinfo(kind).min, dtype=kind)
-    equal = ctx.op.Max(value, _constant(ctx, lowest))
+    if value.dtype in _BYTES:
+        ends = (np.array(end, dtype=kind) for end in (np.iinfo(kind).min, np.iinfo(kind).max))
+        equal = ctx.op.Clip(value, *(_constant(ctx, end) for end in ends))
+    else:
+        lowest = np.array(-np.inf if value.dtype.is_floating_point() else np.iinfo(kind).min, dtype=kind)
+        equal = ctx.op.Max(value, _constant(ctx, lowest))
     for node in ctx.graph.nodes:
         for slot, source in enumerate(node.inputs):
             if source is value:
@@ -76,7 +68,7 @@ def _read_an_equal(ctx: Context, value: ir.Value) -> None:
 def _constant(ctx: Context, array: np.ndarray) -> ir.Value:
     if ir.DataType.from_numpy(array.dtype) == ctx.op.type:
         return ctx.op.constant(array)
-    value = ir.Value(name=f"rsp_onnx/lowest_{array.dtype}", const_value=ir.tensor(array))
+    value = ir.Value(name=f"rsp_onnx/{array.dtype}_{array}", const_value=ir.tensor(array))
     value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
     ctx.graph.model.graph.initializers.setdefault(str(value.name), value)
     return ctx.graph.model.graph.initializers[str(value.name)]

@@ -8,26 +8,12 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput, BadModel
-from rsp_onnx.graph.dag import Graph, attribute, plain_op
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, facts_of_op, is_layer, plain_op
 from rsp_onnx.graph.shapes import leads_with_batch
 
 from .token_section import is_heard, token_axis, token_grid
-
-_KINDS = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "HardSigmoid": "sigmoid"}
-_NEUTRAL = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout",
-            "QuantizeLinear", "DequantizeLinear")  # fmt: skip
-_DOWN = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum",
-         "LpPool", "GlobalLpPool", "Pad", "Slice")  # fmt: skip
-_CHANNELS_FIRST = (
-    "Conv",
-    "ConvTranspose",
-    "MaxPool",
-    "AveragePool",
-    "BatchNormalization",
-    "LRN",
-    "InstanceNormalization",
-)
-_CHANNELS_LAST = ("MatMul", "Gemm", "LayerNormalization", "Attention")
 
 
 @dataclass(frozen=True)
@@ -75,19 +61,26 @@ def find_logits(graph: Graph, output: str | None = None) -> tuple[ir.Value, ir.V
         No output depends on the explained inputs through numbers.
     """
     result = _output(graph, output)
-    value, kind, found = result, "logits", result
+    value, kind, logits = result, "logits", result
     while (node := value.producer()) is not None and len(set(graph.active_inputs(node))) == 1:
         above = graph.active_inputs(node)[0]
-        if plain_op(node) in _KINDS:
-            kind = _KINDS[plain_op(node)]
-            found = above
+        facts = facts_of(node)
+        if facts.score_kind:
+            kind = facts.score_kind
+            logits = above
             break
-        if plain_op(node) not in _NEUTRAL:
-            kind = _KINDS.get(str(attribute(node, "activation", "")), kind)  # fused; its gradient leaves it out
-            found = value if kind != "logits" else found
+        if not facts.neutral:
+            kind = _fused_kind(node) or kind  # its gradient leaves the activation out
+            logits = value if kind != "logits" else logits
             break
         value = above
-    return result, found, kind
+    return result, logits, kind
+
+
+def _fused_kind(node: ir.Node) -> str:
+    """Return the kind of scores that an activation fused into a node makes; empty for none."""
+    facts = facts_of_op(str(attribute(node, "activation", "")))
+    return "" if facts is None else facts.score_kind
 
 
 def _output(graph: Graph, name: str | None) -> ir.Value:
@@ -146,7 +139,7 @@ def _head_length(graph: Graph, chain: list[ir.Value], logits: ir.Value) -> int:
     classes = _classes(graph, logits)
     for index, value in enumerate(chain):
         node = value.producer()
-        if node is None or plain_op(node) in ("Gemm", "MatMul"):
+        if node is None or (is_layer(node) and facts_of(node).layout is Layout.CHANNELS_LAST):
             return 0
         if plain_op(node) == "Conv":
             pointwise = all(d == 1 for d in graph.dims(node.inputs[1])[2:]) if node.inputs[1] is not None else False
@@ -187,9 +180,9 @@ def _back_to_features(graph: Graph, spatial: list[ir.Value]) -> ir.Value:
     for index, value in enumerate(spatial):
         node = value.producer()
         assert node is not None
-        if plain_op(node) == "DequantizeLinear" and _source_op(graph, node) not in _NEUTRAL + _DOWN:
+        if node.op_type == "DequantizeLinear" and not _is_passed(_source(node)):
             return value  # the deployed model's own int8 tensor
-        if plain_op(node) not in _NEUTRAL + _DOWN and not _normalises_tokens(graph, value, node):
+        if not _is_passed(node) and not _normalises_tokens(graph, value, node):
             return value
         if index == len(spatial) - 1:
             break
@@ -201,21 +194,30 @@ def _normalises_tokens(graph: Graph, value: ir.Value, node: ir.Node) -> bool:
     sizes = graph.dims(value)
     if _layout(graph, value)[0] != len(sizes) - 1:
         return False
-    if plain_op(node) in ("LayerNormalization", "RMSNormalization"):
+    facts = facts_of(node)
+    if facts.role is Role.NORMALISATION and facts.layout is Layout.CHANNELS_LAST:
         return True
-    if node.op_type not in ("Add", "Sub", "Mul", "Div"):
+    if facts.role is not Role.ARITHMETIC or not facts.affine:
         return False
     active = graph.active_inputs(node)
     return len(active) == 1 or any(graph.dims(v)[-1:] == (1,) != sizes[-1:] for v in active)
 
 
-def _source_op(graph: Graph, node: ir.Node) -> str:
-    """Return the op in front of a Quantize/Dequantize pair."""
-    seen: ir.Node | None = node
-    while seen is not None and plain_op(seen) in ("QuantizeLinear", "DequantizeLinear"):
-        source = seen.inputs[0]
-        seen = source.producer() if source is not None else None
-    return plain_op(seen) if seen is not None else "input"
+def _is_passed(node: ir.Node | None) -> bool:
+    """Tell of an op that final features are looked for before: neutral, or one that makes fewer positions."""
+    if node is None:
+        return False
+    facts = facts_of(node)
+    return facts.neutral or facts.role is Role.POOL or facts.data in (Data.CROPS, Data.PADS)
+
+
+def _source(node: ir.Node) -> ir.Node | None:
+    """Return the node in front of a Quantize/Dequantize pair."""
+    above: ir.Node | None = node
+    while above is not None and facts_of(above).data is Data.QUANTISES:
+        source = above.inputs[0]
+        above = source.producer() if source is not None else None
+    return above
 
 
 def _without_positions(graph: Graph, logits: ir.Value, chain: list[ir.Value], names: tuple[str, ...]) -> Section:
@@ -223,7 +225,7 @@ def _without_positions(graph: Graph, logits: ir.Value, chain: list[ir.Value], na
     behind = _behind_layers(graph)
     for value in reversed(chain[1:]):
         node = value.producer()
-        if node is None or plain_op(node) in ("Gemm", "MatMul", "Conv", "Add", *_NEUTRAL):
+        if node is None or is_layer(node) or facts_of(node).sums or facts_of(node).neutral:
             continue
         if value in behind and _has_samples_in_front(graph, value):
             note = "no tensor has positions: the first hidden activation"
@@ -236,7 +238,7 @@ def _behind_layers(graph: Graph) -> set[ir.Value]:
     found: set[ir.Value] = set()
     for node in graph.nodes:
         active = graph.active_inputs(node)
-        if active and (plain_op(node) in ("Gemm", "MatMul", "Conv") or not found.isdisjoint(active)):
+        if active and (is_layer(node) or not found.isdisjoint(active)):
             found.update(v for v in node.outputs if graph.active(v))
     return found
 
@@ -271,10 +273,8 @@ def _channels_last(graph: Graph, value: ir.Value) -> bool:
     node = value.producer()
     steps = 0
     while node is not None and steps < 100:
-        if plain_op(node) in _CHANNELS_FIRST:
-            return False
-        if plain_op(node) in _CHANNELS_LAST:
-            return True
+        if (layout := facts_of(node).layout) is not Layout.UNKNOWN:
+            return layout is Layout.CHANNELS_LAST
         if node.op_type == "Transpose":
             perm = node.attributes.get_ints("perm", [])
             if perm and perm[-1] == 1:

@@ -7,13 +7,11 @@ import math
 import networkx as nx
 import onnx_ir as ir
 
-from rsp_onnx.graph.dag import Graph, plain_op
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.op_facts import Data, Layout, facts_of, plain_op
 from rsp_onnx.graph.shapes import Dims
 
 MOST_EXTRA_TOKENS = 16  # class tokens, registers
-_SPATIAL = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "BatchNormalization")
-_PRODUCTS = ("MatMul", "Einsum")
-_PICKING = ("Gather", "GatherElements", "GatherND", "Slice", "Split", "ArrayFeatureExtractor")
 
 
 def token_axis(sizes: Dims, position_axes: tuple[int, ...]) -> int | None:
@@ -30,7 +28,8 @@ def token_grid(graph: Graph, value: ir.Value, count: int, axes: int | None = Non
     """
     for node in reversed(graph.between(graph.inputs, value)):
         sizes = graph.dims(node.outputs[0])[2:]
-        if plain_op(node) not in _SPATIAL or None in sizes or not sizes or len(sizes) != (axes or len(sizes)):
+        first = facts_of(node).layout is Layout.CHANNELS_FIRST
+        if not first or None in sizes or not sizes or len(sizes) != (axes or len(sizes)):
             continue
         places = [d for d in sizes if d is not None]
         extra = count - math.prod(places)
@@ -46,7 +45,9 @@ def is_heard(graph: Graph, value: ir.Value, axis: int, logits: ir.Value) -> bool
     """
     count = graph.dims(value)[axis]
     nodes = graph.between([value], logits)
-    picks = {node for node in nodes if node.op_type in _PICKING and _keeps_few(graph, node, count)}
+    picks = {
+        node for node in nodes if facts_of(node).data in (Data.PICKS, Data.CROPS) and _keeps_few(graph, node, count)
+    }
     around = graph.dag.subgraph({value, logits, *nodes, *(v for n in nodes for v in n.outputs)} - picks)
     ahead = nx.descendants(around, value)
     return logits in ahead or any(node in ahead and _mixes(graph, node) for node in nodes)
@@ -54,7 +55,9 @@ def is_heard(graph: Graph, value: ir.Value, axis: int, logits: ir.Value) -> bool
 
 def _mixes(graph: Graph, node: ir.Node) -> bool:
     """Tell of attention: a product of two tensors that both depend on the image, written out or fused."""
-    return "Attention" in node.op_type or (plain_op(node) in _PRODUCTS and len(graph.active_inputs(node)) > 1)
+    return "Attention" in node.op_type or (
+        plain_op(node) in ("MatMul", "Einsum") and len(graph.active_inputs(node)) > 1
+    )
 
 
 def _keeps_few(graph: Graph, node: ir.Node, count: int | None) -> bool:

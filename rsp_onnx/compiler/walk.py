@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.graph.dag import Graph, op_name
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import add_all
 from rsp_onnx.rulekit.registry import Rule, why_not

@@ -10,11 +10,11 @@ import onnx_ir as ir
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, analyse
+from rsp_onnx.compiler.begin import check_names, checked, emit_walk
 from rsp_onnx.compiler.compile_loop import compile_repeated
-from rsp_onnx.compiler.outputs import add_ledger, add_outputs, check_names, checked, describe, emit_walk, restore_shapes
-from rsp_onnx.compiler.second_forward import is_fragile, keep_apart
+from rsp_onnx.compiler.outputs import add_ledger, add_outputs, describe
+from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.model.load import Model, ModelSource
-from rsp_onnx.rewrite.expand import needs_expansion
 from rsp_onnx.rulekit.context import Options
 
 
@@ -110,6 +110,7 @@ def compile_ir(
         black_box=chosen.is_black_box,
     )  # fmt: skip
     check_names(found)
+    found = found.copied()
     parameters = asdict(options) | dict(chosen.parameters)
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": found.section.name}
     if chosen.repetition is not None:
@@ -119,7 +120,6 @@ def compile_ir(
     if ledger:
         notes |= add_ledger(ctx, outcome, found.section.value if chosen.conserves else None)
     describe(found, found.graph.model, notes)
-    restore_shapes(found)
-    if is_fragile(ctx) or needs_expansion(found.deployed):
-        keep_apart(ctx, found.deployed)
+    if rounds(found.graph):
+        give_own_forward(ctx, found.deployed.clone())
     return found.graph.model

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +12,7 @@ import numpy as np
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, analyse
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.dag import activation_bytes
-from rsp_onnx.inputs.batching import Shapes, class_arrays, same_shapes, shapes_of, stacked
+from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
 from rsp_onnx.inputs.labels import check_labels, read_labels
 from rsp_onnx.inputs.prepare import InputSignature, Preprocess, resolve_preprocess
@@ -26,10 +23,10 @@ from rsp_onnx.rulekit.context import Options
 from rsp_onnx.types import Array
 
 from .compile import compile_ir
+from .compiled import Compiled, CompiledSizes, compiled_facts
 from .explanation import Explanation
-from .unpack import Compiled, explanations, not_by_sample, scores_of
-
-_KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
+from .scoring import Scorer
+from .unpack import explain_items
 
 
 class Explainer:
@@ -96,9 +93,8 @@ class Explainer:
         self.options = Options(purge, split, signed_inputs)
         self.device = device
         self._output, self._section, self._region, self._threads = output, section, region, threads
-        self._lock = threading.Lock()
-        self._compiled: dict[tuple[Shapes, tuple[str, ...]], Compiled] = {}
-        self._forward: Session | None = None
+        self._compiled = CompiledSizes(self._compile)
+        self._scorer = Scorer(self.model.ir, device, threads)
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
         self.signatures = signatures_of(self.model.ir)
@@ -189,12 +185,12 @@ class Explainer:
         targets: class indices per item; hostile: per item and target. Items may be feeds (see ``prepare``).
         """
         ready = [self._feeds(item) for item in items]
-        found: list[list[Explanation]] = []
+        explained: list[list[Explanation]] = []
         for group in same_shapes(ready):
-            part = slice(len(found), len(found) + len(group))
-            compiled = self._get(shapes_of(group[0]), ())
-            found += self._run(compiled, group, list(targets[part]), list(hostile[part]))
-        return found
+            part = slice(len(explained), len(explained) + len(group))
+            compiled = self._compiled.get(shapes_of(group[0]))
+            explained += explain_items(compiled, group, list(targets[part]), list(hostile[part]))
+        return explained
 
     def prepare(self, image: Picture) -> Feeds:
         """Read and preprocess one item, once for several calls."""
@@ -202,26 +198,29 @@ class Explainer:
 
     def scores(self, image: Picture | Feeds) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""
-        item = self._feeds(image)
-        return np.asarray(self._scores([item], self._get(shapes_of(item), ()).analysis)[0])
+        return np.asarray(self.score_batch([self._feeds(image)])[0])
 
     def score_batch(self, items: Sequence[Feeds]) -> Array:
         """Return the model's own scores of items of one size, float32 [N, classes]."""
-        return self._scores(items, self._get(shapes_of(items[0]), ()).analysis)
+        compiled = self._compiled.get(shapes_of(items[0]))
+        return self._scorer.run(items, compiled.scores, compiled.batch)
 
     def score_kind(self, item: Feeds) -> str:
         """Return what the model does at its end: ``softmax``, ``log-softmax``, ``sigmoid``, or ``logits`` (nothing)."""
-        return self._get(shapes_of(item), ()).analysis.kind
+        return self._compiled.get(shapes_of(item)).scores.kind
 
     def activation_bytes(self, item: Feeds) -> int:
         """Return how many bytes the model's own activations for one item take, a measure of what a map needs."""
-        return self._get(shapes_of(item), ()).activation_bytes
+        return self._compiled.get(shapes_of(item)).activation_bytes
+
+    def analyse(self, item: Feeds) -> Analysis:
+        """Return what the model is for items of this size, before anything is compiled."""
+        return self._analyse(shapes_of(item), black_box=False)
 
     @property
     def provider(self) -> str:
         """The execution provider in use, once something ran."""
-        ran = [c.session.provider for c in self._compiled.values()]
-        return ran[0] if ran else ""
+        return self._compiled.provider
 
     def _feeds(self, image: Picture | Feeds) -> Feeds:
         if isinstance(image, Feeds):
@@ -233,71 +232,33 @@ class Explainer:
             return self.signatures[0]
         raise BadInput("The model has several inputs; photographs cannot be preprocessed, give tensors.")
 
-    def _get(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
-        """Return the compiled explainer for these input sizes, compiled once while it is among the last ones used."""
-        with self._lock:
-            key = (shapes, tensors)
-            found = self._compiled.pop(key, None) or self._compile(shapes, tensors)
-            self._compiled[key] = found  # the one used last stands last
-            while len(self._compiled) > _KEPT:
-                self._compiled.pop(next(iter(self._compiled)))
-            return found
+    def _analyse(self, shapes: Shapes, *, black_box: bool) -> Analysis:
+        return analyse(
+            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
+            black_box=black_box,
+        )  # fmt: skip
 
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
-        analysis = analyse(
-            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
-            black_box=find_method(self.method).is_black_box,
-        )  # fmt: skip
+        analysis = self._analyse(shapes, black_box=find_method(self.method).is_black_box)
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
-        whole, size = not_by_sample(analysis.graph, tensors), activation_bytes(analysis.graph)  # while shapes are known
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
-        notes = [json.loads(compiled.metadata_props.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance")]
         session = Session(compiled, self.device, self._threads)
-        nodes = tuple((node, op) for node, op in notes[1])
-        return Compiled(session, analysis, tuple(notes[0]), nodes, self.method, self.labels, whole, size)
-
-    def _forward_session(self) -> Session:
-        with self._lock:
-            if self._forward is None:
-                self._forward = Session(self.model.ir, self.device, self._threads)
-            return self._forward
-
-    def _scores(self, items: Sequence[Feeds], analysis: Analysis) -> Array:
-        """Return float32 [N, classes] of the model alone."""
-        session, name = self._forward_session(), analysis.output_name
-        raw = [session.run(f, [name])[name][:n] for f, n in stacked(items, analysis.graph.batch)]
-        return scores_of(analysis, np.concatenate(raw))
+        return compiled_facts(session, analysis, compiled.metadata_props, self.method, self.labels, tensors)
 
     def _explain(
         self, items: Sequence[Feeds], target: Choice, hostile: Choice, tensors: tuple[str, ...]
     ) -> list[list[Explanation]]:
-        compiled = self._get(shapes_of(items[0]), tensors)
-        return self._run(compiled, items, *self._choose(items, target, hostile, compiled.analysis))
-
-    def _run(
-        self,
-        compiled: Compiled,
-        items: Sequence[Feeds],
-        targets: Sequence[Sequence[int]],
-        rivals: Sequence[Sequence[Sequence[int]]],
-    ) -> list[list[Explanation]]:
-        found: list[list[Explanation]] = []
-        for feeds, count in stacked(items, compiled.analysis.graph.batch):
-            part = slice(len(found), len(found) + count)
-            size = compiled.analysis.graph.batch or next(iter(feeds.values())).shape[0]
-            asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
-            results = compiled.session.run({**feeds, **asked})
-            found += explanations(compiled, results, items[part], targets[part], rivals[part])
-        return found
+        compiled = self._compiled.get(shapes_of(items[0]), tensors)
+        return explain_items(compiled, items, *self._choose(items, target, hostile, compiled))
 
     def _choose(
-        self, items: Sequence[Feeds], target: Choice, hostile: Choice, analysis: Analysis
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, compiled: Compiled
     ) -> tuple[list[list[int]], list[list[list[int]]]]:
         """Return per item the targets, and per target the hostile classes; the model runs first where scores decide."""
-        kind, count = analysis.kind, analysis.classes
+        kind, count = compiled.scores.kind, compiled.scores.classes
         if count is None or needs_scores(target, hostile, kind):
-            scores = self._scores(items, analysis)
+            scores = self._scorer.run(items, compiled.scores, compiled.batch)
         else:
             scores = np.zeros((len(items), count), np.float32)
         return choose_classes(target, hostile, scores, kind, self.labels)

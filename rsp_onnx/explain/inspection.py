@@ -10,15 +10,17 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.compiler.analysis import Analysis, analyse
-from rsp_onnx.compiler.outputs import context_for_inspection
+from rsp_onnx.compiler.begin import begin
 from rsp_onnx.compiler.walk import feature_nodes, head_nodes
 from rsp_onnx.errors import BadInput, RspError
-from rsp_onnx.graph.dag import op_name
+from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.prepare import resolve_preprocess
 from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.model.load import Model, ModelSource, load_model
-from rsp_onnx.rewrite.expand import expanded_ops, why_unexpanded
+from rsp_onnx.rewrite.expand import why_unexpanded
+from rsp_onnx.rewrite.registry import expanded_ops
+from rsp_onnx.rulekit.context import Options
 from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, refused, registered, says, stops, why_not
 from rsp_onnx.version import __version__
 
@@ -80,7 +82,7 @@ def inspect_model(
             "note": found.section.note,
         },
         "alternatives": list(found.section.alternatives),
-        "forms": [] if missing else _forms(found, features),
+        "forms": [] if missing else _forms(found),
         "missing": missing,
         "explainable": not missing,
         "warnings": _warnings(loaded, found, opsets),
@@ -159,14 +161,15 @@ def _nodes(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]
     return rows
 
 
-def _forms(found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
-    ctx = context_for_inspection(found)
-    rows = []
-    for node in features:
-        report = node_report(ctx, node)
-        if report is not None:
-            rows.append({"node": str(node.name), "op": op_name(node), "output": str(node.outputs[0].name), **report})
-    return rows
+def _forms(analysis: Analysis) -> list[dict[str, Any]]:
+    """Say which form every layer takes that has several; asked of a copy, since a context writes into its graph."""
+    ctx, plan = begin(analysis.copied(), Options())
+    reports = ((node, node_report(ctx, node)) for node in feature_nodes(ctx.graph, plan.section.value))
+    return [
+        {"node": str(node.name), "op": op_name(node), "output": str(node.outputs[0].name), **report}
+        for node, report in reports
+        if report is not None
+    ]
 
 
 def _tensor(value: ir.Value) -> dict[str, Any]:

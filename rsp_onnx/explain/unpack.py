@@ -3,82 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-import onnx_ir as ir
 
-from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.compiler.ledger import Loss, losses
-from rsp_onnx.errors import BadInput, BadModel
-from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.shapes import leads_with_batch
+from rsp_onnx.errors import BadModel
+from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.prepare import InputSignature
-from rsp_onnx.inputs.tensors import Feeds, signature_of
-from rsp_onnx.model.session import Session
-from rsp_onnx.rewrite.regions import pooled_scores
+from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.types import Array
 
+from .compiled import Compiled
 from .explanation import Explanation
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """An explainer for one input size: its session, what was analysed, and what the ledger's rows are.
-
-    Attributes
-    ----------
-    ledger : tuple of str
-        Tensors.
-    balance : tuple of (str, str)
-        Nodes and their ops.
-    whole : frozenset of str
-        Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
-    activation_bytes : int
-        Of the model's own tensors for one sample.
-    """
-
-    session: Session
-    analysis: Analysis
-    ledger: tuple[str, ...]
-    balance: tuple[tuple[str, str], ...] = ()
-    method: str = "rsp"
-    labels: tuple[str, ...] | None = None
-    whole: frozenset[str] = frozenset()
-    activation_bytes: int = 0
-
-
-def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:
-    """Return which inputs and wanted tensors do not have the batch in front: their relevance is one sample's as it is.
-
-    Raises
-    ------
-    BadInput
-        The batch is free, and a wanted tensor does not keep its samples apart.
-    """
-    values = [*graph.inputs, *(graph.values[name] for name in tensors if name in graph.values)]
-    if graph.batch is not None:
-        return frozenset(str(v.name) for v in values if graph.batch == 1 and graph.dims(v)[:1] != (1,))
-    for value in values:
-        if not leads_with_batch(value):
-            raise BadInput(
-                f"The relevance at {value.name!r} cannot be told apart by sample: its first axis is not the batch; "
-                "name another tensor."
-            )
-    return frozenset()
-
-
-def scores_of(analysis: Analysis, raw: Array) -> Array:
-    """Return the model's scores as float32 [N, classes]; BadModel where they are not finite."""
-    if analysis.region:
-        raw = pooled_scores(raw, analysis.region)
-    scores = as_scores(raw, analysis.output, analysis.graph.constant)
-    if not np.isfinite(scores).all():
-        raise BadModel(
-            "The model's own scores are NaN or infinite for this input; check the preprocessing and the weights."
-        )
-    return scores
+def explain_items(
+    compiled: Compiled, items: Sequence[Feeds], targets: Sequence[Sequence[int]],
+    rivals: Sequence[Sequence[Sequence[int]]],
+) -> list[list[Explanation]]:  # fmt: skip
+    """Run items of one size, as many at once as the graph takes; return one list of explanations per item."""
+    explained: list[list[Explanation]] = []
+    for feeds, count in stacked(items, compiled.batch):
+        part = slice(len(explained), len(explained) + count)
+        size = compiled.batch or next(iter(feeds.values())).shape[0]
+        asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
+        results = compiled.session.run({**feeds, **asked})
+        explained += explanations(compiled, results, items[part], targets[part], rivals[part])
+    return explained
 
 
 def explanations(
@@ -86,30 +38,30 @@ def explanations(
     targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
 ) -> list[list[Explanation]]:  # fmt: skip
     """Return one list of explanations (one per target) per item of the batch."""
-    scores = scores_of(compiled.analysis, results[compiled.analysis.output_name])
-    found = []
+    scores = compiled.scores.read(results)
+    explained = []
     for n, item in enumerate(items):
         rows = {key: _of_sample(compiled, key, r, n) for key, r in results.items() if _is_ours(key)}
-        own = {str(v.name): _row(results[str(v.name)], n) for v in _own_outputs(compiled, results)}
+        own = {name: _row(results[name], n) for name in compiled.outputs if name in results}
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
         )  # fmt: skip
-        found.append(
+        explained.append(
             [
                 _filled(compiled, replace(base, target=t, hostile=tuple(rivals[n][k])), rows, k)
                 for k, t in enumerate(targets[n])
             ]
         )
-    return found
+    return explained
 
 
 def _of_sample(compiled: Compiled, key: str, r: Array, n: int) -> Array:
     """Return one sample's part of a result: ledgers [L, K, N], evidence [K, N, ...], relevance [K, N, ...]."""
-    name = key.partition("/")[2] or str(compiled.analysis.graph.inputs[0].name)
+    name = key.partition("/")[2] or compiled.name
     if key in _BY_ROW:
         return np.asarray(r[:, :, n])
-    return r if key.startswith("relevance") and name in compiled.whole else np.asarray(r[:, n])
+    return r if key.startswith("relevance") and name in compiled.one_sample else np.asarray(r[:, n])
 
 
 def _row(output: Array, n: int) -> Array:
@@ -122,23 +74,22 @@ _NOTHING = np.zeros((0,), np.float32)
 
 def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
     """Add the relevance of the k-th target: tensors [K, ...], ledger and balance [L, K], evidence [K, 1+H]."""
-    first = compiled.analysis.graph.inputs[0]
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
-    main = rows["relevance"][k] if "relevance" in rows else relevances[str(first.name)]
+    main = rows["relevance"][k] if "relevance" in rows else relevances[compiled.name]
     if not np.isfinite(main).all():
         raise BadModel("The relevance is not finite: the model's activations overflow for this input.")
-    relevances.setdefault(str(first.name), main)
-    if str(first.name) in compiled.whole:
+    relevances.setdefault(compiled.name, main)
+    if compiled.name in compiled.one_sample:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
-        relevance, heatmap = _as_image(main, signature_of(first), base.photo is not None)
+        relevance, heatmap = _as_image(main, compiled.inputs[0], base.photo is not None)
     ledger = rows["ledger"][:, k] if "ledger" in rows else ()
     sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
-    found = replace(
+    explained = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
         relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
     )  # fmt: skip
-    return replace(found, warnings=_warnings(found, rows["evidence"][k] if "evidence" in rows else None))
+    return replace(explained, warnings=_warnings(explained, rows["evidence"][k] if "evidence" in rows else None))
 
 
 def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
@@ -149,11 +100,6 @@ def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
 
 def _is_ours(name: str) -> bool:
     return name in ("relevance", "evidence", *_BY_ROW) or name.startswith("relevance/")
-
-
-def _own_outputs(compiled: Compiled, results: Mapping[str, Array]) -> list[ir.Value]:
-    outputs = compiled.analysis.graph.model.graph.outputs
-    return [v for v in outputs if v.name in results and not _is_ours(str(v.name))]
 
 
 def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple[Array, Array]:
@@ -167,8 +113,8 @@ def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple
     return relevance, relevance.sum(axis=0, dtype=np.float64)
 
 
-def _where_lost(found: Explanation) -> str:
-    kept = [name for name, total in found.ledger.items() if total != 0]
+def _where_lost(explained: Explanation) -> str:
+    kept = [name for name, total in explained.ledger.items() if total != 0]
     if not kept:
         return "nothing in the model's section responds to this image"
     return (
@@ -176,25 +122,14 @@ def _where_lost(found: Explanation) -> str:
     )
 
 
-def _warnings(found: Explanation, evidence: Array | None) -> tuple[str, ...]:
-    if found.is_zero:
-        return (f"the relevance of {found.label!r} is zero everywhere: {_where_lost(found)}",)
+def _warnings(explained: Explanation, evidence: Array | None) -> tuple[str, ...]:
+    if explained.is_zero:
+        return (f"the relevance of {explained.label!r} is zero everywhere: {_where_lost(explained)}",)
     if evidence is None:
         return ()
-    classes = (found.target, *found.hostile)
+    classes = (explained.target, *explained.hostile)
     return tuple(
         f"nothing in the model's section speaks for class {index}; its map was scaled by its largest magnitude"
         for index, peak in zip(classes, evidence[: len(classes)], strict=True)
         if peak <= 0
     )
-
-
-def as_scores(raw: np.ndarray[Any, Any], output: ir.Value, constant: Any) -> np.ndarray[Any, Any]:
-    """Return the model's scores as float32 [N, classes]; quantised outputs are dequantised by their own scale."""
-    node = output.producer()
-    values = raw.astype(np.float32)
-    if node is not None and node.op_type == "QuantizeLinear" and raw.dtype.kind in "iu":
-        scale, zero = constant(node.inputs[1]), constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if scale is not None and scale.size == 1:
-            values = (values - (0.0 if zero is None else float(zero))) * float(scale)
-    return values.reshape(values.shape[0], -1)

@@ -2,59 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from typing import TypeAlias
 
 import networkx as nx
 import numpy as np
-import onnx
-import onnx.reference
 import onnx_ir as ir
 
-from rsp_onnx.model.custom_ops import custom_op_libraries
-
+from .fold import evaluate
+from .nodes import captured, subgraphs
+from .op_facts import STANDARD, is_layer
 from .shapes import Dims, carries, dims, leads_with_batch
 
-_LOG = logging.getLogger(__name__)
-STANDARD = ("", "ai.onnx")
-_BY_SAMPLE = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_FLOAT_NAMES = {
-    "ConvInteger": "Conv", "FusedConv": "Conv", "QGemm": "Gemm", "FusedGemm": "Gemm", "MatMulInteger": "MatMul",
-    "MatMulIntegerToFloat": "MatMul", "DynamicQuantizeMatMul": "MatMul",
-    "FusedMatMul": "MatMul", "BiasGelu": "Gelu", "FastGelu": "Gelu", "SkipLayerNormalization": "LayerNormalization",
-    "SkipSimplifiedLayerNormalization": "RMSNormalization", "SimplifiedLayerNormalization": "RMSNormalization",
-    "DynamicQuantizeLinear": "QuantizeLinear",
-}  # fmt: skip
+Stops: TypeAlias = "Callable[[ir.Node, int | None], bool]"
 
 
-def op_name(node: ir.Node) -> str:
-    """Return the op type, with its domain where that is not ONNX's own."""
-    return node.op_type if node.domain in STANDARD else f"{node.domain}::{node.op_type}"
-
-
-def plain_op(node: ir.Node) -> str:
-    """Return the op type without quantisation and fused activations: Conv for QLinearConv and FusedConv."""
-    return _FLOAT_NAMES.get(node.op_type, node.op_type.removeprefix("QLinear"))
-
-
-def subgraphs(node: ir.Node) -> list[ir.Graph]:
-    """Return the bodies of an If, Loop or Scan."""
-    found = [a for a in node.attributes.values() if isinstance(a, ir.Attr)]
-    bodies = [a.as_graph() for a in found if a.type == ir.AttributeType.GRAPH]
-    return bodies + [g for a in found if a.type == ir.AttributeType.GRAPHS for g in a.as_graphs()]
-
-
-def captured(node: ir.Node) -> list[ir.Value]:
-    """Return the tensors that the bodies of a node read from outside."""
-    bodies = subgraphs(node)
-    inner = [n for body in bodies for n in body]
-    own = {v for body in bodies for v in (*body.inputs, *body.initializers.values())}
-    own |= {v for n in inner for v in n.outputs}
-    read = [v for n in inner for v in (*n.inputs, *captured(n))] + [v for body in bodies for v in body.outputs]
-    return [v for v in read if v is not None and v not in own]
+def tensors(model: ir.Model) -> list[ir.Value]:
+    """Return every tensor of the main graph in a fixed order: inputs, initializers, what the nodes write."""
+    graph = model.graph
+    return [*graph.inputs, *graph.initializers.values(), *(v for node in graph for v in node.outputs)]
 
 
 class Graph:
@@ -68,20 +35,33 @@ class Graph:
         Names of the inputs whose relevance is wanted.
     stops : callable
         Tells of a node that nothing flows through it (Shape, ArgMax, ...), or out of the output of a number.
+    batch : int, optional
+        The batch size, where it does not stand in front of the first input.
     """
 
-    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Callable[[ir.Node, int | None], bool]) -> None:
+    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Stops, batch: int | None = None) -> None:
         self.model = model
         self.nodes: tuple[ir.Node, ...] = tuple(model.graph)
-        self.inputs = [v for v in model.graph.inputs if v.name in set(explained)]
-        self.values: dict[str, ir.Value] = {str(v.name): v for v in model.graph.inputs}
-        self.values.update({str(v.name): v for v in model.graph.initializers.values()})
-        self.values.update({str(v.name): v for n in self.nodes for v in n.outputs if v.name})
+        self.inputs = tuple(v for v in model.graph.inputs if v.name in set(explained))
+        self.values: dict[str, ir.Value] = {str(v.name): v for v in tensors(model) if v.name}
+        self._stops, self._batch = stops, batch
         self._constants: dict[ir.Value, np.ndarray | None] = {}
         self.dag: nx.DiGraph[object] = self._build(stops)
         self._uses = {v: tuple(dict.fromkeys(v.consumers())) for v in self.values.values()}
 
-    def _build(self, stops: Callable[[ir.Node, int | None], bool]) -> nx.DiGraph[object]:
+    def seen_from(self, explained: Sequence[str], batch: int | None = None) -> Graph:
+        """Return the same model's graph as seen from other inputs. batch: where it is none of the first input's."""
+        return Graph(self.model, explained, self._stops, batch)
+
+    def copied(self) -> tuple[Graph, dict[ir.Value, ir.Value]]:
+        """Return a graph of its own to write into, and which of its tensors is which of ours."""
+        model = self.model.clone()
+        twins = dict(zip(tensors(self.model), tensors(model), strict=True))
+        copy = Graph(model, [str(v.name) for v in self.inputs], self._stops, self._batch)
+        copy._constants = {twins[v]: array for v, array in self._constants.items() if v in twins}
+        return copy, twins
+
+    def _build(self, stops: Stops) -> nx.DiGraph[object]:
         dag: nx.DiGraph[object] = nx.DiGraph()
         dag.add_nodes_from(self.inputs)
         for node in self.nodes:
@@ -133,9 +113,11 @@ class Graph:
             here = above[here]
         return chain
 
-    @cached_property
+    @property
     def batch(self) -> int | None:
         """The batch size the graph fixes, or None where it is free."""
+        if self._batch is not None:
+            return self._batch
         return self.dims(self.inputs[0])[0] if self.dims(self.inputs[0]) else 1
 
     def moves_batch(self) -> bool:
@@ -143,7 +125,7 @@ class Graph:
 
         Their rules work sample by sample; ops that only move or multiply values do not care.
         """
-        layers = [n for n in self.nodes if plain_op(n) in _BY_SAMPLE and len(self.active_inputs(n)) == 1]
+        layers = [n for n in self.nodes if is_layer(n) and len(self.active_inputs(n)) == 1]
         seen = (v for n in layers for v in (*self.active_inputs(n), *n.outputs) if v.shape is not None)
         return any(not leads_with_batch(v) for v in seen)
 
@@ -189,62 +171,6 @@ def _scales(value: ir.Value) -> bool:
     """Tell of the scale or zero point of a quantisation: found in the image, it is a statistic; nothing flows there."""
     uses = ((n.op_type, index) for n, index in value.uses())
     return any(op in ("QuantizeLinear", "DequantizeLinear") and index in (1, 2) for op, index in uses)
-
-
-def evaluate(
-    node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None], *, runtime_first: bool = False
-) -> list[np.ndarray | None]:
-    """Compute one node on constant inputs; None where neither ONNX's reference nor the runtime knows the op."""
-    proto = ir.to_proto(node)
-    names = [f"in{i}" if a is not None else "" for i, a in enumerate(arrays)]
-    del proto.input[:]
-    proto.input.extend(names)
-    feeds = {n: a for n, a in zip(names, arrays, strict=True) if a is not None}
-    inputs = [
-        onnx.helper.make_tensor_value_info(n, onnx.helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
-        for n, a in feeds.items()
-    ]
-    outputs = [onnx.ValueInfoProto(name=n) for n in proto.output if n]
-    graph = onnx.helper.make_graph([proto], "constant", inputs, outputs)
-    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
-    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
-    for run in (_run_runtime, _run_reference) if runtime_first else (_run_reference, _run_runtime):
-        try:
-            found = iter(run(model, feeds))
-        except Exception as error:  # either may lack the op; a rule that needs the value says so
-            _LOG.debug("%s cannot be folded by %s: %s", node.name, run.__name__, error)
-            continue
-        return [np.asarray(next(found)) if name else None for name in proto.output]
-    return [None] * len(node.outputs)
-
-
-def _run_reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # numpy's remarks on 0/0 in constants say nothing to the user
-        return list(onnx.reference.ReferenceEvaluator(model).run(None, feeds))
-
-
-def _run_runtime(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    for library in custom_op_libraries():
-        options.register_custom_ops_library(library)
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, feeds))
-
-
-def attribute(node: ir.Node, name: str, default: object = None) -> object:
-    """Return an attribute's value as Python has it, or the default."""
-    found = node.attributes.get(name)
-    if found is None or not isinstance(found, ir.Attr) or found.value is None:
-        return default
-    if found.type == ir.AttributeType.STRING:
-        return found.as_string()
-    if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS):
-        return list(found.value)
-    return found.value
 
 
 def activation_bytes(graph: Graph) -> int:

@@ -14,14 +14,14 @@ from onnx_ir.passes.common import ShapeInferencePass
 from rsp_onnx.errors import BadInput, BadModel, UnsupportedOp
 from rsp_onnx.model.session import Session
 
+from .op_facts import facts_of
+
 Dims = tuple["int | None", ...]
 BATCH = "N"
 UNKNOWN = "rsp_onnx.unknown_op"  # why the model cannot be run here, noted on it
 _TOKENS = "rsp_onnx.tokens"
 _LOG = logging.getLogger(__name__)
 _SMALL_INTS = {ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (4, 8, 16)}
-_SEQUENCES = ("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence")
-_INTEGER_PRODUCTS = ("ConvInteger", "MatMulInteger")  # their int32 sums are activations, any other int32 is an index
 
 
 def fix_shapes(
@@ -85,7 +85,7 @@ def leads_with_batch(value: ir.Value) -> bool:
 
 def _overcounts(node: ir.Node) -> bool:
     """Tell of a pool under ceil_mode whose inferred shape counts windows that begin in the padding; none is run."""
-    if not node.op_type.endswith("Pool") or not node.attributes.get_int("ceil_mode", 0) or node.inputs[0] is None:
+    if not node.attributes.get_int("ceil_mode", 0) or node.inputs[0] is None:
         return False
     size, out = dims(node.inputs[0])[2:], dims(node.outputs[0])[2:]
     strides = node.attributes.get_ints("strides", [1] * len(size))
@@ -108,7 +108,7 @@ def carries(value: ir.Value) -> bool:
     if value.dtype is None or value.dtype.is_floating_point() or value.dtype in _SMALL_INTS:
         return True
     node = value.producer()
-    return node is not None and node.op_type in _INTEGER_PRODUCTS
+    return node is not None and facts_of(node).integer_sums
 
 
 def carry_anyway(value: ir.Value) -> None:
@@ -123,7 +123,7 @@ def _carriers(model: ir.Model) -> list[ir.Value]:
 def _is_sequence(value: ir.Value) -> bool:
     """Tell of a sequence of tensors, which has no shape; inference may take an empty one for a tensor."""
     node = value.producer()
-    return isinstance(value.type, ir.SequenceType) or (node is not None and node.op_type in _SEQUENCES)
+    return isinstance(value.type, ir.SequenceType) or (node is not None and facts_of(node).writes_sequence)
 
 
 def _fix_input(value: ir.Value, given: Sequence[int | None] | None, batch: int | str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from .op_facts import Data, facts_of
 from .shapes import carry_anyway
 
-_MOVING = {"Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Split", "Transpose", "Identity", "Expand"}
+_MOVING = (Data.KEEPS, Data.COPIES, Data.PICKS, Data.CROPS)
 _INTEGERS = (ir.DataType.INT64, ir.DataType.INT32)
 
 
@@ -27,7 +28,7 @@ def _mark(value: ir.Value, fed: set[ir.Value]) -> bool:
     for node, slot in value.uses():
         if node.op_type == "Gather" and slot == 1 and node.inputs[0] not in fed and node.domain == "":
             found |= _is_table(node.inputs[0])
-        elif node.op_type in _MOVING and slot == 0 and node.domain == "":
+        elif slot == 0 and facts_of(node).data in _MOVING:
             for output in node.outputs:
                 found |= _mark(output, fed)
     if found:

@@ -21,7 +21,7 @@ from onnx_ir.passes.common import (
 )
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.dag import evaluate
+from rsp_onnx.graph.fold import evaluate
 from rsp_onnx.model.load import Model
 
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input

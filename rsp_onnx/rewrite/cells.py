@@ -14,8 +14,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.dag import attribute
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute
 
 State: TypeAlias = "list[ir.Value | None]"
 

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.dag import attribute
-from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.op_facts import MS
 
-MS = "com.microsoft::"
-FUSED = tuple(
-    MS + op
-    for op in ("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "Attention",
-               "MultiHeadAttention")
-)  # fmt: skip
+from .registry import expands
+
+if TYPE_CHECKING:
+    from .expansion import Expansion
+
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute, input_at
+
 _INT64 = int(ir.DataType.INT64)
 
 
-def expand_fused(op: Emitter, node: ir.Node) -> Sequence[ir.Value | None]:
+@expands(
+    f"{MS}SkipLayerNormalization", f"{MS}SkipSimplifiedLayerNormalization", f"{MS}EmbedLayerNormalization",
+    f"{MS}Attention", f"{MS}MultiHeadAttention",
+    how="written out in the standard ops it was fused from",
+)  # fmt: skip
+def expand_fused(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value | None]:
     """Write a fused node out in standard ops; one tensor per output, None for outputs nobody reads.
 
     Raises
     ------
     CannotExpandError
-        It keeps keys and values of earlier runs, or packs its inputs in a way that is not supported.
+        It keeps keys and values of earlier runs, packs its inputs in a way that is not supported, or trains.
     """
+    written = _written(expansion.emitter(node.inputs[0]), node)
+    if any(v is None and (old.uses() or old.is_graph_output()) for v, old in zip(written, node.outputs, strict=True)):
+        raise CannotExpandError("an output is read that only training needs")
+    return written
+
+
+def _written(op: Emitter, node: ir.Node) -> Sequence[ir.Value | None]:
     match node.op_type:
         case "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization":
             return _skip(op, node)
@@ -39,14 +52,10 @@ def expand_fused(op: Emitter, node: ir.Node) -> Sequence[ir.Value | None]:
     return [_attention_of_three(op, node), *[None] * (len(node.outputs) - 1)]
 
 
-def _slot(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if len(node.inputs) > index else None
-
-
 def _skip(op: Emitter, node: ir.Node) -> list[ir.Value | None]:
     """Write input + skip + bias, normalised; the sum itself is the fourth output."""
     simple = node.op_type != "SkipLayerNormalization"
-    bias = _slot(node, 3 if simple else 4)
+    bias = input_at(node, 3 if simple else 4)
     total = op.Add(node.inputs[0], node.inputs[1])
     total = total if bias is None else op.Add(total, bias)
     epsilon = float(cast("float", attribute(node, "epsilon", 1e-12)))
@@ -54,7 +63,7 @@ def _skip(op: Emitter, node: ir.Node) -> list[ir.Value | None]:
         mean = op.ReduceMean(op.Mul(total, total), [-1], keepdims=1)
         y = op.Mul(op.Div(total, op.Sqrt(op.Add(mean, epsilon))), node.inputs[2])
     else:
-        y = op.LayerNormalization(total, node.inputs[2], _slot(node, 3), axis=-1, epsilon=epsilon)
+        y = op.LayerNormalization(total, node.inputs[2], input_at(node, 3), axis=-1, epsilon=epsilon)
     return [y, None, None, total][: len(node.outputs)]
 
 
@@ -62,7 +71,7 @@ def _embed(op: Emitter, node: ir.Node) -> list[ir.Value | None]:
     """Write the embeddings of words, places and segments, added up and normalised; and the lengths of the texts."""
     ids, segments, words, places, kinds = node.inputs[:5]
     assert ids is not None
-    at = _slot(node, 8)
+    at = input_at(node, 8)
     total = op.Gather(words, ids)
     if at is None:
         length = op.Shape(ids, start=1, end=2)
@@ -72,12 +81,12 @@ def _embed(op: Emitter, node: ir.Node) -> list[ir.Value | None]:
     if segments is not None and kinds is not None:
         total = op.Add(total, op.Gather(kinds, segments))
     epsilon = float(cast("float", attribute(node, "epsilon", 1e-12)))
-    y = op.LayerNormalization(total, _slot(node, 5), _slot(node, 6), axis=-1, epsilon=epsilon)
+    y = op.LayerNormalization(total, input_at(node, 5), input_at(node, 6), axis=-1, epsilon=epsilon)
     return [y, _lengths(op, node), total][: len(node.outputs)]
 
 
 def _lengths(op: Emitter, node: ir.Node) -> ir.Value | None:
-    mask = _slot(node, 7)
+    mask = input_at(node, 7)
     if len(node.outputs) < 2 or not node.outputs[1].uses():
         return None
     if mask is None:
@@ -86,7 +95,7 @@ def _lengths(op: Emitter, node: ir.Node) -> ir.Value | None:
 
 
 def _self_attention(op: Emitter, node: ir.Node) -> ir.Value:
-    if any(_slot(node, i) is not None for i in (4, 6)):
+    if any(input_at(node, i) is not None for i in (4, 6)):
         raise CannotExpandError("it keeps keys and values of earlier runs")
     weight = node.inputs[1]
     assert weight is not None
@@ -96,17 +105,17 @@ def _self_attention(op: Emitter, node: ir.Node) -> ir.Value:
         raise CannotExpandError("the size of its weights is not known")
     thirds = sizes or [cast("int", width) // 3] * 3
     joint = op.MatMul(node.inputs[0], weight)
-    joint = joint if _slot(node, 2) is None else op.Add(joint, node.inputs[2])
+    joint = joint if input_at(node, 2) is None else op.Add(joint, node.inputs[2])
     three = op.emit_many("Split", joint, list(thirds), outputs=3, axis=-1)
     causal = bool(attribute(node, "unidirectional", 0))
-    return _attend(op, node, three, thirds, (_slot(node, 3), _slot(node, 5)), causal)
+    return _attend(op, node, three, thirds, (input_at(node, 3), input_at(node, 5)), causal)
 
 
 def _attention_of_three(op: Emitter, node: ir.Node) -> ir.Value:
-    three, bias = list(node.inputs[:3]), _slot(node, 3)
+    three, bias = list(node.inputs[:3]), input_at(node, 3)
     if any(v is None or len(v.shape or ()) != 3 for v in three) or len(three) < 3:
         raise CannotExpandError("its queries, keys and values are packed; only three tensors [N, T, D] are supported")
-    if any(_slot(node, i) is not None for i in (6, 7)):
+    if any(input_at(node, i) is not None for i in (6, 7)):
         raise CannotExpandError("it keeps keys and values of earlier runs")
     sizes = [(v.shape or (0,))[-1] for v in three if v is not None]
     if not all(isinstance(size, int) for size in sizes):
@@ -115,7 +124,7 @@ def _attention_of_three(op: Emitter, node: ir.Node) -> ir.Value:
     if bias is not None:
         parts = op.emit_many("Split", bias, thirds, outputs=3, axis=0)
         three = [op.Add(v, b) for v, b in zip(three, parts, strict=True)]
-    return _attend(op, node, three, thirds, (_slot(node, 4), _slot(node, 5)), False)
+    return _attend(op, node, three, thirds, (input_at(node, 4), input_at(node, 5)), False)
 
 
 def _attend(

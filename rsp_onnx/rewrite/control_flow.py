@@ -9,10 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.dag import attribute
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute
 
 from .recurrent import split_steps
+from .registry import expands
 
 if TYPE_CHECKING:
     from .expansion import Expansion
@@ -21,6 +22,7 @@ _MOST_STEPS = 10_000  # of a loop; more would be no model to explain but one tha
 _ON_IMAGE = "computed from the input; choose a section behind it with --section, or export the model for a fixed size"
 
 
+@expands("If", how="replaced by the branch taken, where the condition is known before run time")
 def take_branch(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     """Put the branch that is taken in the place of an If."""
     taken = expansion.constant(node.inputs[0])
@@ -30,6 +32,7 @@ def take_branch(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     return expansion.inline(branch, [], str(node.name))
 
 
+@expands("Loop", how="unrolled, where the number of steps is known before run time")
 def unroll_loop(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     """Unroll while trip count and condition are known from step to step."""
     bounds = (*node.inputs, None, None)[:2]
@@ -62,6 +65,7 @@ def _goes_on(expansion: Expansion, condition: ir.Value) -> bool:
     return bool(known.reshape(-1)[0])
 
 
+@expands("Scan", how="unrolled, over a known length")
 def unroll_scan(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     """Unroll over the known length of the scanned inputs."""
     body, count = node.attributes["body"].as_graph(), cast("int", attribute(node, "num_scan_inputs"))

@@ -7,39 +7,21 @@ come from the nodes as they were deployed (``second_forward``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass, TopologicalSortPass
 
-from rsp_onnx.errors import CannotExpandError, UnsupportedOp
-from rsp_onnx.graph.dag import op_name
+from rsp_onnx.errors import UnsupportedOp
 
-from .contrib import FUSED, expand_fused
-from .control_flow import take_branch, unroll_loop, unroll_scan
-from .expansion import WHY, Expansion, Handler
-from .nchwc import BLOCKED, expand_blocked
-from .recurrent import RECURRENT, expand_recurrent
-from .sequences import SEQUENCE_OPS
-
-
-def expanded_ops() -> dict[str, str]:
-    """Return the ops that are written out in standard ops before the walk, and how."""
-    reasons = dict.fromkeys(RECURRENT, "written out step by step in standard ops, over a known length")
-    reasons |= {
-        "If": "replaced by the branch taken, where the condition is known before run time",
-        "Loop": "unrolled, where the number of steps is known before run time",
-        "Scan": "unrolled, over a known length",
-    }
-    reasons |= dict.fromkeys(FUSED, "written out in the standard ops it was fused from")
-    reasons |= dict.fromkeys(BLOCKED, "written out in the standard op it stands for, without the blocked layout")
-    return reasons | dict.fromkeys(SEQUENCE_OPS, "resolved to its tensors")
+from . import contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
+from .expansion import Expansion
+from .registry import WHY, handler_of
 
 
 def needs_expansion(model: ir.Model) -> bool:
     """Tell whether a model holds what is written out."""
-    ops = expanded_ops()
-    return any(op_name(node) in ops for node in model.graph)
+    return any(handler_of(node) is not None for node in model.graph)
 
 
 def expand(model: ir.Model) -> bool:
@@ -51,7 +33,7 @@ def expand(model: ir.Model) -> bool:
         for node in model.graph:
             node.meta[WHY] = why
         return False
-    expansion = Expansion(model, _HANDLERS)
+    expansion = Expansion(model)
     for node in list(model.graph):
         expansion.visit(node)
     for clean in (RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
@@ -70,7 +52,7 @@ def _free_size(model: ir.Model) -> str | None:
 
 def why_unexpanded(node: ir.Node) -> str:
     """Return why a node could not be written out; empty where there is nothing to write out."""
-    if op_name(node) not in expanded_ops():
+    if handler_of(node) is None:
         return ""
     return str(node.meta.get(WHY, "what it reads is not known before run time"))
 
@@ -80,29 +62,3 @@ def refuse_unexpanded(nodes: Sequence[ir.Node]) -> None:
     for node in nodes:
         if why := why_unexpanded(node):
             raise UnsupportedOp(f"The {node.op_type} node {node.name!r} cannot be explained: {why}.")
-
-
-def _recurrent(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
-    op = expansion.emitter(node.inputs[0])
-    return expand_recurrent(op, expansion.constant, node, RECURRENT[op_name(node)])
-
-
-def _fused(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value | None]:
-    written = expand_fused(expansion.emitter(node.inputs[0]), node)
-    if any(v is None and (old.uses() or old.is_graph_output()) for v, old in zip(written, node.outputs, strict=True)):
-        raise CannotExpandError("an output is read that only training needs")
-    return written
-
-
-def _blocked(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
-    return expand_blocked(expansion.emitter(node.inputs[0]), expansion.constant, node)
-
-
-_HANDLERS: Mapping[str, Handler] = {
-    "If": take_branch,
-    "Loop": unroll_loop,
-    "Scan": unroll_scan,
-    **dict.fromkeys(RECURRENT, _recurrent),
-    **dict.fromkeys(BLOCKED, _blocked),
-    **dict.fromkeys(FUSED, _fused),
-}

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias, cast
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.dag import Graph, op_name
+from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 
-from .sequences import SEQUENCE_OPS, Sequences
+from .registry import WHY, handler_of
+from .sequences import Sequences
 
-Handler: TypeAlias = "Callable[[Expansion, ir.Node], Sequence[ir.Value | None] | None]"
-WHY = "rsp_onnx/why"  # what kept a node from being written out, noted on it
 _FOLDED = 4096  # entries of a constant that is worth knowing: indices and conditions, not weights
 _RANDOM = ("Random", "Multinomial", "Bernoulli")
 
@@ -36,9 +35,8 @@ class _Writer(Emitter):
 class Expansion:
     """One sweep over a model's nodes."""
 
-    def __init__(self, model: ir.Model, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, model: ir.Model) -> None:
         self.graph = model.graph
-        self._handlers = handlers
         self.changed = False
         self._folded = Graph(model, [], lambda node, output: True)
         self._writers: dict[ir.DataType, _Writer] = {}
@@ -63,10 +61,12 @@ class Expansion:
 
     def visit(self, node: ir.Node) -> None:
         """Write a node out if it is one of ours and all is known."""
-        handler = self._handlers.get(op_name(node))
+        handler = handler_of(node)
+        if handler is None:
+            return
         before, self._writing = self._writing, str(node.name)
         try:
-            results = handler(self, node) if handler is not None else self.sequences.resolve(node)
+            results = handler(self, node)
         except CannotExpandError as error:
             node.meta[WHY] = str(error)
             results = None
@@ -123,7 +123,7 @@ class Expansion:
 
     def _fold(self, node: ir.Node) -> bool:
         """Replace a node by constants where they are small and known."""
-        if op_name(node) in self._handlers or node.op_type in SEQUENCE_OPS or node.op_type.startswith(_RANDOM):
+        if handler_of(node) is not None or node.op_type.startswith(_RANDOM):
             return False
         known = [self.constant(v) for v in node.outputs]
         if any(k is None or k.size > _FOLDED for k in known):

@@ -8,10 +8,10 @@ filled up to whole blocks.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx
@@ -19,23 +19,29 @@ import onnx.parser
 import onnx_ir as ir
 import onnxruntime as ort
 
-from rsp_onnx.graph.dag import attribute
 from rsp_onnx.graph.emit import Emitter
 
-Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"
+from .registry import expands
+
+if TYPE_CHECKING:
+    from .expansion import Expansion
+
+from rsp_onnx.graph.nodes import attribute, attributes
+
 NCHWC = "com.microsoft.nchwc::"
-BLOCKED = tuple(
-    NCHWC + op
-    for op in ("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "ReorderInput", "ReorderOutput",
-               "Upsample")
-)  # fmt: skip
 _OWN = ("activation", "activation_params")
 
 
-def expand_blocked(op: Emitter, constant: Constant, node: ir.Node) -> Sequence[ir.Value] | None:
+@expands(
+    *(f"{NCHWC}{op}" for op in ("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Upsample",
+                                "ReorderInput", "ReorderOutput")),
+    how="written out in the standard op it stands for, without the blocked layout",
+)  # fmt: skip
+def expand_blocked(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
     """Write a blocked node out in standard ops; None where its weights are not known before run time."""
+    op, constant = expansion.emitter(node.inputs[0]), expansion.constant
     x = cast("ir.Value", node.inputs[0])
-    keep = {n: a.value for n, a in node.attributes.items() if n not in _OWN}
+    keep = attributes(node, *_OWN)
     match node.op_type:
         case "Conv":
             weight = constant(node.inputs[1])

@@ -8,24 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.dag import attribute
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute, input_at
+from rsp_onnx.graph.op_facts import MS, Data, Role, Sign, facts_of, op_facts
 
 from .cells import STEPS, Cell, State, functions_of
+from .registry import Constant, expands
 
-Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"
+if TYPE_CHECKING:
+    from .expansion import Expansion
+
 Function: TypeAlias = "Callable[[ir.Value], ir.Value]"
 
-RECURRENT = {"LSTM": "LSTM", "GRU": "GRU", "RNN": "RNN", "com.microsoft::DynamicQuantizeLSTM": "LSTM"}
+_QUANTISED = "DynamicQuantize"
 _GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-_KEEPS_ZERO = ("Expand", "Tile", "Reshape", "Identity", "Transpose", "Unsqueeze", "Squeeze", "Slice", "Gather", "Cast",
-               "Split")  # fmt: skip
+
+
+op_facts("LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, weight=1)
 
 
 def split_steps(op: Emitter, x: ir.Value, count: int, axis: int) -> list[ir.Value]:
@@ -40,7 +45,11 @@ def split_steps(op: Emitter, x: ir.Value, count: int, axis: int) -> list[ir.Valu
     return [v for half, size in zip(halves, sizes, strict=True) for v in split_steps(op, half, size, axis)]
 
 
-def expand_recurrent(op: Emitter, constant: Constant, node: ir.Node, kind: str) -> list[ir.Value]:
+@expands(
+    "LSTM", "GRU", "RNN", f"{MS}DynamicQuantizeLSTM",
+    how="written out step by step in standard ops, over a known length",
+)  # fmt: skip
+def expand_recurrent(expansion: Expansion, node: ir.Node) -> list[ir.Value]:
     """Write a recurrent layer out and return Y, Y_h (and Y_c).
 
     Raises
@@ -48,6 +57,7 @@ def expand_recurrent(op: Emitter, constant: Constant, node: ir.Node, kind: str) 
     CannotExpandError
         The length of the sequence, or a weight, is not known before run time.
     """
+    op, constant, kind = expansion.emitter(node.inputs[0]), expansion.constant, node.op_type.removeprefix(_QUANTISED)
     layout = cast("int", attribute(node, "layout", 0))
     source = node.inputs[0]
     shape = [] if source is None or source.shape is None else list(source.shape)
@@ -57,7 +67,7 @@ def expand_recurrent(op: Emitter, constant: Constant, node: ir.Node, kind: str) 
         )
     length = cast("int", shape[1 if layout else 0])
     x = source if layout else op.Transpose(source, perm=[1, 0, 2])
-    mask = _mask(op, constant, _slot(node, 4), length)
+    mask = _mask(op, constant, input_at(node, 4), length)
     ways = {"forward": (False,), "reverse": (True,)}.get(str(attribute(node, "direction", "forward")), (False, True))
     sequences: list[ir.Value] = []
     finals: list[State] = []
@@ -126,7 +136,7 @@ def _mask(op: Emitter, constant: Constant, lengths: ir.Value | None, count: int)
 
 def _initial(op: Emitter, constant: Constant, node: ir.Node, slot: int, index: int, layout: int) -> ir.Value | None:
     """Return one direction's initial state [N, 1, H]; None where it is zero."""
-    value = _slot(node, slot)
+    value = input_at(node, slot)
     if value is None or is_zero(constant, value):
         return None
     if str(attribute(node, "direction", "forward")) == "bidirectional":
@@ -147,17 +157,19 @@ def is_zero(constant: Constant, value: ir.Value | None) -> bool:
         return fill is None or not np.any(fill.as_tensor().numpy())
     if node.op_type == "Concat":
         return all(is_zero(constant, v) for v in node.inputs)
-    return node.op_type in _KEEPS_ZERO and is_zero(constant, node.inputs[0])
+    facts = facts_of(node)
+    moves = facts.moves and facts.data not in (Data.QUANTISES, Data.JOINS, Data.PADS)
+    return moves and is_zero(constant, node.inputs[0])
 
 
 def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: str, index: int) -> Cell:
     """Read one direction's weights and settings."""
-    quantised = node.op_type == "DynamicQuantizeLSTM"
+    quantised = node.op_type.startswith(_QUANTISED)
     weights = [_weight(constant, node, slot, 8 + 2 * i if quantised else None)[index] for i, slot in enumerate((1, 2))]
     w, r = (np.ascontiguousarray(v if quantised else v.T) for v in weights)
     hidden = len(r)
-    bias = np.zeros(2 * _GATES[kind] * hidden) if _slot(node, 3) is None else _weight(constant, node, 3)[index]
-    look = _weight(constant, node, 7)[index] if kind == "LSTM" and _slot(node, 7) is not None else None
+    bias = np.zeros(2 * _GATES[kind] * hidden) if input_at(node, 3) is None else _weight(constant, node, 3)[index]
+    look = _weight(constant, node, 7)[index] if kind == "LSTM" and input_at(node, 7) is not None else None
     clip = attribute(node, "clip")
     flag = attribute(node, "input_forget" if kind == "LSTM" else "linear_before_reset", 0)
     return Cell(
@@ -168,18 +180,14 @@ def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: str, index: int)
 
 def _weight(constant: Constant, node: ir.Node, slot: int, scale_slot: int | None = None) -> np.ndarray:
     """Return a weight as floats; the integers of a quantised one times their scale."""
-    found = constant(_slot(node, slot))
+    found = constant(input_at(node, slot))
     if found is None:
         raise CannotExpandError(f"its weights (input {slot}) are computed at run time; export them as constants")
     if scale_slot is None:
         return found
-    scale, zero = (constant(_slot(node, scale_slot + i)) for i in (0, 1))
+    scale, zero = (constant(input_at(node, scale_slot + i)) for i in (0, 1))
     if scale is None:
         raise CannotExpandError(f"the scale of its weights (input {scale_slot}) is computed at run time")
     shift = np.zeros(1) if zero is None else zero.astype(np.float64)
     per = (len(found), 1, -1)
     return (found.astype(np.float64) - shift.reshape(per)) * scale.astype(np.float64).reshape(per)
-
-
-def _slot(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if len(node.inputs) > index else None

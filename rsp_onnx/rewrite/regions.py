@@ -119,24 +119,3 @@ def _cut(op: Emitter, y: ir.Value, region: Region, counts: list[int]) -> ir.Valu
                 f"The region {','.join(map(str, region.box))} lies outside of the scores' {shape} positions."
             )
     return op.Slice(y, list(first), [e + 1 for e in last], list(range(2, 2 + n)))
-
-
-def pooled_scores(raw: np.ndarray, word: str) -> np.ndarray:
-    """Return what ``pool`` computes, of the model's own output: [N, ...] → [N, classes]."""
-    axis = class_axis(raw.shape)
-    y = np.moveaxis(raw, axis, 1)
-    region = parse_region(word, y.ndim - 2)
-    axes = tuple(range(2, y.ndim))
-    if region.kind == "peak":
-        return np.asarray(y.max(axes))
-    if region.kind == "box":
-        n = y.ndim - 2
-        part = tuple(slice(a, b + 1) for a, b in zip(region.box[:n][::-1], region.box[n:][::-1], strict=True))
-        places = (slice(None), slice(None), *part)
-        y = y[places]
-    mean = y.mean(axes)
-    if region.kind != "mask":
-        return np.asarray(mean)
-    wins = y.argmax(1)[:, None] == np.arange(y.shape[1]).reshape(1, -1, *[1] * len(axes))
-    count = wins.sum(axes)
-    return np.asarray(np.where(count > 0, (y * wins).sum(axes) / np.maximum(count, 1), mean))

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.dag import STANDARD, attribute
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.op_facts import Data, Role, Sign, facts_of, op_facts
 
 from .recurrent import split_steps
+from .registry import Constant, expands
 
-Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"
-_WRITES = ("SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence")
-_READS = ("SequenceAt", "SequenceLength", "ConcatFromSequence")
-SEQUENCE_OPS = (*_WRITES, *_READS)
+if TYPE_CHECKING:
+    from .expansion import Expansion
+
+op_facts(
+    "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence",
+    role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, writes_sequence=True,
+)  # fmt: skip
+
+
+@expands(
+    "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence", "SequenceAt",
+    "SequenceLength", "ConcatFromSequence",
+    how="resolved to its tensors",
+)  # fmt: skip
+def resolve(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
+    """Note what a node writes into a sequence, or return what it reads."""
+    return expansion.sequences.resolve(node)
 
 
 class Sequences:
@@ -29,16 +44,14 @@ class Sequences:
         self._items: dict[ir.Value, list[ir.Value]] = {}
 
     def resolve(self, node: ir.Node) -> Sequence[ir.Value] | None:
-        """Note what a node writes into a sequence, or return what it reads; None for any other node.
+        """Note what a node writes into a sequence, or return what it reads.
 
         Raises
         ------
         CannotExpandError
             The sequence, or the place in it, is not known before run time.
         """
-        if node.domain not in STANDARD or node.op_type not in SEQUENCE_OPS:
-            return None
-        if node.op_type in _WRITES:
+        if facts_of(node).writes_sequence:
             self._items[node.outputs[0]] = self._written(node)
             return None
         items = self._held(node)

@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.dag import Graph, attribute
+from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute
 
 from .float_views import Views
 
@@ -42,7 +43,7 @@ class Context:
     """The emitter, the DAG and the options, with the leading axis of what flows.
 
     Relevance and cotangents have the shape [K, *forward shape]; ``front`` is K as an int64 [1] tensor.
-    ``output`` tells at which of the node's outputs the relevance arrives.
+    ``output`` tells at which of the node's outputs the relevance arrives, ``end`` is the tensor that is explained.
     """
 
     op: Emitter
@@ -51,6 +52,7 @@ class Context:
     front: ir.Value
     options: Options = field(default_factory=Options)
     output: int = 0
+    end: ir.Value | None = None
 
     def with_front(self, front: ir.Value) -> Context:
         """Return the same context for another leading axis."""

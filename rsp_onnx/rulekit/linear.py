@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.dag import attribute
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import attribute
 
 from .context import Context
 from .numerics import cut, pad

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.shapes import Dims
 
 from .context import Context
 
@@ -45,13 +46,22 @@ def uniform_shift(ctx: Context, c: ir.Value, total: ir.Value, rank: int) -> ir.V
 
 def unbroadcast(ctx: Context, g: ir.Value, result: ir.Value, source: ir.Value) -> ir.Value:
     """Sum g, shaped [K, *result], over the axes along which ``source`` was broadcast: [K, *source]."""
-    wide, narrow = ctx.dims(result), ctx.dims(source)
-    extra = len(wide) - len(narrow)
-    axes = [1 + i for i in range(extra)]
-    axes += [1 + extra + i for i, (a, b) in enumerate(zip(wide[extra:], narrow, strict=True)) if b == 1 and a != 1]
+    axes = broadcast_axes(ctx.dims(result), ctx.dims(source))
     if not axes:
         return g
     return ctx.like(ctx.op.ReduceSum(g, axes, keepdims=0), source)
+
+
+def broadcast_axes(wide: Dims, narrow: Dims) -> list[int]:
+    """Return the axes of [K, *wide] along which a tensor of the shape ``narrow`` was broadcast."""
+    extra = len(wide) - len(narrow)
+    behind = enumerate(zip(wide[extra:], narrow, strict=True), 1 + extra)
+    return [*range(1, 1 + extra), *(axis for axis, (a, b) in behind if b == 1 and a != 1)]
+
+
+def swap(op: Emitter, x: ir.Value, rank: int) -> ir.Value:
+    """Transpose the last two of ``rank`` axes; the runtime fuses it into the product that reads it."""
+    return op.Transpose(x, perm=[*range(rank - 2), rank - 1, rank - 2])
 
 
 def pad(op: Emitter, x: ir.Value, before: Sequence[int], after: Sequence[int]) -> ir.Value:

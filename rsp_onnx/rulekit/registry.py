@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import onnx_ir as ir
 
-from rsp_onnx.graph.dag import op_name
-
-from .plugins import load_packaged_rules
+from rsp_onnx.graph.op_facts import facts_of_op, op_name
+from rsp_onnx.graph.rule_modules import load_all_rules
 
 if TYPE_CHECKING:
     from .context import Context
@@ -29,7 +26,6 @@ _FROZEN: dict[str, Rule] = {}
 _LINEAR: dict[str, Linear] = {}
 _NO_FLOW: dict[str, str] = {}
 _NO_RULE: dict[str, str] = {}
-_LOSES: dict[str, str] = {}
 _STATISTICS: dict[tuple[str, int], str] = {}
 _REPORTS: dict[str, Report] = {}
 
@@ -84,22 +80,15 @@ def no_rule(*ops: str, reason: str) -> None:
         _NO_RULE[op] = reason
 
 
-def loses(*ops: str, reason: str) -> None:
-    """Say of ops whose rules do not always keep the sum of relevance, when they lose or make some."""
-    for op in ops:
-        _refuse_twice(_LOSES, op, reason)
-        _LOSES[op] = reason
-
-
 def why_lost(op: str) -> str:
     """Return when an op's rule loses or makes relevance; empty where it should not."""
-    _tables()
-    return _LOSES.get(op, "")
+    facts = facts_of_op(op)
+    return "" if facts is None else facts.loses
 
 
 def why_not(node: ir.Node) -> str:
     """Return why a node's op has no rule and cannot have one; empty where it merely has none yet."""
-    _tables()
+    load_all_rules()
     return _NO_RULE.get(op_name(node), "")
 
 
@@ -115,47 +104,50 @@ def reports(*ops: str) -> Callable[[R], R]:
 
 def node_report(ctx: Context, node: ir.Node) -> dict[str, object] | None:
     """Return what there is to say of a node before it is compiled, such as the form chosen; None for most."""
-    _tables()
+    load_all_rules()
     found = _REPORTS.get(op_name(node))
     return found(ctx, node) if found is not None else None
 
 
 def find_vjp(node: ir.Node) -> Rule | None:
     """Return the gradient rule of a node's op, if any."""
-    return _tables()[0].get(op_name(node))
+    load_all_rules()
+    return _VJPS.get(op_name(node))
 
 
 def find_frozen(node: ir.Node) -> Rule | None:
     """Return the gradient of a node's op with the deviations of normalisations held constant."""
-    _tables()
+    load_all_rules()
     return _FROZEN.get(op_name(node)) or find_vjp(node)
 
 
 def find_rule(node: ir.Node) -> Rule | None:
     """Return the RSP rule of a node's op, if any."""
-    return _tables()[1].get(op_name(node))
+    load_all_rules()
+    return _RULES.get(op_name(node))
 
 
 def find_linear(node: ir.Node) -> Linear | None:
     """Return who says what a node's op is as a linear layer, if anybody does."""
-    _tables()
+    load_all_rules()
     return _LINEAR.get(op_name(node))
 
 
 def stops(node: ir.Node, output: int | None = None) -> bool:
     """Tell whether nothing flows through a node's op, or out of one of its outputs."""
-    return op_name(node) in _tables()[2] or (op_name(node), output) in _STATISTICS
+    load_all_rules()
+    return op_name(node) in _NO_FLOW or (op_name(node), output) in _STATISTICS
 
 
 def says(node: ir.Node, *, relevance: bool) -> str:
     """Return what a node's relevance rule (or its gradient) does, in one sentence; empty where there is none."""
-    vjps, rules, none = _tables()
-    return _says(rules if relevance else vjps, none, op_name(node))
+    load_all_rules()
+    return _says(_RULES if relevance else _VJPS, op_name(node))
 
 
-def _says(table: dict[str, Rule], none: dict[str, str], op: str) -> str:
-    if op in none:
-        return f"nothing flows: {none[op]}"
+def _says(table: dict[str, Rule], op: str) -> str:
+    if op in _NO_FLOW:
+        return f"nothing flows: {_NO_FLOW[op]}"
     if op not in table:
         return ""
     return (table[op].__doc__ or table[op].__name__).strip().splitlines()[0].rstrip(".")
@@ -177,21 +169,13 @@ def _refuse_twice(table: Mapping[str, Any], op: str, new: object) -> None:
         raise ValueError(f"{op} is registered twice, in {first} and in {second}; keep one")
 
 
-@cache
-def _tables() -> tuple[dict[str, Rule], dict[str, Rule], dict[str, str]]:
-    import_module("rsp_onnx.rules")
-    load_packaged_rules()
-    return _VJPS, _RULES, _NO_FLOW
-
-
 def registered() -> list[tuple[str, str, str]]:
     """Return every op of the tables: (op, what its relevance rule does, what its gradient does)."""
-    vjps, rules, none = _tables()
-    ops = sorted(set(vjps) | set(rules) | set(none))
-    return [(op, _says(rules, none, op), _says(vjps, none, op)) for op in ops]
+    load_all_rules()
+    return [(op, _says(_RULES, op), _says(_VJPS, op)) for op in sorted({*_VJPS, *_RULES, *_NO_FLOW})]
 
 
 def refused() -> dict[str, str]:
     """Return the ops that cannot have a rule, and why."""
-    _tables()
+    load_all_rules()
     return dict(_NO_RULE)

@@ -13,8 +13,9 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from rsp_onnx.compiler.walk import Flow, Lookup, check_rules, walk
-from rsp_onnx.graph.dag import Graph, op_name
+from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.graph.shapes import fix_shapes
 from rsp_onnx.model.load import load_model
 from rsp_onnx.rewrite.canonize import canonize

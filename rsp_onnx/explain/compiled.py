@@ -1,0 +1,124 @@
+"""What was compiled for one input size: a session, and plain facts of how to read its results."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rsp_onnx.compiler.analysis import Analysis
+from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.dag import Graph, activation_bytes
+from rsp_onnx.graph.shapes import leads_with_batch
+from rsp_onnx.inputs.batching import Shapes
+from rsp_onnx.inputs.prepare import InputSignature
+from rsp_onnx.inputs.tensors import signature_of
+from rsp_onnx.model.session import Session
+
+from .scoring import Scores
+
+_KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """An explainer for one input size: its session, and plain facts of what was compiled.
+
+    Attributes
+    ----------
+    scores : Scores
+        Reads the model's own scores out of a run's results; knows their kind and how many classes there are.
+    batch : int or None
+        The batch size the graph fixes; None where it is free.
+    inputs : tuple of InputSignature
+        The explained inputs.
+    outputs : tuple of str
+        The model's own.
+    ledger : tuple of str
+        Tensors.
+    balance : tuple of (str, str)
+        Nodes and their ops.
+    one_sample : frozenset of str
+        Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
+    activation_bytes : int
+        Of the model's own tensors for one sample.
+    """
+
+    session: Session
+    scores: Scores
+    batch: int | None
+    inputs: tuple[InputSignature, ...]
+    outputs: tuple[str, ...]
+    ledger: tuple[str, ...]
+    balance: tuple[tuple[str, str], ...] = ()
+    method: str = "rsp"
+    labels: tuple[str, ...] | None = None
+    one_sample: frozenset[str] = frozenset()
+    activation_bytes: int = 0
+
+    @property
+    def name(self) -> str:
+        """The first explained input's name, whose relevance is the explanation's."""
+        return self.inputs[0].name
+
+
+def compiled_facts(
+    session: Session, analysis: Analysis, metadata: Mapping[str, str], method: str, labels: tuple[str, ...] | None,
+    tensors: Sequence[str],
+) -> Compiled:  # fmt: skip
+    """Return a compiled explainer's session with what must be known to read its results.
+
+    metadata: of the compiled model; names the rows of the ledger.
+    """
+    ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
+    graph = analysis.graph
+    return Compiled(
+        session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
+        tuple(str(v.name) for v in graph.model.graph.outputs), tuple(ledger), tuple((n, op) for n, op in balance),
+        method, labels, not_by_sample(graph, tensors), activation_bytes(graph),
+    )  # fmt: skip
+
+
+def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:
+    """Return which inputs and wanted tensors do not have the batch in front: their relevance is one sample's as it is.
+
+    Raises
+    ------
+    BadInput
+        The batch is free, and a wanted tensor does not keep its samples apart.
+    """
+    values = [*graph.inputs, *(graph.values[name] for name in tensors if name in graph.values)]
+    if graph.batch is not None:
+        return frozenset(str(v.name) for v in values if graph.batch == 1 and graph.dims(v)[:1] != (1,))
+    for value in values:
+        if not leads_with_batch(value):
+            raise BadInput(
+                f"The relevance at {value.name!r} cannot be told apart by sample: its first axis is not the batch; "
+                "name another tensor."
+            )
+    return frozenset()
+
+
+class CompiledSizes:
+    """The compiled explainers of the input sizes used last. Safe to use from several threads."""
+
+    def __init__(self, compile_for: Callable[[Shapes, tuple[str, ...]], Compiled]) -> None:
+        self._compile_for = compile_for
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[Shapes, tuple[str, ...]], Compiled] = {}
+
+    def get(self, shapes: Shapes, tensors: tuple[str, ...] = ()) -> Compiled:
+        """Return the compiled explainer for these input sizes, compiled once while it is among the last ones used."""
+        with self._lock:
+            key = (shapes, tensors)
+            compiled = self._kept.pop(key, None) or self._compile_for(shapes, tensors)
+            self._kept[key] = compiled  # the one used last stands last
+            while len(self._kept) > _KEPT:
+                self._kept.pop(next(iter(self._kept)))
+            return compiled
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use, once something was compiled."""
+        return next((compiled.session.provider for compiled in self._kept.values()), "")

@@ -1,0 +1,98 @@
+"""The model's own scores: from its outputs as they are to one number per sample and class."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.compiler.analysis import Analysis
+from rsp_onnx.errors import BadModel
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.nodes import input_at
+from rsp_onnx.inputs.batching import stacked
+from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.model.session import Session
+from rsp_onnx.rewrite.regions import pool
+from rsp_onnx.types import Array
+
+_RAW, _SCORES = "raw", "scores"
+
+
+class Scores:
+    """Makes float32 [N, classes] of the explained output; what it takes is one little ONNX model of its own.
+
+    Integers become the numbers they stand for, maps of scores one score per class of the region.
+    """
+
+    def __init__(self, analysis: Analysis) -> None:
+        self.output_name, self.kind, self.classes = analysis.output_name, analysis.kind, analysis.classes
+        model = _reading(analysis)
+        self._session = None if model is None else Session(model, "cpu", 1)
+
+    def read(self, results: Mapping[str, Array]) -> Array:
+        """Return the scores among a run's results, float32 [N, classes]; BadModel where they are not finite."""
+        raw = results[self.output_name]
+        if self._session is not None:
+            raw = self._session.run({_RAW: raw})[_SCORES]
+        scores = raw.astype(np.float32).reshape(raw.shape[0], -1)
+        if not np.isfinite(scores).all():
+            raise BadModel(
+                "The model's own scores are NaN or infinite for this input; check the preprocessing and the weights."
+            )
+        return scores
+
+
+def _reading(analysis: Analysis) -> ir.Model | None:
+    """Return a model from the raw output to scores; None where they only need another shape."""
+    output, node = analysis.output, analysis.output.producer()
+    scale = zero = None
+    if node is not None and node.op_type == "QuantizeLinear":
+        scale, zero = (analysis.graph.constant(input_at(node, slot)) for slot in (1, 2))
+    per_tensor = scale is not None and scale.size == 1
+    if not analysis.region and not per_tensor:
+        return None
+    raw = ir.Value(name=_RAW, shape=output.shape, type=ir.TensorType(output.dtype or ir.DataType.FLOAT))
+    graph = ir.Graph([raw], [], nodes=[], opset_imports=dict(analysis.graph.model.graph.opset_imports), name=_SCORES)
+    model, op = ir.Model(graph, ir_version=analysis.graph.model.ir_version), Emitter(graph, np.dtype(np.float32))
+    scores = op.Cast(raw, to=int(op.type))
+    if per_tensor and scale is not None:
+        scores = op.Mul(op.Sub(scores, 0.0 if zero is None else float(zero.reshape(()))), float(scale.reshape(())))
+    scores.shape, scores.dtype = output.shape, op.type
+    result = op.emit("Identity", pool(model, scores, analysis.region) if analysis.region else scores, name=_SCORES)
+    result.dtype = op.type
+    graph.outputs.append(result)
+    return model
+
+
+class Scorer:
+    """Runs the deployed model alone. Safe to use from several threads.
+
+    Parameters
+    ----------
+    model : onnx_ir.Model
+        As it was loaded.
+    """
+
+    def __init__(self, model: ir.Model, device: str, threads: int | None) -> None:
+        self._model, self._device, self._threads = model, device, threads
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+
+    def run(self, items: Sequence[Feeds], scores: Scores, batch: int | None) -> Array:
+        """Return float32 [N, classes] of items of one size. batch: the size the graph fixes, if it does."""
+        raw = list(self._raw(items, scores.output_name, batch))
+        return scores.read({scores.output_name: np.concatenate(raw)})
+
+    def _raw(self, items: Sequence[Feeds], name: str, batch: int | None) -> Iterable[Array]:
+        session = self._get()
+        for feeds, count in stacked(items, batch):
+            yield session.run(feeds, [name])[name][:count]
+
+    def _get(self) -> Session:
+        with self._lock:
+            if self._session is None:
+                self._session = Session(self._model, self._device, self._threads)
+            return self._session

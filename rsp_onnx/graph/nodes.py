@@ -1,0 +1,46 @@
+"""Reading a node: its attributes, its optional inputs, its subgraphs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx_ir as ir
+
+
+def input_at(node: ir.Node, slot: int) -> ir.Value | None:
+    """Return an input of a node; None where it is left out."""
+    return node.inputs[slot] if len(node.inputs) > slot else None
+
+
+def attribute(node: ir.Node, name: str, default: object = None) -> object:
+    """Return an attribute's value as Python has it, or the default."""
+    found = node.attributes.get(name)
+    if found is None or not isinstance(found, ir.Attr) or found.value is None:
+        return default
+    if found.type == ir.AttributeType.STRING:
+        return found.as_string()
+    if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS):
+        return list(found.value)
+    return found.value
+
+
+def attributes(node: ir.Node, *without: str) -> dict[str, Any]:
+    """Return a node's attributes by name, as the emitter takes them."""
+    return {n: a.value for n, a in node.attributes.items() if isinstance(a, ir.Attr) and n not in without}
+
+
+def subgraphs(node: ir.Node) -> list[ir.Graph]:
+    """Return the bodies of an If, Loop or Scan."""
+    found = [a for a in node.attributes.values() if isinstance(a, ir.Attr)]
+    bodies = [a.as_graph() for a in found if a.type == ir.AttributeType.GRAPH]
+    return bodies + [g for a in found if a.type == ir.AttributeType.GRAPHS for g in a.as_graphs()]
+
+
+def captured(node: ir.Node) -> list[ir.Value]:
+    """Return the tensors that the bodies of a node read from outside."""
+    bodies = subgraphs(node)
+    inner = [n for body in bodies for n in body]
+    own = {v for body in bodies for v in (*body.inputs, *body.initializers.values())}
+    own |= {v for n in inner for v in n.outputs}
+    read = [v for n in inner for v in (*n.inputs, *captured(n))] + [v for body in bodies for v in body.outputs]
+    return [v for v in read if v is not None and v not in own]

@@ -1,0 +1,46 @@
+"""Which ops are written out in standard ops before the walk, by whom, and how: `@expands` registers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import onnx_ir as ir
+
+from rsp_onnx.graph.op_facts import op_name
+
+if TYPE_CHECKING:
+    from .expansion import Expansion
+
+Handler: TypeAlias = "Callable[[Expansion, ir.Node], Sequence[ir.Value | None] | None]"
+Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"  # what is known of a tensor before run time
+WHY = "rsp_onnx/why"  # what kept a node from being written out, noted on it
+_HANDLERS: dict[str, Handler] = {}
+_HOW: dict[str, str] = {}
+
+
+def expands(*ops: str, how: str) -> Callable[[Handler], Handler]:
+    """Register who writes ops out: ``(expansion, node) -> what stands for each output``; None where nothing changes.
+
+    how: what is done, for the list of ops.
+    """
+
+    def register(handler: Handler) -> Handler:
+        for op in ops:
+            if op in _HANDLERS:
+                raise ValueError(f"{op} is written out by two handlers; keep one")
+            _HANDLERS[op], _HOW[op] = handler, how
+        return handler
+
+    return register
+
+
+def handler_of(node: ir.Node) -> Handler | None:
+    """Return who writes a node out; None for all others."""
+    return _HANDLERS.get(op_name(node))
+
+
+def expanded_ops() -> dict[str, str]:
+    """Return the ops that are written out in standard ops before the walk, and how."""
+    return dict(_HOW)

@@ -1,0 +1,5 @@
+"""Ops that work entry by entry: activations, arithmetic, normalisations, casts. Importing it registers them."""
+
+from . import activations, arithmetic, normalization, passing
+
+__all__ = ["activations", "arithmetic", "normalization", "passing"]
