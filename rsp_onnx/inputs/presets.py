@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from numbers import Real
@@ -16,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.files import TomlError, parse_toml
 
 from .geometry import InputSignature
-
-# by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 METADATA_KEY = "rsp_onnx.preprocess"
 CHANNEL_ORDERS = ("RGB", "BGR", "L", "RGBA")
@@ -249,12 +245,12 @@ def _from_file(path: Path) -> Preprocess:
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix == ".json":
             return _from_mapping(_parse_json(text, str(path)), str(path), "file")
-        return _from_mapping(_toml.loads(text), str(path), "file", path.name.removesuffix(".preprocess.toml"))
+        return _from_mapping(parse_toml(text), str(path), "file", path.name.removesuffix(".preprocess.toml"))
     except OSError as error:
         raise BadInput(f"The preprocessing file {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"The preprocessing file {path} is not UTF-8 text: save it as UTF-8.") from error
-    except _toml.TOMLDecodeError as error:
+    except TomlError as error:
         raise BadInput(f"The preprocessing file {path} is not valid TOML: {error}.") from error
 
 

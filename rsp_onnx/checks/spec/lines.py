@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+from rsp_onnx.files import parse_toml
+
 Path: TypeAlias = "tuple[str | int, ...]"
 Lines: TypeAlias = "dict[Path, int]"
 _QUOTES = ('"""', "'''", '"', "'")
@@ -61,7 +60,7 @@ def _keys(text: str) -> Path:
     at = 0
     while match := _KEY.match(text, at):
         word = match[1]
-        parts.append(next(iter(_toml.loads(f"{word} = 0"))))  # whatever escapes it holds
+        parts.append(next(iter(parse_toml(f"{word} = 0"))))  # whatever escapes it holds
         at = match.end()
         if not text.startswith(".", at):
             break

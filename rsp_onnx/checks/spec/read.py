@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.checks.catalogue.base import expectation_problem
 from rsp_onnx.errors import BadInput
+from rsp_onnx.files import TomlError, parse_toml
 from rsp_onnx.inputs.prepare import PRESETS, InputSignature, Preprocess, resolve_preprocess
 
 from .fields import FOLDER, IMAGE, TOP, Problems, existing, fitting, is_there, required
@@ -20,8 +20,6 @@ from .lines import Lines, line_of, toml_lines, yaml_lines
 from .places import Box
 from .spec import FolderSpec, ImageSpec, Spec
 
-# by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 GOLDENS = ".goldens.npz"
 _ANY = InputSignature("", np.dtype(np.float32), (None, None, None, None))  # no input is looked at where all is given
 
@@ -67,8 +65,8 @@ def _load(path: Path) -> tuple[Any, Lines]:
     if path.suffix.lower() in (".yaml", ".yml"):
         return _yaml(path, text)
     try:
-        return _toml.loads(text), toml_lines(text)
-    except _toml.TOMLDecodeError as error:
+        return parse_toml(text), toml_lines(text)
+    except TomlError as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from error
     except RecursionError:
         raise BadInput(f"{path} is not valid TOML: it is nested too deeply.") from None

@@ -11,9 +11,7 @@ The square root spends the eight bits where most of a map's pixels are: near zer
 
 from __future__ import annotations
 
-import importlib
 import io
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,12 +22,11 @@ import numpy as np
 
 from rsp_onnx.checks.spec.toml_text import toml_text
 from rsp_onnx.errors import BadInput
-from rsp_onnx.files import write_atomically
+from rsp_onnx.files import parse_toml, write_atomically
 from rsp_onnx.types import Array
 
 from .similarity import coarse
 
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 FORMAT = 1
 MOST = 112  # pixels of a side
 HEADER = "header.toml"
@@ -163,7 +160,7 @@ def read_goldens(path: Path) -> Goldens:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-        header = _toml.loads(members.pop(HEADER).decode())
+        header = parse_toml(members.pop(HEADER).decode())
         if header.pop("format") != FORMAT:
             raise BadInput(f"{path} was recorded by another version of rsp-onnx: record it again with --update.")
         arrays = {n.removesuffix(".npy"): np.load(io.BytesIO(b), allow_pickle=False) for n, b in members.items()}
