@@ -14,15 +14,11 @@ import pytest
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.inputs.prepare import (
-    METADATA_KEY,
-    PRESETS,
-    InputSignature,
-    Preprocess,
-    prepare,
-    read_photo,
-    resolve_preprocess,
-)
+from rsp_onnx.inputs.find_preprocess import METADATA_KEY, resolve_preprocess
+from rsp_onnx.inputs.layout import InputSignature
+from rsp_onnx.inputs.photos import read_photo
+from rsp_onnx.inputs.prepare import prepare
+from rsp_onnx.inputs.presets import PRESETS, Preprocess
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 RNG = np.random.default_rng(0)
@@ -234,6 +230,7 @@ def test_real_photos():
 def test_the_layout_follows_from_the_sizes(shape, layout, sizes):
     signature = wants(*shape)
     assert signature.layout() == layout
+    assert channels_last(shape) == (layout == "NHWC")
     assert (signature.channels, signature.height, signature.width) == sizes
 
 

@@ -12,21 +12,13 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 
-from .geometry import Geometry, InputSignature
+from .find_preprocess import resolve_preprocess
+from .geometry import Geometry
+from .layout import InputSignature
 from .photos import read_photo
-from .presets import METADATA_KEY, PRESETS, Preprocess, resolve_preprocess
+from .presets import PRESETS, Preprocess
 
-__all__ = [
-    "METADATA_KEY",
-    "PRESETS",
-    "Geometry",
-    "InputSignature",
-    "Prepared",
-    "Preprocess",
-    "prepare",
-    "read_photo",
-    "resolve_preprocess",
-]
+__all__ = ["PRESETS", "Geometry", "InputSignature", "Prepared", "Preprocess", "prepare", "resolve_preprocess"]
 
 DEFAULT_SIZE = (224, 224)  # what most classifiers with a free input size were trained on
 _MIN_LEVELS = 16  # an integer input with fewer grey levels than this was surely meant for a float model
@@ -113,7 +105,7 @@ def _size(signature: InputSignature, preprocess: Preprocess) -> tuple[int, int]:
 
 
 def _order(signature: InputSignature, preprocess: Preprocess) -> str:
-    """Names of the tensor's channels in their order."""
+    """Return the names of the tensor's channels in their order."""
     channels = signature.channels
     if channels not in _ORDERS:
         raise BadInput(

@@ -13,7 +13,9 @@ from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.checks.catalogue.base import expectation_problem
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import TomlError, parse_toml
-from rsp_onnx.inputs.prepare import PRESETS, InputSignature, Preprocess, resolve_preprocess
+from rsp_onnx.inputs.find_preprocess import resolve_preprocess
+from rsp_onnx.inputs.layout import InputSignature
+from rsp_onnx.inputs.presets import PRESETS, Preprocess
 
 from .fields import FOLDER, IMAGE, TOP, Problems, existing, fitting, is_there, required
 from .lines import Lines, line_of, toml_lines, yaml_lines
