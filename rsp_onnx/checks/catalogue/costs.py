@@ -26,10 +26,10 @@ class _Cost(Check):
             raise NotApplicable("no costs were recorded")
         if recorded.get("machine") != subject.machine:
             raise NotApplicable("recorded on another kind of machine")
-        found = [f for key in self.keys if (f := self._finding(key, subject.costs.get(key), recorded.get(key)))]
-        if not found:
+        findings = [f for key in self.keys if (f := self._finding(key, subject.costs.get(key), recorded.get(key)))]
+        if not findings:
             raise NotApplicable("this system does not tell")
-        return found
+        return findings
 
     def _finding(self, key: str, now: float | None, recorded: float | None) -> Finding | None:
         if not now or not recorded:

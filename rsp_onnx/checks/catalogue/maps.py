@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from rsp_onnx.checks.subject.goldens import Packed
 from rsp_onnx.checks.subject.similarity import SIMILARITIES
-from rsp_onnx.checks.subject.subject import Subject
+from rsp_onnx.checks.subject.subject import DECIMALS, Subject
 
-from .base import PLACES, Check, Finding, register
+from .base import Check, Finding, register
 
 
 class _Similarity(Check):
@@ -23,7 +23,7 @@ class _Similarity(Check):
         if now.pixels.shape != golden.pixels.shape:
             sizes = " but ".join("×".join(map(str, p.pixels.shape)) for p in (now, golden))
             return Finding(name, ok=False, note=f"the map has {sizes} was recorded", line=line)
-        value = round(SIMILARITIES[self.name](now.map, golden.map), PLACES)
+        value = round(SIMILARITIES[self.name](now.map, golden.map), DECIMALS)
         return Finding(name, value, note="the map is not the recorded one", line=line)
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from rsp_onnx.checks.spec.places import Place
-from rsp_onnx.checks.spec.spec import FolderSpec
+from rsp_onnx.checks.subject.pointing import pointing_rates
 from rsp_onnx.checks.subject.subject import Shot, Subject
-from rsp_onnx.evaluate.datasets.annotated import BadItem
-from rsp_onnx.evaluate.datasets.formats import open_dataset
-from rsp_onnx.evaluate.metrics.protocol import Truth
+from rsp_onnx.explain.explanation import Explanation
+from rsp_onnx.types import Array
 
-from .base import PLACES, Check, Finding, NotApplicable, register
+from .base import Check, Finding, NotApplicable, register
 
 
 class _InPlace(Check):
@@ -22,21 +21,18 @@ class _InPlace(Check):
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return a figure per image with a box or mask."""
-        found = [
-            Finding(s.image.name, self.figure(s, s.place), self._recorded(s), note=self.note, line=s.image.line)
+        findings = [
+            Finding.of(s, self.figure(s.place, s.explanation.heatmap_original), self.note, s.recorded(self.name))
             for s in subject.shots
             if s.place is not None
         ]
-        if not found:
+        if not findings:
             raise NotApplicable("no image has a box or mask")
-        return found
+        return findings
 
-    def figure(self, shot: Shot, place: Place) -> float:
-        """Return the figure of one image."""
+    def figure(self, place: Place, heatmap: Array) -> float:
+        """Return the figure of one image, of its map on the photo [H, W]."""
         raise NotImplementedError
-
-    def _recorded(self, shot: Shot) -> float | None:
-        return None if shot.golden is None else shot.golden.facts.get(self.name)
 
 
 @register
@@ -48,9 +44,9 @@ class Inside(_InPlace):
     note = "less of the positive relevance lies inside the box or mask"
     slack = 0.1
 
-    def figure(self, shot: Shot, place: Place) -> float:
+    def figure(self, place: Place, heatmap: Array) -> float:
         """Return the share inside."""
-        return round(place.share_inside(shot.found.heatmap_original), PLACES)
+        return place.share_inside(heatmap)
 
 
 @register
@@ -63,9 +59,9 @@ class Leakage(_InPlace):
     direction = "lower"
     slack = 0.1
 
-    def figure(self, shot: Shot, place: Place) -> float:
+    def figure(self, place: Place, heatmap: Array) -> float:
         """Return the share outside the box or mask grown by 3 % of the photo's shorter side."""
-        return round(place.leakage(shot.found.heatmap_original), PLACES)
+        return place.leakage(heatmap)
 
 
 @register
@@ -91,39 +87,6 @@ class Pointing(Check):
         ]
 
 
-def pointing_rates(subject: Subject) -> dict[str, float]:
-    """Return the share of hits on the images with a box or mask, and on the folder."""
-    hits = {
-        "images": [s.place.is_hit(s.found) for s in subject.shots if s.place is not None and s.found.heatmap.ndim == 2]
-    }
-    if subject.spec.folder is not None:
-        hits["folder"] = list(_folder_hits(subject, subject.spec.folder))
-    return {name: round(float(np.mean(each)), PLACES) for name, each in hits.items() if each}
-
-
-def _folder_hits(subject: Subject, folder: FolderSpec) -> Iterator[bool]:
-    """Yield whether the map of every target of the first items hits; items that cannot be read are passed over."""
-    dataset = open_dataset(
-        folder.format, folder.data, mapping=folder.mapping, names=subject.labels, classes=subject.classes
-    )
-    for index in range(min(len(dataset), folder.limit)):
-        try:
-            item = dataset[index]
-        except BadItem:
-            continue
-        places = {}
-        feeds = subject.explainer.prepare(item.image)
-        assert feeds.photo is not None
-        for target in item.targets:
-            truth = Truth(item, target, feeds.photo.size)
-            inside = truth.boxes if truth.boxes is not None else truth.mask
-            if inside is not None and inside.any():
-                places[target] = Place(inside)
-        if places:
-            found = subject.explainer.explain_each([feeds], [list(places)], [[[] for _ in places]])[0]
-            yield from (place.is_hit(one) for place, one in zip(places.values(), found, strict=True))
-
-
 @register
 class Hostile(Check):
     """A rival's relevance is negative where the target's is positive."""
@@ -137,22 +100,17 @@ class Hostile(Check):
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return a figure per image whose hostile class SPEC names."""
-        found = [
-            Finding(s.image.name, hostile_share(s), line=s.image.line,
-                    note="the target's evidence does not speak against the hostile class")
-            for s in subject.shots if s.reverse is not None
-        ]  # fmt: skip
-        if not found:
+        note = "the target's evidence does not speak against the hostile class"
+        findings = [Finding.of(s, _hostile_share(s, s.reverse), note) for s in subject.shots if s.reverse is not None]
+        if not findings:
             raise NotApplicable("no hostile class is named")
-        return found
+        return findings
 
 
-def hostile_share(shot: Shot) -> float:
+def _hostile_share(shot: Shot, reverse: Explanation) -> float:
     """Return Σ [R]₊·1[R′<0] / Σ [R]₊ inside box or mask (else everywhere), R′ the map asked the other way round."""
-    assert shot.reverse is not None
-    there, back = shot.found.heatmap_original, shot.reverse.heatmap_original
-    upper = np.maximum(there.astype(np.float64), 0)
+    upper = np.maximum(shot.explanation.heatmap_original.astype(np.float64), 0)
     if shot.place is not None:
         upper = np.where(shot.place.inside, upper, 0)
     total = float(upper.sum())
-    return round(float(upper[back < 0].sum()) / total, PLACES) if total > 0 else 0.0
+    return float(upper[reverse.heatmap_original < 0].sum()) / total if total > 0 else 0.0

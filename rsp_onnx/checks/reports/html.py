@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rsp_onnx.checks.catalogue.base import Status
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 from rsp_onnx.checks.subject.subject import Shot
 from rsp_onnx.render.page import embedded, render_page
 from rsp_onnx.render.side_by_side import side_by_side
@@ -55,4 +55,4 @@ def _images(report: Report) -> list[dict[str, Any]]:
 
 def _picture(shot: Shot) -> str:
     assert shot.golden is not None
-    return embedded(side_by_side(shot.golden.map.map, shot.packed.map, shot.found.photo), "png")
+    return embedded(side_by_side(shot.golden.map.map, shot.packed.map, shot.explanation.photo), "png")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsp_onnx.checks.catalogue.base import Finding, Result
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 from rsp_onnx.version import __version__
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from rsp_onnx.checks.catalogue.base import Result, Status
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 
 from .text import MARKS, figure_text, summary
 

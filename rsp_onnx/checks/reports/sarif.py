@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rsp_onnx.checks.catalogue.all_checks import ordered
 from rsp_onnx.checks.catalogue.base import CHECKS, Finding, Result, Status
-from rsp_onnx.checks.catalogue.run import Report, ordered
+from rsp_onnx.checks.catalogue.run_checks import Report
 from rsp_onnx.version import __version__
 
 from .text import figure_text
@@ -62,5 +63,5 @@ def _result(report: Report, result: Result, finding: Finding, rule: int) -> dict
 
 def uri_of(path: Path) -> str:
     """Return a file's address: relative to where we stand where it lies below, as code scanning wants it."""
-    whole, here = path.absolute(), Path.cwd()
-    return quote(whole.relative_to(here).as_posix()) if whole.is_relative_to(here) else whole.as_uri()
+    absolute, here = path.absolute(), Path.cwd()
+    return quote(absolute.relative_to(here).as_posix()) if absolute.is_relative_to(here) else absolute.as_uri()

@@ -27,7 +27,7 @@ def toml_lines(text: str) -> Lines:
 
     Keys inside of inline tables and arrays have no line of their own.
     """
-    found: Lines = {}
+    lines: Lines = {}
     counts: dict[Path, int] = {}
     table: Path = ()
     for line, statement in _statements(text):
@@ -35,13 +35,13 @@ def toml_lines(text: str) -> Lines:
             name = _resolved(_keys(statement[2:]), counts)
             table = (*name, counts.get(name, 0))
             counts[name] = counts.get(name, 0) + 1
-            found.setdefault(table, line)
+            lines.setdefault(table, line)
         elif statement.startswith("["):
             table = _resolved(_keys(statement[1:]), counts)
-            found.setdefault(table, line)
+            lines.setdefault(table, line)
         else:
-            found.setdefault((*table, *_keys(statement)), line)
-    return found
+            lines.setdefault((*table, *_keys(statement)), line)
+    return lines
 
 
 def _resolved(name: Path, counts: Mapping[Path, int]) -> Path:

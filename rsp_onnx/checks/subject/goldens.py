@@ -134,13 +134,13 @@ def _header(goldens: Goldens) -> str:
 
 
 def _arrays(goldens: Goldens) -> dict[str, Array]:
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     for number, golden in enumerate(goldens.images):
-        found[f"scores/{number:03}"], found[f"map/{number:03}"] = golden.scores, golden.map.pixels
-        found[f"classes/{number:03}"] = golden.classes
+        arrays[f"scores/{number:03}"], arrays[f"map/{number:03}"] = golden.scores, golden.map.pixels
+        arrays[f"classes/{number:03}"] = golden.classes
         if golden.hostile_map is not None:
-            found[f"hostile/{number:03}"] = golden.hostile_map.pixels
-    return found
+            arrays[f"hostile/{number:03}"] = golden.hostile_map.pixels
+    return arrays
 
 
 def _npy(array: Array) -> bytes:
