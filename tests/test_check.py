@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rsp_onnx.checks import CHECKS, Status, check, record
-from rsp_onnx.checks.reports import json as json_report
+from rsp_onnx.checks import CHECKS, Status, check, json_report, record
 from rsp_onnx.checks.subject.goldens import pack, read_goldens
 from rsp_onnx.cli.main import main
 from rsp_onnx.errors import BadInput, BadModel, BadOutput

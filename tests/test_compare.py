@@ -15,7 +15,7 @@ from rsp_onnx.cli.main import main
 from rsp_onnx.compare.classes import pair_classes
 from rsp_onnx.compare.layers import channels, pair_rows
 from rsp_onnx.compare.models import flip
-from rsp_onnx.compare.pictures import beside
+from rsp_onnx.compare.pictures import row_of_panels
 from rsp_onnx.compare.run import failures_of, image_files, read_limits
 from rsp_onnx.errors import BadInput, BadTarget
 from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
@@ -141,7 +141,7 @@ def test_two_runs_say_the_same(digits, broken, scenes, tmp_path):
 
 def test_the_difference_of_equal_maps_is_white():
     values = np.random.default_rng(0).normal(size=(40, 60))
-    picture = np.asarray(beside(None, (values, values), ("a", "b")))
+    picture = np.asarray(row_of_panels(None, (values, values), ("a", "b")))
     assert (picture[20:150, 3 * picture.shape[1] // 4 + 20 : -20] == 255).all()
 
 

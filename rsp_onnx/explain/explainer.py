@@ -243,6 +243,13 @@ class Explainer:
                 self._compiled.pop(next(iter(self._compiled)))
             return found
 
+    def analyse(self, item: Feeds) -> Analysis:
+        """Return what the model is for items of this size, before anything is compiled."""
+        return analyse(
+            self.model, output=self._output, section=self._section, input_shapes=dict(shapes_of(item)),
+            region=self._region,
+        )  # fmt: skip
+
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         analysis = analyse(
             self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
