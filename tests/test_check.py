@@ -405,3 +405,22 @@ def test_the_hook_finds_spec_files(repo):
     assert re.search(pattern, "models/digits.rsp.toml")
     assert not re.search(pattern, "pyproject.toml")
     assert "entry: rsp-onnx check" in text
+
+
+# ---- rooms ----
+
+
+ROOMS = ("spec", "subject", "catalogue", "reports")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_those_before_it(repo, room):
+    texts = [path.read_text("utf-8") for path in (repo / "rsp_onnx/checks" / room).glob("*.py")]
+    imported = {name for text in texts for name in re.findall(r"rsp_onnx\.checks\.(\w+)", text)}
+    assert imported <= set(ROOMS[: ROOMS.index(room)])
+
+
+def test_every_module_of_checks_is_among_all_checks(repo):
+    folder = repo / "rsp_onnx/checks/catalogue"
+    modules = {path.stem for path in folder.glob("*.py") if "\n@register\n" in path.read_text("utf-8")}
+    assert {type(one).__module__.rpartition(".")[2] for one in CHECKS.values()} == modules

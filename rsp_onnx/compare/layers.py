@@ -9,6 +9,7 @@ from typing import Any
 
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.types import Record
 
 _ENOUGH = 0.5  # of the shorter ledger: where fewer tensors correspond, the networks are not the same
 
@@ -81,7 +82,7 @@ class Profiles:
                 row[side] += magnitude / total
         self.count += 1
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Record]:
         """Return per tensor pair the mean share in A and in B, in the ledger's order, from the section to the input."""
         return [
             {"a": a, "b": b, "share_a": x / self.count, "share_b": y / self.count}

@@ -12,8 +12,9 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.geometry import finite_map
-from rsp_onnx.render.colours import colour_limit, heatmap_rgb, overlay
-from rsp_onnx.render.text import Words, draw_words, wrap
+
+from .colours import colour_limit, heatmap_rgb, overlay
+from .text import Words, draw_words, wrap
 
 _PANEL = 560  # longest side of a panel in pixels
 _LOW_RESOLUTION = 64  # photos below are shown with their pixels, like the map

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from rsp_onnx.render import colour_limit, heatmap_rgb
-from rsp_onnx.render.text import Words, draw_words, wrap
 from rsp_onnx.types import Array
+
+from .colours import colour_limit, heatmap_rgb
+from .text import Words, draw_words, wrap
 
 _SIDE = 224  # pixels of a tile's longer side
 _GAP, _LINE, _SIZE = 12, 22, 13.0

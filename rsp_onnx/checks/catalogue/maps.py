@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 from rsp_onnx.checks.subject.goldens import Packed
 from rsp_onnx.checks.subject.similarity import SIMILARITIES
@@ -44,7 +43,7 @@ class Spearman(_Similarity):
     name = "spearman"
     says = "The pixels' ranks correlate with the recorded map's at least this much."
     default = 0.9
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
 
 @register
@@ -54,7 +53,7 @@ class Pearson(_Similarity):
     name = "pearson"
     says = "The pixels' values correlate with the recorded map's at least this much."
     default = 0.95
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
 
 @register
@@ -64,7 +63,7 @@ class Ssim(_Similarity):
     name = "ssim"
     says = "The structural similarity to the recorded map is at least this."
     default = 0.85
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
 
 @register

@@ -18,6 +18,7 @@ from rsp_onnx.checks.subject.pointing import pointing_rates
 from rsp_onnx.checks.subject.subject import DECIMALS, THREADS, Shot, Subject, lost_share, photo_digest
 from rsp_onnx.errors import BadInput, BadModel, BadOutput
 from rsp_onnx.inputs.classes import probabilities
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
 from .base import CHECKS
@@ -93,7 +94,7 @@ def make_goldens(subject: Subject, costs: bool = True) -> Goldens:
     if subject.failure is not None:
         raise BadModel(f"Nothing can be recorded: {subject.failure[1]}.")
     spec, explainer = subject.spec, subject.explainer
-    facts: dict[str, Any] = {
+    facts: Record = {
         "rsp_onnx": __version__, "onnxruntime": onnxruntime.__version__, "provider": explainer.provider,
         "method": spec.method, "section": spec.section, "kind": subject.kind, "classes": subject.classes,
         "input_type": subject.input_type,
@@ -132,7 +133,7 @@ def _golden(subject: Subject, shot: Shot) -> Golden:
     return Golden(_without_none(facts), kept, classes, shot.packed, shot.packed_reverse)
 
 
-def _figures(shot: Shot) -> dict[str, Any]:
+def _figures(shot: Shot) -> Record:
     place, heatmap = shot.place, shot.explanation.heatmap_original
     return {
         "inside": None if place is None else round(place.share_inside(heatmap), DECIMALS),
@@ -142,6 +143,6 @@ def _figures(shot: Shot) -> dict[str, Any]:
     }
 
 
-def _without_none(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(facts: Mapping[str, Any]) -> Record:
     clean = {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in facts.items() if v is not None}
     return {k: v for k, v in clean.items() if v != {}}

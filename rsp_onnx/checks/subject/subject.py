@@ -18,6 +18,7 @@ from rsp_onnx.explain.explanation import Explanation
 from rsp_onnx.inputs.classes import choose_hostile, choose_targets
 from rsp_onnx.inputs.labels import check_labels, label_of
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.types import Record
 
 from .costs import machine, measure_costs
 from .goldens import Golden, Goldens, Packed, pack
@@ -25,7 +26,7 @@ from .goldens import Golden, Goldens, Packed, pack
 THREADS = 2  # of ONNX Runtime: with one number everywhere, sums are split alike and come out the same
 DECIMALS = 6  # of every figure: what lies behind differs between machines
 _AT_ONCE = 8
-_PIXELS: dict[str, Any] = {"scale": 1.0, "mean": (0.0,), "std": (1.0,)}
+_PIXELS: Record = {"scale": 1.0, "mean": (0.0,), "std": (1.0,)}
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Subject:
         return [self.explainer.prepare(image.path) for image in self.spec.images]
 
     @cached_property
-    def preprocessing(self) -> dict[str, Any] | None:
+    def preprocessing(self) -> Record | None:
         """How photographs become tensors; None where SPEC has none."""
         if all(feeds.photo is None for feeds in self.feeds):
             return None
