@@ -51,13 +51,9 @@ class Finding:
 
     @classmethod
     def of(
-        cls,
-        shot: Shot,
-        value: float | None = None,
-        note: str = "",
-        recorded: float | None = None,
+        cls, shot: Shot, value: float | None = None, note: str = "", recorded: float | None = None,
         ok: bool | None = None,
-    ) -> Finding:
+    ) -> Finding:  # fmt: skip
         """Return a figure of an image, rounded, at the image's line."""
         rounded = None if value is None else round(value, DECIMALS)
         return cls(shot.image.name, rounded, recorded, ok, note, shot.image.line)
@@ -113,6 +109,8 @@ class Check:
         Of a threshold.
     needs_maps : bool
         It says nothing where the model could not be explained.
+    no_figures : str
+        Why there may be none: then the check does not apply.
     """
 
     name: ClassVar[str]
@@ -124,9 +122,10 @@ class Check:
     warns: ClassVar[bool] = False
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs_maps: ClassVar[bool] = True
+    no_figures: ClassVar[str] = "there is nothing to measure"
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
-        """Return the figures; NotApplicable where there are none."""
+        """Return the figures; NotApplicable where there can be none."""
         raise NotImplementedError
 
     def run(self, subject: Subject, expected: Expectation) -> Result:
@@ -146,7 +145,10 @@ class Check:
             if where == self.name:
                 return [Finding(ok=False, note=why)]
             raise NotApplicable("nothing was explained")
-        return self.measure(subject)
+        findings = self.measure(subject)
+        if not findings:
+            raise NotApplicable(self.no_figures)
+        return findings
 
     def judge(self, findings: Sequence[Finding], explicit: float | None, line: int) -> Result:
         """Return the result of figures: the worst of them decides."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,27 +12,22 @@ from rsp_onnx.checks.subject.subject import Shot, Subject
 from rsp_onnx.explain.explanation import Explanation
 from rsp_onnx.types import Array
 
-from .base import Check, Finding, NotApplicable, register
+from .base import Check, Finding, register
 
 
 class _InPlace(Check):
     group = "places"
     note = ""
+    no_figures = "no image has a box or mask"
+    figure: Callable[[Place, Array], float]  # of the map on the photo
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return a figure per image with a box or mask."""
-        findings = [
+        return [
             Finding.of(s, self.figure(s.place, s.explanation.heatmap_original), self.note, s.recorded(self.name))
             for s in subject.shots
             if s.place is not None
         ]
-        if not findings:
-            raise NotApplicable("no image has a box or mask")
-        return findings
-
-    def figure(self, place: Place, heatmap: Array) -> float:
-        """Return the figure of one image, of its map on the photo [H, W]."""
-        raise NotImplementedError
 
 
 @register
@@ -43,10 +38,7 @@ class Inside(_InPlace):
     says = "At least this share of the positive relevance lies inside the box or mask (default: 0.1 below recorded)."
     note = "less of the positive relevance lies inside the box or mask"
     slack = 0.1
-
-    def figure(self, place: Place, heatmap: Array) -> float:
-        """Return the share inside."""
-        return place.share_inside(heatmap)
+    figure = staticmethod(Place.share_inside)
 
 
 @register
@@ -58,10 +50,7 @@ class Leakage(_InPlace):
     note = "more of the positive relevance lies on the background"
     direction = "lower"
     slack = 0.1
-
-    def figure(self, place: Place, heatmap: Array) -> float:
-        """Return the share outside the box or mask grown by 3 % of the photo's shorter side."""
-        return place.leakage(heatmap)
+    figure = staticmethod(Place.leakage)
 
 
 @register
@@ -72,18 +61,16 @@ class Pointing(Check):
     group = "places"
     says = "The map's maximum hits the object on at least this share of images (default: 0.15 below recorded)."
     slack = 0.15
+    no_figures = "no image has a box or mask, and there is no [folder]"
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return the rate on the images with a box or mask, and on [folder]."""
-        rates = pointing_rates(subject)
-        if not rates:
-            raise NotApplicable("no image has a box or mask, and there is no [folder]")
         recorded = subject.goldens.facts.get("pointing", {}) if subject.goldens else {}
         lines = {"images": 1, "folder": subject.spec.line("folder")}
         note = "the map's maximum hits the object less often"
         return [
             Finding(f"the {name}", rate, recorded.get(name), note=note, line=lines[name])
-            for name, rate in rates.items()
+            for name, rate in pointing_rates(subject).items()
         ]
 
 
@@ -97,14 +84,12 @@ class Hostile(Check):
         "Asked the other way round, at least this share of what speaks for the target speaks against the hostile class."
     )
     default = 0.5
+    no_figures = "no hostile class is named"
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return a figure per image whose hostile class SPEC names."""
         note = "the target's evidence does not speak against the hostile class"
-        findings = [Finding.of(s, _hostile_share(s, s.reverse), note) for s in subject.shots if s.reverse is not None]
-        if not findings:
-            raise NotApplicable("no hostile class is named")
-        return findings
+        return [Finding.of(s, _hostile_share(s, s.reverse), note) for s in subject.shots if s.reverse is not None]
 
 
 def _hostile_share(shot: Shot, reverse: Explanation) -> float:

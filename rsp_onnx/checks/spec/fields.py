@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from rsp_onnx.errors import RspError
 from rsp_onnx.evaluate.datasets.formats import FORMATS
@@ -18,19 +18,11 @@ Fits = Callable[[Any], bool]
 
 
 class Threshold(Protocol):
-    """What SPEC's reader must know of a check."""
+    """What SPEC's reader must know of a check: whether it has a threshold, and what that may be."""
 
-    @property
-    def default(self) -> float | None:
-        """The threshold; None where the check holds or does not, or has a slack."""
-
-    @property
-    def slack(self) -> float | None:
-        """How much worse than the recorded figure one may be."""
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        """What a threshold may be."""
+    default: ClassVar[float | None]
+    slack: ClassVar[float | None]
+    bounds: ClassVar[tuple[float, float]]
 
 
 @dataclass

@@ -81,9 +81,7 @@ def read_place(image: Path, target: int, boxes: Sequence[Box], mask: Path | None
     BadItem
         The photo or the mask cannot be read, they differ in size, or a box lies outside.
     """
-    if not boxes and mask is None:
-        return None
-    if image.suffix.lower() in TENSOR_FILES:
+    if (not boxes and mask is None) or image.suffix.lower() in TENSOR_FILES:
         return None
     stored = look_at(image)
     if mask is not None:
