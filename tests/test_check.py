@@ -321,22 +321,22 @@ def test_tensors_of_a_table_are_checked_too(tmp_path):
 
 
 def test_two_runs_give_the_same_json_times_aside(recorded):
-    found = []
+    reports = []
     for _ in range(2):
         data = json_report([check(recorded)])
         for spec in data["specs"]:
             assert spec.pop("costs")["seconds"] > 0
-        found.append(json.dumps(data))
-    assert found[0] == found[1]
+        reports.append(json.dumps(data))
+    assert reports[0] == reports[1]
 
 
 def test_threads_change_no_figure_of_the_digits(quick):
-    found = []
+    reports = []
     for threads in (1, 2):
         data = json_report([check(quick, threads=threads)])
         data["specs"][0].pop("costs")
-        found.append(data)
-    assert found[0] == found[1]
+        reports.append(data)
+    assert reports[0] == reports[1]
 
 
 # ---- the command ----

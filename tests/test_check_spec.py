@@ -113,7 +113,7 @@ spearman = 7
 labels = 0.5
 ssim = "high"
 """
-    found = problems(write(folder, text))
+    listed = problems(write(folder, text))
     wanted = [
         (1, "there is no key 'modle'; did you mean 'model'?"),
         (1, "'model' is missing"),
@@ -138,13 +138,13 @@ ssim = "high"
         (35, "'labels' has no threshold"),
         (36, "'ssim' must be a number from -1 to 1"),
     ]
-    lines = [int(one.split(":")[0]) for one in found]
+    lines = [int(one.split(":")[0]) for one in listed]
     assert lines == sorted(lines)
     for line, text in wanted:
-        here = [one for one in found if one.startswith(f"{line}:")]
+        here = [one for one in listed if one.startswith(f"{line}:")]
         assert any(text in one for one in here), (line, text, here)
     # the image of line 17 lies on the line of its table
-    assert len(found) == len(wanted)
+    assert len(listed) == len(wanted)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ expect:
 
 def test_yaml_has_lines_too(folder):
     pytest.importorskip("yaml")
-    found = problems(write(folder, YAML, "spec.yaml"))
-    assert [one.split(":")[0] for one in found] == ["5", "8"]
+    listed = problems(write(folder, YAML, "spec.yaml"))
+    assert [one.split(":")[0] for one in listed] == ["5", "8"]
     good = YAML.replace("5", "0.5").replace("  - path: a.png\n    mask: mask.png\n", "")
     assert read_spec(write(folder, good, "good.yaml"), CHECKS).images[0].line == 3
 

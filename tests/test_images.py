@@ -360,18 +360,18 @@ def test_what_is_given_goes_first_then_the_file_then_metadata_then_a_guess(tmp_p
     metadata = {METADATA_KEY: '{"preset": "imagenet-caffe", "scale": 0.5}'}
     guess = resolve_preprocess(None, signature=IMAGE, model_path=model)
     assert (guess.name, guess.source) == ("imagenet-torch", "guessed")
-    found = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
-    assert (found.source, found.scale, found.channels, found.mean) == (
+    preprocess = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
+    assert (preprocess.source, preprocess.scale, preprocess.channels, preprocess.mean) == (
         "metadata",
         0.5,
         "BGR",
         (104, 117, 123),
     )
     (tmp_path / "net.v2.preprocess.toml").write_text('preset = "unit"\nsize = [10, 20]\n')
-    found = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
-    assert (found.source, found.size, found.scale) == ("file", (10, 20), 1 / 255)
-    found = resolve_preprocess("raw", signature=IMAGE, metadata=metadata, model_path=model)
-    assert found is PRESETS["raw"] and found.source == "preset"
+    preprocess = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
+    assert (preprocess.source, preprocess.size, preprocess.scale) == ("file", (10, 20), 1 / 255)
+    preprocess = resolve_preprocess("raw", signature=IMAGE, metadata=metadata, model_path=model)
+    assert preprocess is PRESETS["raw"] and preprocess.source == "preset"
     own = Preprocess(mean=[0.5], std=[np.float32(0.5)])
     assert resolve_preprocess(own, signature=IMAGE, model_path=model) is own
     assert resolve_preprocess({"mean": [0.5]}, signature=IMAGE).mean == (0.5,)
