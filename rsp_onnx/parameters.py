@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .errors import BadInput
+from rsp_onnx.errors import BadInput
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
@@ -16,15 +16,15 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
         A parameter without a value, or given twice.
     """
     name, _, rest = spec.partition(":")
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in rest.split(","))):
         key, equals, value = part.partition("=")
         if not equals or not key or not value:
             raise BadInput(f"{spec!r}: {part!r} is not like key=value; write name:key=value,key=value.")
-        if key in found:
+        if key in parameters:
             raise BadInput(f"{spec!r} gives {key!r} twice; give it once.")
-        found[key] = value
-    return name.strip(), found
+        parameters[key] = value
+    return name.strip(), parameters
 
 
 def numbers(spec: str, given: Mapping[str, str], defaults: Mapping[str, float]) -> dict[str, float]:

@@ -14,13 +14,13 @@ SCENES = ("scene_0.png", "scene_2.png", "scene_4.png")
 
 def boxes_of(repo: Path) -> dict[str, tuple[str, list[list[int]]]]:
     """Return per scene the label of its first object and the boxes of that class."""
-    found: dict[str, tuple[str, list[list[int]]]] = {}
+    first_objects: dict[str, tuple[str, list[list[int]]]] = {}
     with (repo / "models/scenes/boxes.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            label, boxes = found.setdefault(row["image"], (row["wnid"], []))
+            label, boxes = first_objects.setdefault(row["image"], (row["wnid"], []))
             if label == row["wnid"]:
                 boxes.append([int(row[k]) for k in ("xmin", "ymin", "xmax", "ymax")])
-    return found
+    return first_objects
 
 
 def write_spec(repo: Path, folder: Path, more: str = "", model: str | None = None, scenes=SCENES) -> Path:

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from rsp_onnx.checks import CHECKS, Status, check, record
-from rsp_onnx.checks.reports import json as json_report
+from rsp_onnx.checks import CHECKS, Status, check, json_report, record
 from rsp_onnx.checks.subject.goldens import pack, read_goldens
 from rsp_onnx.cli.main import main
 from rsp_onnx.errors import BadInput, BadModel, BadOutput
@@ -322,22 +321,22 @@ def test_tensors_of_a_table_are_checked_too(tmp_path):
 
 
 def test_two_runs_give_the_same_json_times_aside(recorded):
-    found = []
+    reports = []
     for _ in range(2):
         data = json_report([check(recorded)])
         for spec in data["specs"]:
             assert spec.pop("costs")["seconds"] > 0
-        found.append(json.dumps(data))
-    assert found[0] == found[1]
+        reports.append(json.dumps(data))
+    assert reports[0] == reports[1]
 
 
 def test_threads_change_no_figure_of_the_digits(quick):
-    found = []
+    reports = []
     for threads in (1, 2):
         data = json_report([check(quick, threads=threads)])
         data["specs"][0].pop("costs")
-        found.append(data)
-    assert found[0] == found[1]
+        reports.append(data)
+    assert reports[0] == reports[1]
 
 
 # ---- the command ----
@@ -406,3 +405,22 @@ def test_the_hook_finds_spec_files(repo):
     assert re.search(pattern, "models/digits.rsp.toml")
     assert not re.search(pattern, "pyproject.toml")
     assert "entry: rsp-onnx check" in text
+
+
+# ---- rooms ----
+
+
+ROOMS = ("spec", "subject", "catalogue", "reports")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_those_before_it(repo, room):
+    texts = [path.read_text("utf-8") for path in (repo / "rsp_onnx/checks" / room).glob("*.py")]
+    imported = {name for text in texts for name in re.findall(r"rsp_onnx\.checks\.(\w+)", text)}
+    assert imported <= set(ROOMS[: ROOMS.index(room)])
+
+
+def test_every_module_of_checks_is_among_all_checks(repo):
+    folder = repo / "rsp_onnx/checks/catalogue"
+    modules = {path.stem for path in folder.glob("*.py") if "\n@register\n" in path.read_text("utf-8")}
+    assert {type(one).__module__.rpartition(".")[2] for one in CHECKS.values()} == modules

@@ -15,7 +15,7 @@ from rsp_onnx.cli.main import main
 from rsp_onnx.compare.classes import pair_classes
 from rsp_onnx.compare.layers import channels, pair_rows
 from rsp_onnx.compare.models import flip
-from rsp_onnx.compare.pictures import beside
+from rsp_onnx.compare.pictures import row_of_panels
 from rsp_onnx.compare.run import failures_of, image_files, read_limits
 from rsp_onnx.errors import BadInput, BadTarget
 from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
@@ -61,34 +61,34 @@ def command(*words):
 
 
 def test_two_exports_of_one_network_agree(repo, digits, scenes):
-    found = compare_models(digits, repo / "models/digits_keras.onnx", scenes[:3], device="cpu")
-    assert found["summary"]["flips"] == 0
-    assert all(found["summary"][m]["worst"] > 0.99 for m in MEASURES)
-    assert found["layers"]["how"] == "order" and len(found["layers"]["rows"]) >= 14
-    for row in found["layers"]["rows"]:
+    results = compare_models(digits, repo / "models/digits_keras.onnx", scenes[:3], device="cpu")
+    assert results["summary"]["flips"] == 0
+    assert all(results["summary"][m]["worst"] > 0.99 for m in MEASURES)
+    assert results["layers"]["how"] == "order" and len(results["layers"]["rows"]) >= 14
+    for row in results["layers"]["rows"]:
         assert row["share_a"] == pytest.approx(row["share_b"], abs=1e-4)
 
 
 def test_a_model_agrees_with_itself_exactly(digits, scenes):
-    found = compare_models(digits, digits, scenes[:2], device="cpu")
-    assert all(found["summary"][m]["worst"] == pytest.approx(1) for m in MEASURES)
-    assert (found["summary"]["score_change"], found["layers"]["how"]) == (0, "names")
+    results = compare_models(digits, digits, scenes[:2], device="cpu")
+    assert all(results["summary"][m]["worst"] == pytest.approx(1) for m in MEASURES)
+    assert (results["summary"]["score_change"], results["layers"]["how"]) == (0, "names")
 
 
 def test_a_broken_layer_moves_the_maps_and_flips_predictions(moved):
-    found, _ = moved
-    assert found["summary"]["spearman"]["median"] < 0.9
-    assert found["summary"]["flips"] == 3
-    assert {r["image"] for r in found["images"] if r["flip"]} == {r["image"] for r in found["images"]}
+    results, _ = moved
+    assert results["summary"]["spearman"]["median"] < 0.9
+    assert results["summary"]["flips"] == 3
+    assert {r["image"] for r in results["images"] if r["flip"]} == {r["image"] for r in results["images"]}
 
 
 def test_models_with_different_input_sizes_are_compared_on_the_photo(digits, scenes, tmp_path):
     photo = tmp_path / "photo.png"
     Image.open(scenes[0]).resize((150, 120)).save(photo)
-    found = compare_models(digits, half_as_large(digits, tmp_path), [photo], device="cpu", target=4)
-    (record,) = found["images"]
+    results = compare_models(digits, half_as_large(digits, tmp_path), [photo], device="cpu", target=4)
+    (record,) = results["images"]
     assert record["spearman"] > 0.3 and record["pearson"] > 0.3
-    assert found["models"][1]["preprocessing"]["name"] == "unit"
+    assert results["models"][1]["preprocessing"]["name"] == "unit"
 
 
 def half_as_large(path, folder):
@@ -109,11 +109,11 @@ def half_as_large(path, folder):
 
 
 def test_the_folder_holds_json_pictures_and_a_page(moved):
-    found, out = moved
-    pictures = [r["picture"] for r in found["images"] if "picture" in r]
+    results, out = moved
+    pictures = [r["picture"] for r in results["images"] if "picture" in r]
     assert sorted(p.name for p in out.iterdir()) == sorted([*pictures, "compare.json", "report.html"])
     assert len(pictures) == 2
-    assert json.loads((out / "compare.json").read_text("utf-8")) == json.loads(json.dumps(found))
+    assert json.loads((out / "compare.json").read_text("utf-8")) == json.loads(json.dumps(results))
     with Image.open(out / pictures[0]) as picture:
         assert picture.width > 3 * picture.height
     page = (out / "report.html").read_text("utf-8")
@@ -141,7 +141,7 @@ def test_two_runs_say_the_same(digits, broken, scenes, tmp_path):
 
 def test_the_difference_of_equal_maps_is_white():
     values = np.random.default_rng(0).normal(size=(40, 60))
-    picture = np.asarray(beside(None, (values, values), ("a", "b")))
+    picture = np.asarray(row_of_panels(None, (values, values), ("a", "b")))
     assert (picture[20:150, 3 * picture.shape[1] // 4 + 20 : -20] == 255).all()
 
 
@@ -161,8 +161,8 @@ def test_the_exit_code_is_1_where_a_limit_does_not_hold(digits, broken, scenes, 
     assert result.exit_code == 1
     assert re.search(r"✗ The median spearman is [-\d.]+, below 0.9\.", result.output)
     assert "✗ 2 of 2 predictions flip; 0 may." in result.output
-    found = json.loads(command(*words, "spearman=0.9", "--json").stdout)
-    assert len(found["failures"]) == 1
+    results = json.loads(command(*words, "spearman=0.9", "--json").stdout)
+    assert len(results["failures"]) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.inputs.prepare import Geometry, InputSignature, Preprocess, prepare
+from rsp_onnx.inputs.geometry import Geometry
+from rsp_onnx.inputs.layout import InputSignature
+from rsp_onnx.inputs.prepare import prepare
+from rsp_onnx.inputs.presets import Preprocess
 
 SIDES = st.integers(9, 90)
 MODES = st.sampled_from(["stretch", "crop", "pad"])

@@ -14,15 +14,11 @@ import pytest
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.inputs.prepare import (
-    METADATA_KEY,
-    PRESETS,
-    InputSignature,
-    Preprocess,
-    prepare,
-    read_photo,
-    resolve_preprocess,
-)
+from rsp_onnx.inputs.find_preprocess import METADATA_KEY, resolve_preprocess
+from rsp_onnx.inputs.layout import InputSignature, channels_last
+from rsp_onnx.inputs.photos import read_photo
+from rsp_onnx.inputs.prepare import prepare
+from rsp_onnx.inputs.presets import PRESETS, Preprocess
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 RNG = np.random.default_rng(0)
@@ -234,6 +230,7 @@ def test_real_photos():
 def test_the_layout_follows_from_the_sizes(shape, layout, sizes):
     signature = wants(*shape)
     assert signature.layout() == layout
+    assert channels_last(shape) == (layout == "NHWC")
     assert (signature.channels, signature.height, signature.width) == sizes
 
 
@@ -363,18 +360,18 @@ def test_what_is_given_goes_first_then_the_file_then_metadata_then_a_guess(tmp_p
     metadata = {METADATA_KEY: '{"preset": "imagenet-caffe", "scale": 0.5}'}
     guess = resolve_preprocess(None, signature=IMAGE, model_path=model)
     assert (guess.name, guess.source) == ("imagenet-torch", "guessed")
-    found = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
-    assert (found.source, found.scale, found.channels, found.mean) == (
+    preprocess = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
+    assert (preprocess.source, preprocess.scale, preprocess.channels, preprocess.mean) == (
         "metadata",
         0.5,
         "BGR",
         (104, 117, 123),
     )
     (tmp_path / "net.v2.preprocess.toml").write_text('preset = "unit"\nsize = [10, 20]\n')
-    found = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
-    assert (found.source, found.size, found.scale) == ("file", (10, 20), 1 / 255)
-    found = resolve_preprocess("raw", signature=IMAGE, metadata=metadata, model_path=model)
-    assert found is PRESETS["raw"] and found.source == "preset"
+    preprocess = resolve_preprocess(None, signature=IMAGE, metadata=metadata, model_path=model)
+    assert (preprocess.source, preprocess.size, preprocess.scale) == ("file", (10, 20), 1 / 255)
+    preprocess = resolve_preprocess("raw", signature=IMAGE, metadata=metadata, model_path=model)
+    assert preprocess is PRESETS["raw"] and preprocess.source == "preset"
     own = Preprocess(mean=[0.5], std=[np.float32(0.5)])
     assert resolve_preprocess(own, signature=IMAGE, model_path=model) is own
     assert resolve_preprocess({"mean": [0.5]}, signature=IMAGE).mean == (0.5,)

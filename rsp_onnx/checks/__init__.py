@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsp_onnx.checks.catalogue.base import CHECKS, Check, Finding, NotApplicable, Result, Status, register
 from rsp_onnx.checks.catalogue.recording import Recording, record
-from rsp_onnx.checks.catalogue.run import Report, check
+from rsp_onnx.checks.catalogue.run_checks import Report, check
 from rsp_onnx.checks.reports.json import json_report
 from rsp_onnx.checks.reports.outputs import write_reports
 from rsp_onnx.checks.reports.text import recording_text, text_report
@@ -17,8 +17,8 @@ from rsp_onnx.checks.spec.spec import Spec
 if TYPE_CHECKING:
     from rsp_onnx.audit.run import audit
     from rsp_onnx.audit.text import audit_lines
+    from rsp_onnx.compare.report import comparison_lines
     from rsp_onnx.compare.run import compare_models
-    from rsp_onnx.compare.text import comparison_lines
 
 __all__ = [
     "CHECKS",
@@ -48,7 +48,7 @@ _WHERE = {
     "audit": "rsp_onnx.audit.run",
     "audit_lines": "rsp_onnx.audit.text",
     "compare_models": "rsp_onnx.compare.run",
-    "comparison_lines": "rsp_onnx.compare.text",
+    "comparison_lines": "rsp_onnx.compare.report",
 }
 
 

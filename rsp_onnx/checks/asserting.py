@@ -28,20 +28,20 @@ from rsp_onnx.version import __version__
 _SIGNS = dict.fromkeys(SIMILARITIES, "<") | {"scores": ">"}
 
 
-def golden_of(found: Explanation) -> Golden:
+def golden_of(explanation: Explanation) -> Golden:
     """Return an explanation as it is recorded."""
-    classes, scores = keep_scores(_chances(found.scores))
+    classes, scores = keep_scores(_chances(explanation.scores))
     facts = {
-        "name": "", "target": found.target, "target_label": found.label, "predicted": found.predicted,
-        "hostile": list(found.hostile), "method": found.method,
+        "name": "", "target": explanation.target, "target_label": explanation.label, "predicted": explanation.predicted,
+        "hostile": list(explanation.hostile), "method": explanation.method,
     }  # fmt: skip
-    return Golden(facts, scores, classes, pack(found.heatmap))
+    return Golden(facts, scores, classes, pack(explanation.heatmap))
 
 
-def write_golden(path: Path, found: Explanation) -> None:
+def write_golden(path: Path, explanation: Explanation) -> None:
     """Write an explanation as a golden file, its folder with it."""
     make_folder(path.parent)
-    save_goldens(path, Goldens({"rsp_onnx": __version__}, (golden_of(found),)))
+    save_goldens(path, Goldens({"rsp_onnx": __version__}, (golden_of(explanation),)))
 
 
 def read_golden(path: Path) -> Golden:
@@ -59,19 +59,19 @@ def _chances(scores: Array) -> Array:
     return scores if scores.min() >= 0 and scores.max() <= 1 else probabilities(scores, "logits")
 
 
-def differences(found: Explanation, golden: Golden, limits: dict[str, float]) -> list[str]:
+def differences(explanation: Explanation, golden: Golden, limits: dict[str, float]) -> list[str]:
     """Return what does not hold, in words; empty where the explanations are close.
 
     limits: by name (``scores``, ``spearman``, ``pearson``, ``ssim``, ``top-k``, ``sign``); others keep their default.
     """
-    asked = [(found.target, golden.facts["target"]), (list(found.hostile), golden.facts["hostile"])]
+    asked = [(explanation.target, golden.facts["target"]), (list(explanation.hostile), golden.facts["hostile"])]
     for what, (now, before) in zip(("class", "hostile classes"), asked, strict=True):
         if now != before:
             return [f"it explains {what} {now}, the golden map {what} {before}"]
-    now_packed = pack(found.heatmap)
+    now_packed = pack(explanation.heatmap)
     if now_packed.pixels.shape != golden.map.pixels.shape:
         return [f"the maps differ in size: {now_packed.pixels.shape} and {golden.map.pixels.shape}"]
-    now_scores = _chances(found.scores)
+    now_scores = _chances(explanation.scores)
     if golden.classes.max() >= now_scores.size:
         return [f"the model has {now_scores.size} classes, fewer than the golden one"]
     values = similarities(now_packed.map, golden.map.map)
@@ -84,17 +84,17 @@ def differences(found: Explanation, golden: Golden, limits: dict[str, float]) ->
     ]
 
 
-def draw_pair(folder: Path, name: str, found: Explanation, golden: Golden) -> Path:
+def draw_pair(folder: Path, name: str, explanation: Explanation, golden: Golden) -> Path:
     """Write a picture of photo, golden map and map now; return its path."""
-    picture = side_by_side(golden.map.map, pack(found.heatmap).map, found.photo, title=found.label)
+    picture = side_by_side(golden.map.map, pack(explanation.heatmap).map, explanation.photo, title=explanation.label)
     return _saved(folder, name, picture)
 
 
-def region_of(found: Explanation, where: Any) -> Array:
+def region_of(explanation: Explanation, where: Any) -> Array:
     """Return a box, several, a mask or a mask's file as bool [H, W] on the upright photo (without one: on the map)."""
-    height, width = found.heatmap_original.shape
+    height, width = explanation.heatmap_original.shape
     if isinstance(where, (str, Path)):
-        return mask_pixels(read_indices(Path(where), (width, height)), Path(where), found.target)
+        return mask_pixels(read_indices(Path(where), (width, height)), Path(where), explanation.target)
     values = np.asarray(where)
     if values.dtype == bool:
         if values.shape != (height, width):
@@ -109,15 +109,17 @@ def region_of(found: Explanation, where: Any) -> Array:
     return inside
 
 
-def share_in(found: Explanation, region: Array) -> float:
+def share_in(explanation: Explanation, region: Array) -> float:
     """Return the share of the positive relevance in a region."""
-    return share_of(found.heatmap_original, region)
+    return share_of(explanation.heatmap_original, region)
 
 
-def draw_region(folder: Path, name: str, found: Explanation, region: Array) -> Path:
+def draw_region(folder: Path, name: str, explanation: Explanation, region: Array) -> Path:
     """Write a picture of photo, region and map; return its path."""
     names = ("where it should be", "relevance")
-    picture = side_by_side(region.astype(float), found.heatmap_original, found.photo, found.label, names)
+    picture = side_by_side(
+        region.astype(float), explanation.heatmap_original, explanation.photo, explanation.label, names
+    )
     return _saved(folder, name, picture)
 
 

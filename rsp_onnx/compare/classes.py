@@ -66,8 +66,8 @@ def pair_classes(
     first, second = counts
     own = None if labels[0] is None else tuple(labels[0])
     if offset is not None:
-        found = {a: a + offset for a in range(first) if 0 <= a + offset < second}
-        return ClassPairs("offset", _some(found, f"the offset {offset}"), own)
+        shifted = {a: a + offset for a in range(first) if 0 <= a + offset < second}
+        return ClassPairs("offset", _some(shifted, f"the offset {offset}"), own)
     if labels[0] is not None and labels[1] is not None and list(labels[0]) != list(labels[1]):
         return ClassPairs("name", _some(_by_name(labels[0], labels[1]), "their names"), own)
     if first != second:
@@ -86,22 +86,22 @@ def _hint(more: int) -> str:
     return "say by --class-offset N that class 0 of the first is class N of the second"
 
 
-def _some(found: dict[int, int], by: str) -> dict[int, int]:
-    if not found:
+def _some(to_b: dict[int, int], by: str) -> dict[int, int]:
+    if not to_b:
         raise BadInput(f"By {by} no class of the first model is one of the second: check the labels or the offset.")
-    return found
+    return to_b
 
 
 def _by_name(first: Sequence[str], second: Sequence[str]) -> dict[int, int]:
     """Match whole labels, whatever the case, then the first of their synonyms; names that occur twice match none."""
-    found: dict[int, int] = {}
-    for key in (_whole, _first_word):
-        places, taken = _places(second, key), set(found.values())
+    to_b: dict[int, int] = {}
+    for key in (_folded, _first_word):
+        places, taken = _places(second, key), set(to_b.values())
         own = _places(first, key)
-        found |= {
-            a: places[word] for word, a in own.items() if a not in found and places.get(word, -1) not in {-1, *taken}
+        to_b |= {
+            a: places[word] for word, a in own.items() if a not in to_b and places.get(word, -1) not in {-1, *taken}
         }
-    return dict(sorted(found.items()))
+    return dict(sorted(to_b.items()))
 
 
 def _places(names: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:
@@ -110,9 +110,9 @@ def _places(names: Sequence[str], key: Callable[[str], str]) -> dict[str, int]:
     return {word: i for i, word in enumerate(words) if counts[word] == 1}
 
 
-def _whole(name: str) -> str:
+def _folded(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
 def _first_word(name: str) -> str:
-    return _whole(name.split(",")[0])
+    return _folded(name.split(",")[0])

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any
 
-from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.explain.explainer import Explainer
-from rsp_onnx.inputs.batching import shapes_of
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.types import Record
 
 _ENOUGH = 0.5  # of the shorter ledger: where fewer tensors correspond, the networks are not the same
 
@@ -32,10 +31,7 @@ def channels(dims: Sequence[Any]) -> int | None:
 def ledger_channels(explainer: Explainer, item: Feeds, names: Sequence[str]) -> list[int | None]:
     """Return the channels of the tensors of a ledger, by the sizes the graph has for this item."""
     # analysed once more: a compiled explainer's graph no longer knows the sizes of this item
-    graph = analyse(
-        explainer.model, output=explainer._output, section=explainer._section, input_shapes=dict(shapes_of(item)),
-        region=explainer._region,
-    ).graph  # fmt: skip
+    graph = explainer.analyse(item).graph
     known = graph.values
     return [channels(graph.dims(known[name])) if name in known else None for name in names]
 
@@ -86,7 +82,7 @@ class Profiles:
                 row[side] += magnitude / total
         self.count += 1
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Record]:
         """Return per tensor pair the mean share in A and in B, in the ledger's order, from the section to the input."""
         return [
             {"a": a, "b": b, "share_a": x / self.count, "share_b": y / self.count}

@@ -59,16 +59,18 @@ class Comparison:
                 (scores[0].size, scores[1].size), (self.a.labels, self.b.labels), self.question.offset
             )
         kind = self.a.score_kind(feeds[0])
-        found = []
+        records = []
         for target in choose_targets(self.question.target, scores[0], self.a.labels):
-            one, other = self._explain(feeds, target, scores[0], kind)
+            hostile = choose_hostile(self.question.hostile, target, scores[0], kind, self.a.labels)
+            one, other = self._both(feeds, target, hostile)
             self._add_profile(one, other, feeds)
             record: Record = {"image": str(image), "target": target, "label": label_of(target, self.a.labels)}
             record |= {"hostile": list(one.hostile), "score_a": one.score, "score_b": other.score}
             record |= flip(scores, self.pairs, kind == "sigmoid")
             record["changed_labels"] = [label_of(c, self.a.labels) for c in record["changed"]]
-            found.append({**record, **similarities(*_finest(common(one, other))[::-1])})
-        return found
+            before, after = (coarse(heatmap, _FINEST) for heatmap in common(one, other))
+            records.append({**record, **similarities(after, before)})
+        return records
 
     def maps(self, record: Mapping[str, Any]) -> tuple[Explanation, Explanation]:
         """Explain a record's image once more, for a picture."""
@@ -77,11 +79,6 @@ class Comparison:
 
     def _prepare(self, image: Path) -> tuple[Feeds, Feeds]:
         return self.a.prepare(image), self.b.prepare(image)
-
-    def _explain(
-        self, feeds: tuple[Feeds, Feeds], target: int, scores: Array, kind: str
-    ) -> tuple[Explanation, Explanation]:
-        return self._both(feeds, target, choose_hostile(self.question.hostile, target, scores, kind, self.a.labels))
 
     def _both(self, feeds: tuple[Feeds, Feeds], target: int, hostile: Sequence[int]) -> tuple[Explanation, Explanation]:
         """Explain by both models; hostile classes that B does not have are left out for both."""
@@ -124,10 +121,6 @@ def common(one: Explanation, other: Explanation) -> tuple[Array, Array]:
     return one.heatmap_original[part], other.heatmap_original[part]
 
 
-def _finest(maps: tuple[Array, Array]) -> tuple[Array, Array]:
-    return coarse(maps[0], _FINEST), coarse(maps[1], _FINEST)
-
-
 def flip(scores: tuple[Array, Array], pairs: ClassPairs, several: bool) -> Record:
     """Return what both models predict, in A's classes, and whether it flipped.
 
@@ -140,9 +133,9 @@ def flip(scores: tuple[Array, Array], pairs: ClassPairs, several: bool) -> Recor
     """
     tops = [int(np.argmax(s)) for s in scores]
     back = pairs.to_a.get(tops[1])
-    found: Record = {"predicted_a": tops[0], "predicted_b": back, "predicted_b_own": tops[1]}
+    predicted: Record = {"predicted_a": tops[0], "predicted_b": back, "predicted_b_own": tops[1]}
     if not several:
         both = [tops[0]] if back is None else [tops[0], back]
-        return {**found, "flip": back != tops[0], "changed": both if back != tops[0] else []}
+        return {**predicted, "flip": back != tops[0], "changed": both if back != tops[0] else []}
     changed = [a for a, b in pairs.to_b.items() if (scores[0][a] > PRESENT) != (scores[1][b] > PRESENT)]
-    return {**found, "flip": bool(changed), "changed": changed}
+    return {**predicted, "flip": bool(changed), "changed": changed}

@@ -19,7 +19,7 @@ def thumbnail_size(size: tuple[int, int], side: int = _SIDE) -> tuple[int, int]:
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def beside(photo: Image.Image | None, maps: tuple[Array, Array], names: tuple[str, str]) -> Image.Image:
+def row_of_panels(photo: Image.Image | None, maps: tuple[Array, Array], names: tuple[str, str]) -> Image.Image:
     """Return a row of four panels: photo, A, B, B - A.
 
     maps: [H, W], of one shape. Each is divided by its own colour limit, for two models' scales are not the same; the

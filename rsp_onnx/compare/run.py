@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.evaluate.datasets.files import photos_in
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.inputs.classes import Choice
-from rsp_onnx.types import Record
+from rsp_onnx.types import Progress, Record
 
 from .models import Comparison, Question
+from .report import write_comparison
 
 
 def compare_models(
@@ -38,7 +39,7 @@ def compare_models(
     pictures: int = 6,
     fail_below: Sequence[str] = (),
     max_flips: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Record:
     """Compare two models on images.
 
@@ -73,86 +74,89 @@ def compare_models(
     RspError
         A model or an image cannot be used, or the models have no classes in common.
     """
-    limits = read_limits(fail_below)
-    paths = image_files(images)
+    limits, paths = read_limits(fail_below), image_files(images)
     shared: dict[str, Any] = {"method": method, "device": device, "threads": threads}
     first = Explainer(a, labels=labels, preprocess=preprocess, **shared)
     second = Explainer(b, labels=labels_b, preprocess=preprocess_b, **shared)
     comparison = Comparison(first, second, Question(target, hostile, class_offset))
+    results = _results(comparison, _records(comparison, paths, progress), limits, max_flips)
+    if out is not None:
+        write_comparison(comparison, results, Path(out), pictures, report)
+    return results
+
+
+def _records(comparison: Comparison, paths: Sequence[Path], progress: Progress | None) -> list[Record]:
     records: list[Record] = []
     for done, path in enumerate(paths, 1):
         records += comparison.records(path)
         if progress is not None:
             progress(done, len(paths))
-    found = _found(comparison, records, limits, max_flips)
-    if out is not None:
-        from .report import write_comparison
-
-        write_comparison(comparison, found, Path(out), pictures, report)
-    return found
+    return records
 
 
 def image_files(images: Sequence[str | Path]) -> list[Path]:
     """Return the files: a folder stands for its photographs; BadInput where there are none."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, images):
         inside = photos_in(path) if path.is_dir() else [path]
         if not inside:
             raise BadInput(f"The folder {path} holds no photographs: give files or another folder.")
-        found += inside
-    if not found:
+        files += inside
+    if not files:
         raise BadInput("There is no image to compare on; give at least one.")
-    for path in found:
+    for path in files:
         if not path.is_file():
             raise BadInput(f"There is no file {path}: check the path.")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(files))
 
 
 def read_limits(words: Sequence[str]) -> dict[str, float]:
     """Return lower limits by name from ``spearman=0.9``; BadInput for what is no measure or no number."""
     known = [*SIMILARITIES, *(f"worst-{name}" for name in SIMILARITIES)]
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for word in words:
         name, equals, number = word.partition("=")
         if not equals or name not in known:
             raise BadInput(f"{word!r} is not MEASURE=NUMBER with a measure of {', '.join(known)}.")
         try:
-            found[name] = float(number)
+            limits[name] = float(number)
         except ValueError:
             raise BadInput(f"{word!r}: {number!r} is not a number.") from None
-        if not -1 <= found[name] <= 1:
+        if not -1 <= limits[name] <= 1:
             raise BadInput(f"{word!r}: similarities lie between -1 and 1.")
-    return found
+    return limits
 
 
 def summary_of(records: Sequence[Mapping[str, Any]]) -> Record:
     """Return the number of comparisons and of flips, and per measure its median, its worst value and that image."""
-    found: Record = {"comparisons": len(records), "images": len({r["image"] for r in records})}
-    found["flips"] = len({r["image"] for r in records if r["flip"]})
+    summary: Record = {"comparisons": len(records), "images": len({r["image"] for r in records})}
+    summary["flips"] = len({r["image"] for r in records if r["flip"]})
     for name in SIMILARITIES:
         worst = min(records, key=lambda r: r[name])
         median = float(np.median([r[name] for r in records]))
-        found[name] = {"median": median, "worst": worst[name], "worst_image": worst["image"]}
-    found["score_change"] = float(max(abs(r["score_b"] - r["score_a"]) for r in records))
-    return found
+        summary[name] = {"median": median, "worst": worst[name], "worst_image": worst["image"]}
+    summary["score_change"] = float(max(abs(r["score_b"] - r["score_a"]) for r in records))
+    return summary
 
 
 def failures_of(summary: Mapping[str, Any], limits: Mapping[str, float], max_flips: int | None) -> list[str]:
     """Return a sentence per limit that does not hold."""
-    found = []
+    sentences = []
     for name, limit in limits.items():
         measure = name.removeprefix("worst-")
         value = summary[measure]["worst" if name != measure else "median"]
         if value < limit:
             where = f" ({Path(summary[measure]['worst_image']).name})" if name != measure else ""
             which = "worst" if name != measure else "median"
-            found.append(f"The {which} {measure} is {value:.3f}{where}, below {limit:g}.")
+            sentences.append(f"The {which} {measure} is {value:.3f}{where}, below {limit:g}.")
     if max_flips is not None and summary["flips"] > max_flips:
-        found.append(f"{summary['flips']} of {summary['images']} predictions flip; {max_flips} may.")
-    return found
+        sentences.append(f"{summary['flips']} of {summary['images']} predictions flip; {max_flips} may.")
+    return sentences
 
 
-def _found(comparison: Comparison, records: list[Record], limits: Mapping[str, float], max_flips: int | None) -> Record:
+def _results(
+    comparison: Comparison, records: list[Record], limits: Mapping[str, float], max_flips: int | None
+) -> Record:
     summary = summary_of(records)
     a, b = comparison.a, comparison.b
     assert comparison.pairs is not None

@@ -238,6 +238,13 @@ class Explainer:
             black_box=black_box,
         )  # fmt: skip
 
+    def analyse(self, item: Feeds) -> Analysis:
+        """Return what the model is for items of this size, before anything is compiled."""
+        return analyse(
+            self.model, output=self._output, section=self._section, input_shapes=dict(shapes_of(item)),
+            region=self._region,
+        )  # fmt: skip
+
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
         analysis = self._analyse(shapes, black_box=find_method(self.method).is_black_box)
         if self.labels is not None and analysis.classes is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from rsp_onnx.errors import BadTarget
+from rsp_onnx.types import Array
 
 from .labels import find_class
 
@@ -16,7 +17,7 @@ PRESENT = 0.5  # a class of a multi-label model counts as present above this sco
 RUNNER_UP, MOST_RUNNERS_UP = 0.05, 5
 
 
-def probabilities(scores: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, Any]:
+def probabilities(scores: Array, kind: str) -> Array:
     """Return scores [classes] as probabilities, whatever the model's last layer left out."""
     if kind in ("softmax", "sigmoid"):
         return scores
@@ -26,7 +27,7 @@ def probabilities(scores: np.ndarray[Any, Any], kind: str) -> np.ndarray[Any, An
     return np.asarray(shifted / shifted.sum())
 
 
-def choose_targets(choice: Choice, scores: np.ndarray[Any, Any], labels: Sequence[str] | None) -> list[int]:
+def choose_targets(choice: Choice, scores: Array, labels: Sequence[str] | None) -> list[int]:
     """Return the target classes of one item.
 
     Parameters
@@ -36,10 +37,8 @@ def choose_targets(choice: Choice, scores: np.ndarray[Any, Any], labels: Sequenc
     scores : ndarray
         [classes].
     """
-    found: list[int] = []
-    for one in _several(choice):
-        found += _target(one, scores, labels)
-    return list(dict.fromkeys(found))
+    targets = [index for one in _several(choice) for index in _target(one, scores, labels)]
+    return list(dict.fromkeys(targets))
 
 
 def _several(choice: Choice) -> list[str | int]:
@@ -51,7 +50,7 @@ def _several(choice: Choice) -> list[str | int]:
     return several
 
 
-def _target(one: str | int, scores: np.ndarray[Any, Any], labels: Sequence[str] | None) -> list[int]:
+def _target(one: str | int, scores: Array, labels: Sequence[str] | None) -> list[int]:
     if one == "auto":
         return [int(np.argmax(scores))]
     if isinstance(one, str) and one.startswith("topk:"):
@@ -77,7 +76,7 @@ def needs_scores(target: Choice, hostile: Choice, kind: str) -> bool:
 
 
 def choose_classes(
-    target: Choice, hostile: Choice, scores: np.ndarray[Any, Any], kind: str, labels: Sequence[str] | None
+    target: Choice, hostile: Choice, scores: Array, kind: str, labels: Sequence[str] | None
 ) -> tuple[list[list[int]], list[list[list[int]]]]:
     """Return per item the targets, and per item and target the hostile classes; scores [N, classes]."""
     targets = [choose_targets(target, s, labels) for s in scores]
@@ -85,14 +84,7 @@ def choose_classes(
     return targets, rivals
 
 
-def choose_hostile(
-    choice: Choice,
-    target: int,
-    scores: np.ndarray[Any, Any],
-    kind: str,
-    labels: Sequence[str] | None,
-    threshold: float = PRESENT,
-) -> list[int]:
+def choose_hostile(choice: Choice, target: int, scores: Array, kind: str, labels: Sequence[str] | None) -> list[int]:
     """Return the hostile classes for one target of one item; never the target itself.
 
     Parameters
@@ -108,28 +100,19 @@ def choose_hostile(
     BadTarget
         The only hostile class named is the target.
     """
-    found: list[int] = []
-    for one in _several(choice):
-        found += _hostile(one, target, scores, kind, labels, threshold)
-    rest = [c for c in dict.fromkeys(found) if c != target]
-    if found and not rest:
+    named = [index for one in _several(choice) for index in _hostile(one, target, scores, kind, labels)]
+    hostile = [index for index in dict.fromkeys(named) if index != target]
+    if named and not hostile:
         raise BadTarget(f"The hostile class {target} is the target itself; name another class, or 'none'.")
-    return rest
+    return hostile
 
 
-def _hostile(
-    one: str | int,
-    target: int,
-    scores: np.ndarray[Any, Any],
-    kind: str,
-    labels: Sequence[str] | None,
-    threshold: float,
-) -> list[int]:
+def _hostile(one: str | int, target: int, scores: Array, kind: str, labels: Sequence[str] | None) -> list[int]:
     if one == "none":
         return []
     order = [int(i) for i in np.argsort(-scores, kind="stable") if i != target]
     if one == "auto":
-        return [i for i in order if scores[i] > threshold] if kind == "sigmoid" and scores.size > 1 else []
+        return [i for i in order if scores[i] > PRESENT] if kind == "sigmoid" and scores.size > 1 else []
     if one == "runners-up":
         chance = probabilities(scores, kind)
         return [i for i in order if chance[i] >= RUNNER_UP][:MOST_RUNNERS_UP]

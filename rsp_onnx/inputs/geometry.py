@@ -1,4 +1,4 @@
-"""What the graph wants at its image input, and where the tensor's pixels lie in the original photograph."""
+"""Where the tensor's pixels lie in the original photograph."""
 
 from __future__ import annotations
 
@@ -11,74 +11,7 @@ from numpy.typing import NDArray
 
 from rsp_onnx.errors import BadInput
 
-_COLOUR_COUNTS = (1, 3, 4)  # gray, RGB, RGBA: the channel counts a photograph can fill
 _NOTHING = 1e-6  # overlap in tensor pixels below which a pixel counts as never seen (float error of the box)
-
-
-@dataclass(frozen=True)
-class InputSignature:
-    """What the graph declares about its image input.
-
-    Parameters
-    ----------
-    name : str
-        Name of the graph input.
-    dtype : numpy.dtype
-        Element type.
-    shape : tuple of (int or None)
-        (N, C, H, W) or (N, H, W, C), or (N, H, W) for gray images; None where the size is free.
-    whole : bool
-        The first axis is not the batch (time, in a model of one sample): one tensor is one item.
-    """
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int | None, ...]
-    whole: bool = False
-
-    def layout(self) -> str:
-        """Tell the order of the axes from the sizes; where both orders fit, channels come first.
-
-        Returns
-        -------
-        str
-            "NCHW", "NHWC" or "NHW".
-
-        Raises
-        ------
-        BadInput
-            If the shape is not that of a batch of images.
-        """
-        shape = self.shape
-        if len(shape) == 3 and shape[0] not in (3, 4) and shape[2] not in (3, 4):
-            return "NHW"
-        if len(shape) == 4:
-            last = shape[3] in _COLOUR_COUNTS and shape[1] not in _COLOUR_COUNTS
-            return "NHWC" if last else "NCHW"
-        sizes = ", ".join("?" if n is None else str(n) for n in shape)
-        raise BadInput(
-            f"Input '{self.name}' has shape [{sizes}], which is no batch of images: "
-            "give the tensor itself as a .npy or .npz file."
-        )
-
-    def _size(self, axis: str) -> int | None:
-        layout = self.layout()
-        return self.shape[layout.index(axis)] if axis in layout else 1
-
-    @property
-    def channels(self) -> int | None:
-        """Number of channels, None if free."""
-        return self._size("C")
-
-    @property
-    def height(self) -> int | None:
-        """Rows of the image, None if free."""
-        return self._size("H")
-
-    @property
-    def width(self) -> int | None:
-        """Columns of the image, None if free."""
-        return self._size("W")
 
 
 @dataclass(frozen=True)

@@ -12,33 +12,18 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 
-from .geometry import Geometry, InputSignature
+from .find_preprocess import resolve_preprocess
+from .geometry import Geometry
+from .layout import InputSignature
 from .photos import read_photo
-from .presets import METADATA_KEY, PRESETS, Preprocess, resolve_preprocess
+from .presets import PRESETS, Preprocess
 
-__all__ = [
-    "METADATA_KEY",
-    "PRESETS",
-    "Geometry",
-    "InputSignature",
-    "Prepared",
-    "Preprocess",
-    "prepare",
-    "read_photo",
-    "resolve_preprocess",
-]
+__all__ = ["PRESETS", "Geometry", "InputSignature", "Prepared", "Preprocess", "prepare", "resolve_preprocess"]
 
 DEFAULT_SIZE = (224, 224)  # what most classifiers with a free input size were trained on
 _MIN_LEVELS = 16  # an integer input with fewer grey levels than this was surely meant for a float model
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _ORDERS = {1: "L", 3: "RGB", 4: "RGBA", None: "RGB"}
-_FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "nearest": Image.Resampling.NEAREST,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
 
 
 @dataclass(frozen=True)
@@ -113,7 +98,7 @@ def _size(signature: InputSignature, preprocess: Preprocess) -> tuple[int, int]:
 
 
 def _order(signature: InputSignature, preprocess: Preprocess) -> str:
-    """Names of the tensor's channels in their order."""
+    """Return the names of the tensor's channels in their order."""
     channels = signature.channels
     if channels not in _ORDERS:
         raise BadInput(
@@ -155,7 +140,7 @@ def _pixels(photo: Image.Image, geometry: Geometry, order: str, preprocess: Prep
     left, top, right, bottom = geometry.inside
     # one resampling straight from the visible box: no second rounding, and the geometry is exact
     size = (right - left, bottom - top)
-    seen = photo.convert(mode).resize(size, _FILTERS[preprocess.interpolation], geometry.visible)
+    seen = photo.convert(mode).resize(size, Image.Resampling[preprocess.interpolation.upper()], geometry.visible)
     values = np.asarray(seen).reshape(size[1], size[0], len(order))
     pixels = np.full((*geometry.tensor, len(order)), preprocess.pad_value, dtype=np.uint8)
     pixels[top:bottom, left:right] = values[:, :, ::-1] if order == "BGR" else values

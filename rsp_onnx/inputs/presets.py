@@ -1,28 +1,19 @@
-"""How pixels become the numbers a model was trained on: presets, files, metadata, and at last a guess."""
+"""How pixels become the numbers a model was trained on: the values, and the presets."""
 
 from __future__ import annotations
 
-import importlib
-import json
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.types import Record
 
-from .geometry import InputSignature
-
-# by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-
-METADATA_KEY = "rsp_onnx.preprocess"
 CHANNEL_ORDERS = ("RGB", "BGR", "L", "RGBA")
 RESIZES = ("stretch", "crop", "pad")
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest", "lanczos", "box")
@@ -61,8 +52,8 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _problems(values: Mapping[str, Any]) -> list[str]:
-    """Everything that is wrong with the fields, in words; empty if they fit."""
+def problems_of(values: Mapping[str, Any]) -> list[str]:
+    """Return everything that is wrong with the fields, in words; empty if they fit."""
     problems = [
         f"{key} must be {wanted}, not {values[key]!r}"
         for key, (fits, wanted) in _CHECKS.items()
@@ -73,8 +64,8 @@ def _problems(values: Mapping[str, Any]) -> list[str]:
         if values["channels"] is not None and lengths:
             lengths["channels"] = len(values["channels"])
         if len(set(lengths.values())) > 1:
-            found = ", ".join(f"{key} has {n}" for key, n in lengths.items())
-            problems.append(f"mean, std and channels must agree on the number of channels ({found})")
+            counts = ", ".join(f"{key} has {n}" for key, n in lengths.items())
+            problems.append(f"mean, std and channels must agree on the number of channels ({counts})")
     return problems
 
 
@@ -124,7 +115,7 @@ class Preprocess:
     source: str = "given"
 
     def __post_init__(self) -> None:
-        problems = _problems(vars(self))
+        problems = problems_of(vars(self))
         if problems:
             raise BadInput(f"Preprocessing '{self.name}': {'; '.join(problems)}.")
         for key in ("mean", "std"):  # lists and numpy numbers are welcome, but stored hashable and JSON-ready
@@ -132,12 +123,12 @@ class Preprocess:
         if self.size is not None:
             object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
 
-    def to_dict(self) -> dict[str, Any]:
-        """All fields, ready for JSON; `resolve_preprocess` reads it back."""
+    def to_dict(self) -> Record:
+        """Return all fields, ready for JSON; `resolve_preprocess` reads it back."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     def value_range(self, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Smallest and largest value a pixel can become, per channel of the tensor; two arrays of [channels].
+        """Return the smallest and largest value a pixel can become, per channel of the tensor: two arrays [channels].
 
         Raises
         ------
@@ -159,13 +150,7 @@ PRESETS: dict[str, Preprocess] = {
     preset.name: preset
     for preset in (
         Preprocess(
-            "imagenet-torch",
-            None,
-            "RGB",
-            1 / 255,
-            (0.485, 0.456, 0.406),
-            (0.229, 0.224, 0.225),
-            source="preset",
+            "imagenet-torch", None, "RGB", 1 / 255, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), source="preset"
         ),
         Preprocess("imagenet-caffe", None, "BGR", 1.0, (104.0, 117.0, 123.0), source="preset"),
         Preprocess("imagenet-tf", None, "RGB", 1.0, (127.5,), (127.5,), source="preset"),
@@ -173,111 +158,3 @@ PRESETS: dict[str, Preprocess] = {
         Preprocess("raw", scale=1.0, source="preset"),
     )
 }
-
-
-def resolve_preprocess(
-    given: str | Path | Preprocess | Mapping[str, Any] | None,
-    *,
-    signature: InputSignature,
-    metadata: Mapping[str, str] | None = None,
-    model_path: Path | None = None,
-    producer: str = "",
-) -> Preprocess:
-    """Find out how to prepare photographs; what the user gives goes first, a guess last.
-
-    Parameters
-    ----------
-    given : str, Path, Preprocess, mapping or None
-        A preset's name, a TOML (or .json) file, or the thing itself.
-    signature : InputSignature
-        The image input.
-    metadata : mapping of str to str, optional
-        The model's metadata; the key "rsp_onnx.preprocess" is read as JSON.
-    model_path : Path, optional
-        `<stem>.preprocess.toml` beside it is read.
-    producer : str
-        The model's producer name, for the guess.
-
-    Returns
-    -------
-    Preprocess
-        Its `source` says where it was found; "guessed" if nowhere.
-
-    Raises
-    ------
-    BadInput
-        If the name, file, mapping or metadata is wrong; all its problems at once.
-    """
-    if given is not None:
-        return _from_given(given)
-    if model_path is not None:
-        beside = Path(model_path).parent / f"{Path(model_path).stem}.preprocess.toml"
-        if beside.is_file():
-            return _from_file(beside)
-    if metadata is not None and METADATA_KEY in metadata:
-        where = f"The model's metadata '{METADATA_KEY}'"
-        return _from_mapping(_parse_json(metadata[METADATA_KEY], where), where, "metadata")
-    return replace(PRESETS[_guess(signature, producer)], source="guessed")
-
-
-def _guess(signature: InputSignature, producer: str) -> str:
-    if np.dtype(signature.dtype).kind in "iu":
-        return "raw"
-    if signature.channels not in (3, None):
-        return "unit"
-    if "caffe" in producer.lower():
-        return "imagenet-caffe"
-    return "imagenet-tf" if signature.layout() == "NHWC" else "imagenet-torch"
-
-
-def _from_given(given: str | Path | Preprocess | Mapping[str, Any]) -> Preprocess:
-    if isinstance(given, Preprocess):
-        return given
-    if isinstance(given, Mapping):
-        return _from_mapping(given, "The preprocessing given", "given")
-    if str(given) in PRESETS:
-        return PRESETS[str(given)]
-    if Path(given).suffix in (".toml", ".json") or Path(given).exists():
-        return _from_file(Path(given))
-    raise BadInput(
-        f"'{given}' is neither a preprocessing preset nor a file: use one of {', '.join(PRESETS)}, or a TOML file."
-    )
-
-
-def _from_file(path: Path) -> Preprocess:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        if path.suffix == ".json":
-            return _from_mapping(_parse_json(text, str(path)), str(path), "file")
-        return _from_mapping(_toml.loads(text), str(path), "file", path.name.removesuffix(".preprocess.toml"))
-    except OSError as error:
-        raise BadInput(f"The preprocessing file {path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"The preprocessing file {path} is not UTF-8 text: save it as UTF-8.") from error
-    except _toml.TOMLDecodeError as error:
-        raise BadInput(f"The preprocessing file {path} is not valid TOML: {error}.") from error
-
-
-def _parse_json(text: str, where: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where}: not valid JSON: {error}.") from error
-
-
-def _from_mapping(mapping: object, where: str, source: str, name: str = "custom") -> Preprocess:
-    """Read the fields strictly, over those of the "preset" if there is one."""
-    if not isinstance(mapping, Mapping):
-        raise BadInput(f"{where}: must be a table of keys and values, not {mapping!r}.")
-    known = [field.name for field in fields(Preprocess)]
-    problems = [f"unknown key '{key}'" for key in mapping if key not in (*known, "preset")]
-    given = {key: mapping[key] for key in known if key in mapping}
-    preset = mapping.get("preset")
-    base = PRESETS.get(preset) if isinstance(preset, str) else None
-    if "preset" in mapping and base is None:
-        problems.append(f"preset must be one of {', '.join(PRESETS)}, not {preset!r}")
-    values = {**asdict(base or Preprocess(name=name)), **given}
-    problems += _problems(values)
-    if problems:
-        raise BadInput(f"{where}: {'; '.join(problems)}. The keys are: preset, {', '.join(known)}.")
-    return Preprocess(**{**values, "source": source})

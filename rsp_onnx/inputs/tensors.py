@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.types import Array
 
-from .prepare import Geometry, InputSignature, Preprocess, prepare, read_photo
+from .geometry import Geometry
+from .layout import InputSignature
+from .photos import read_photo
+from .prepare import prepare
+from .presets import Preprocess
 
-Picture: TypeAlias = "str | Path | Image.Image | np.ndarray[Any, Any] | Mapping[str, np.ndarray[Any, Any]]"
+Picture: TypeAlias = "str | Path | Image.Image | Array | Mapping[str, Array]"
 TENSOR_FILES = (".npy", ".npz")
 
 
@@ -31,7 +36,7 @@ class Feeds:
         Of a photograph; None for ready tensors.
     """
 
-    tensors: Mapping[str, np.ndarray[Any, Any]]
+    tensors: Mapping[str, Array]
     photo: Image.Image | None = None
     geometry: Geometry | None = None
 
@@ -46,16 +51,9 @@ def signature_of(value: ir.Value) -> InputSignature:
 def signatures_of(model: ir.Model) -> tuple[InputSignature, ...]:
     """Return what the graph wants at its inputs; time stands in front where the scores are those of one sample."""
     sizes = [v.shape[0] if v.shape else None for v in model.graph.outputs]
-    one = bool(sizes) and all(size == 1 for size in sizes)
-    signatures = [signature_of(v) for v in _own_inputs(model)]
-    fronts = [s.shape[0] if s.shape else None for s in signatures]
-    return tuple(
-        replace(s, whole=one and front is not None and front > 1) for s, front in zip(signatures, fronts, strict=True)
-    )
-
-
-def _own_inputs(model: ir.Model) -> list[ir.Value]:
-    return [v for v in model.graph.inputs if not v.is_initializer()]
+    scores_one = bool(sizes) and all(size == 1 for size in sizes)
+    signatures = [signature_of(v) for v in model.graph.inputs if not v.is_initializer()]
+    return tuple(replace(s, is_one_sample=scores_one and bool(s.shape) and (s.shape[0] or 0) > 1) for s in signatures)
 
 
 def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preprocess: Callable[[], Preprocess]) -> Feeds:
@@ -102,7 +100,7 @@ def _single(signatures: Sequence[InputSignature]) -> InputSignature:
     return signatures[0]
 
 
-def _is_ready(array: np.ndarray[Any, Any], signature: InputSignature) -> bool:
+def _is_ready(array: Array, signature: InputSignature) -> bool:
     """Tell a tensor for the model from a photograph: it has the model's dtype and rank (the batch may be left out)."""
     rank = len(signature.shape)
     if array.dtype != signature.dtype:
@@ -112,7 +110,7 @@ def _is_ready(array: np.ndarray[Any, Any], signature: InputSignature) -> bool:
     return array.ndim == rank - 1 and array.dtype != np.uint8
 
 
-def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def _load(path: Path) -> dict[str, Array]:
     """Read a tensor file; the one array of a .npy file has no name."""
     try:
         with path.open("rb") as file:
@@ -126,9 +124,7 @@ def _load(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         ) from error
 
 
-def _named(
-    given: Mapping[str, np.ndarray[Any, Any]], signatures: Sequence[InputSignature]
-) -> dict[str, np.ndarray[Any, Any]]:
+def _named(given: Mapping[str, Array], signatures: Sequence[InputSignature]) -> dict[str, Array]:
     if set(given) == {""}:
         given = {_single(signatures).name: given[""]}
     names = [s.name for s in signatures]
@@ -141,9 +137,9 @@ def _named(
     return {s.name: _fit(np.asarray(given[s.name]), s) for s in signatures}
 
 
-def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[Any, Any]:
+def _fit(array: Array, signature: InputSignature) -> Array:
     """Add a missing batch axis; dtype and shape must be the graph's own, the batch one item."""
-    if array.ndim == len(signature.shape) - 1 and not signature.whole:
+    if array.ndim == len(signature.shape) - 1 and not signature.is_one_sample:
         array = array[None]
     if array.dtype != signature.dtype:
         raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
@@ -155,7 +151,7 @@ def _fit(array: np.ndarray[Any, Any], signature: InputSignature) -> np.ndarray[A
         raise BadInput(
             f"The input {signature.name!r} must have the shape {_shape((1, *wanted))}, not {_shape(array.shape)}."
         )
-    if array.shape[0] != (signature.shape[0] if signature.whole else 1):
+    if array.shape[0] != (signature.shape[0] if signature.is_one_sample else 1):
         raise BadInput(
             f"The tensor for the input {signature.name!r} holds {array.shape[0]} items, an explanation is of one: "
             "give them one by one."

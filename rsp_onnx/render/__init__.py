@@ -1,9 +1,12 @@
-"""Pictures of relevance: colours, overlays, figures for one class, and contact sheets."""
+"""Relevance as pictures: colours, overlays, figures for one class, contact sheets, pages.
+
+Public: colour_limit, contact_sheet, embedded, figure, heatmap_rgb, overlay, render_page, side_by_side, smooth.
+"""
 
 from __future__ import annotations
 
-from rsp_onnx.render.colours import colour_limit, heatmap_rgb, overlay, smooth
-from rsp_onnx.render.figure import figure
-from rsp_onnx.render.sheet import contact_sheet
+from .colours import colour_limit, heatmap_rgb, overlay, smooth
+from .figure import figure
+from .sheet import contact_sheet
 
 __all__ = ["colour_limit", "contact_sheet", "figure", "heatmap_rgb", "overlay", "smooth"]

@@ -12,8 +12,9 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.geometry import finite_map
-from rsp_onnx.render.colours import colour_limit, heatmap_rgb, overlay
-from rsp_onnx.render.text import Words, draw_words, wrap
+
+from .colours import colour_limit, heatmap_rgb, overlay
+from .text import Words, draw_words, wrap
 
 _PANEL = 560  # longest side of a panel in pixels
 _LOW_RESOLUTION = 64  # photos below are shown with their pixels, like the map
@@ -206,13 +207,6 @@ def _bar_words(panels: _Panels, limit: float, label: str) -> tuple[list[Words], 
         Words("0", left + width / 2, sides, _CAPTION, "center", colour="#555555"),
         Words(f"+{limit:.2g}", left + width, sides, _CAPTION, "center", colour="#555555"),
         Words("against", left, ends, _CAPTION, "center", colour="#1f49c0"),
-        Words(
-            wrap(f"for {label}", room, _CAPTION)[0],
-            left + width,
-            ends,
-            _CAPTION,
-            anchor="center",
-            colour="#b3101f",
-        ),
+        Words(wrap(f"for {label}", room, _CAPTION)[0], left + width, ends, _CAPTION, "center", colour="#b3101f"),
     ]
     return words, round(ends + _CAPTION * _LEADING / 2) + _MARGIN // 2

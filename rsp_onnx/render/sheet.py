@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.render.text import Words, draw_words, wrap
+
+from .text import Words, draw_words, wrap
 
 _CAPTION = 14  # height of the font in pixels
 _CAPTION_ROOM = 22

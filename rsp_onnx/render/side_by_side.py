@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from rsp_onnx.render import colour_limit, heatmap_rgb
-from rsp_onnx.render.text import Words, draw_words, wrap
 from rsp_onnx.types import Array
+
+from .colours import colour_limit, heatmap_rgb
+from .text import Words, draw_words, wrap
 
 _SIDE = 224  # pixels of a tile's longer side
 _GAP, _LINE, _SIZE = 12, 22, 13.0
@@ -15,7 +16,7 @@ _GAP, _LINE, _SIZE = 12, 22, 13.0
 
 def side_by_side(
     golden: Array,
-    found: Array,
+    now: Array,
     photo: Image.Image | None = None,
     title: str = "",
     names: tuple[str, str] = ("recorded", "now"),
@@ -26,7 +27,7 @@ def side_by_side(
     do.
     """
     tiles = [] if photo is None else [("photo", _fitted(photo.convert("RGB"), Image.Resampling.BICUBIC))]
-    tiles += [(names[0], _painted(golden)), (names[1], _painted(found))]
+    tiles += [(names[0], _painted(golden)), (names[1], _painted(now))]
     width = sum(t.width for _, t in tiles) + _GAP * (len(tiles) + 1)
     top = _LINE * (2 if title else 1) + _GAP
     height = max(t.height for _, t in tiles) + top + _GAP

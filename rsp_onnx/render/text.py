@@ -149,10 +149,10 @@ def _drawable(text: str, size: float, bold: bool) -> tuple[str, FontProperties]:
     families = [_FONT]
     missing = {c for c in text if not _has(_FONT, bold, c)}
     for family in _MORE_FONTS if missing else ():
-        found = {c for c in missing if _has(family, bold, c)}
-        if found:
+        drawn = {c for c in missing if _has(family, bold, c)}
+        if drawn:
             families.append(family)
-            missing -= found
+            missing -= drawn
     clean = "".join(_UNKNOWN if c in missing else c for c in text)
     return clean, FontProperties(family=families, size=size, weight="bold" if bold else "normal")
 

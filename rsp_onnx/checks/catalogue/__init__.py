@@ -1,1 +1,5 @@
-"""TODO."""
+"""The checks, a module per group, and what runs and records them.
+
+Public: Check, check, CHECKS, Direction, Finding, NotApplicable, ordered, record, Recording, register, Report, Result,
+Status.
+"""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Literal, TypeVar
 
 from rsp_onnx.checks.spec.spec import Expectation
-from rsp_onnx.checks.subject.subject import Subject
+from rsp_onnx.checks.subject.subject import DECIMALS, Shot, Subject
 
 Direction = Literal["higher", "lower"]
-GROUPS = ("model", "scores", "maps", "places", "behaviour", "costs")
-PLACES = 6  # decimals of every figure: what lies behind differs between machines
 
 
 class Status(str, Enum):
@@ -51,6 +48,15 @@ class Finding:
     ok: bool | None = None
     note: str = ""
     line: int | None = None
+
+    @classmethod
+    def of(
+        cls, shot: Shot, value: float | None = None, note: str = "", recorded: float | None = None,
+        ok: bool | None = None,
+    ) -> Finding:  # fmt: skip
+        """Return a figure of an image, rounded, at the image's line."""
+        rounded = None if value is None else round(value, DECIMALS)
+        return cls(shot.image.name, rounded, recorded, ok, note, shot.image.line)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,8 @@ class Check:
         Of a threshold.
     needs_maps : bool
         It says nothing where the model could not be explained.
+    no_figures : str
+        Why there may be none: then the check does not apply.
     """
 
     name: ClassVar[str]
@@ -114,9 +122,10 @@ class Check:
     warns: ClassVar[bool] = False
     bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs_maps: ClassVar[bool] = True
+    no_figures: ClassVar[str] = "there is nothing to measure"
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
-        """Return the figures; NotApplicable where there are none."""
+        """Return the figures; NotApplicable where there can be none."""
         raise NotImplementedError
 
     def run(self, subject: Subject, expected: Expectation) -> Result:
@@ -136,7 +145,10 @@ class Check:
             if where == self.name:
                 return [Finding(ok=False, note=why)]
             raise NotApplicable("nothing was explained")
-        return self.measure(subject)
+        findings = self.measure(subject)
+        if not findings:
+            raise NotApplicable(self.no_figures)
+        return findings
 
     def judge(self, findings: Sequence[Finding], explicit: float | None, line: int) -> Result:
         """Return the result of figures: the worst of them decides."""
@@ -156,7 +168,7 @@ class Check:
             return self.default if explicit is None else explicit
         sign = 1 if self.direction == "higher" else -1
         low, high = self.bounds
-        return round(min(max(finding.recorded - sign * self.slack, low), high), PLACES)
+        return round(min(max(finding.recorded - sign * self.slack, low), high), DECIMALS)
 
     def _margin(self, finding: Finding, explicit: float | None) -> float:
         """Return by how much a figure holds; below 0 it does not."""
@@ -166,7 +178,7 @@ class Check:
         if limit is None or finding.value is None:
             return 0.0
         margin = finding.value - limit
-        return round(margin if self.direction == "higher" else -margin, PLACES)
+        return round(margin if self.direction == "higher" else -margin, DECIMALS)
 
     def _told(self, worst: Finding, failing: int, count: int) -> str:
         of = f" ({failing} of {count} figures)" if count > 1 else ""
@@ -183,21 +195,3 @@ def register(cls: C) -> C:
         raise ValueError(f"two checks are called {cls.name!r}")
     CHECKS[cls.name] = cls()
     return cls
-
-
-def expectation_problem(name: str, value: object) -> str | None:
-    """Return what is wrong with an entry of [expect]; None where it fits."""
-    if name not in CHECKS:
-        close = difflib.get_close_matches(name, CHECKS, n=1)
-        return f"there is no check {name!r}; " + (
-            f"did you mean {close[0]!r}?" if close else f"the checks are {', '.join(CHECKS)}"
-        )
-    if isinstance(value, bool):
-        return None
-    one = CHECKS[name]
-    if one.default is None and one.slack is None:
-        return f"{name!r} has no threshold: it must be true or false, not {value!r}"
-    low, high = one.bounds
-    if not isinstance(value, (int, float)) or not low <= value <= high:
-        return f"{name!r} must be a number from {low:g} to {high:g}, true or false, not {value!r}"
-    return None

@@ -8,9 +8,9 @@ import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.checks.subject.behaviour import last_layer_randomised, little_changes
-from rsp_onnx.checks.subject.subject import Subject, lost_share
+from rsp_onnx.checks.subject.subject import DECIMALS, Subject, lost_share
 
-from .base import PLACES, Check, Finding, NotApplicable, register
+from .base import Check, Finding, NotApplicable, register
 
 
 @register
@@ -29,13 +29,7 @@ class Conservation(Check):
         if not find_method(subject.spec.method).conserves:
             raise NotApplicable(f"{subject.spec.method} is not made to keep the sum of relevance")
         note = "nodes make or lose more of the relevance"
-        return [
-            Finding(
-                s.image.name, round(lost_share(s.found), PLACES), None if s.golden is None else s.golden.facts["lost"],
-                note=note, line=s.image.line,
-            )
-            for s in subject.shots
-        ]  # fmt: skip
+        return [Finding.of(s, lost_share(s.explanation), note, s.recorded("lost")) for s in subject.shots]
 
 
 @register
@@ -50,12 +44,12 @@ class Sanity(Check):
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return the mean over the first images; a single map may come out alike by chance."""
-        found = last_layer_randomised(subject)
-        if not found:
+        reactions = last_layer_randomised(subject)
+        if not reactions:
             raise NotApplicable("the model has no layer with weights")
-        most = max(found, key=lambda f: f.value)
-        note = "the map does not depend on the last layer's weights"
-        return [Finding(most.shot.image.name, round(float(np.mean([f.value for f in found])), PLACES), note=note)]
+        most = max(reactions, key=lambda r: r.value)
+        mean = round(float(np.mean([r.value for r in reactions])), DECIMALS)
+        return [Finding(most.shot.image.name, mean, note="the map does not depend on the last layer's weights")]
 
 
 @register
@@ -72,9 +66,4 @@ class Stability(Check):
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return a figure per change of the first images."""
-        return [
-            Finding(
-                r.shot.image.name, round(r.value, PLACES), note=f"the map changes with {r.what}", line=r.shot.image.line
-            )
-            for r in little_changes(subject)
-        ]
+        return [Finding.of(r.shot, r.value, f"the map changes with {r.what}") for r in little_changes(subject)]

@@ -17,6 +17,7 @@ class _Cost(Check):
     direction = "lower"
     warns = True
     bounds = (0.1, 1000.0)
+    no_figures = "this system does not tell"
     keys: ClassVar[tuple[str, ...]] = ()
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
@@ -26,10 +27,7 @@ class _Cost(Check):
             raise NotApplicable("no costs were recorded")
         if recorded.get("machine") != subject.machine:
             raise NotApplicable("recorded on another kind of machine")
-        found = [f for key in self.keys if (f := self._finding(key, subject.costs.get(key), recorded.get(key)))]
-        if not found:
-            raise NotApplicable("this system does not tell")
-        return found
+        return [f for key in self.keys if (f := self._finding(key, subject.costs.get(key), recorded.get(key)))]
 
     def _finding(self, key: str, now: float | None, recorded: float | None) -> Finding | None:
         if not now or not recorded:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 from rsp_onnx.checks.subject.goldens import Packed
 from rsp_onnx.checks.subject.similarity import SIMILARITIES
-from rsp_onnx.checks.subject.subject import Subject
+from rsp_onnx.checks.subject.subject import DECIMALS, Subject
 
-from .base import PLACES, Check, Finding, register
+from .base import Check, Finding, register
 
 
 class _Similarity(Check):
@@ -23,7 +22,7 @@ class _Similarity(Check):
         if now.pixels.shape != golden.pixels.shape:
             sizes = " but ".join("×".join(map(str, p.pixels.shape)) for p in (now, golden))
             return Finding(name, ok=False, note=f"the map has {sizes} was recorded", line=line)
-        value = round(SIMILARITIES[self.name](now.map, golden.map), PLACES)
+        value = round(SIMILARITIES[self.name](now.map, golden.map), DECIMALS)
         return Finding(name, value, note="the map is not the recorded one", line=line)
 
 
@@ -44,7 +43,7 @@ class Spearman(_Similarity):
     name = "spearman"
     says = "The pixels' ranks correlate with the recorded map's at least this much."
     default = 0.9
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
 
 @register
@@ -54,7 +53,7 @@ class Pearson(_Similarity):
     name = "pearson"
     says = "The pixels' values correlate with the recorded map's at least this much."
     default = 0.95
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
 
 @register
@@ -64,7 +63,7 @@ class Ssim(_Similarity):
     name = "ssim"
     says = "The structural similarity to the recorded map is at least this."
     default = 0.85
-    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    bounds = (-1.0, 1.0)
 
 
 @register

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from rsp_onnx.checks.subject.subject import Subject
 from rsp_onnx.errors import BadModel
 
@@ -25,11 +23,11 @@ class Explainable(Check):
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return per image whether its map is finite and not zero."""
         return [
-            Finding(
-                s.image.name, ok=bool(np.isfinite(s.found.relevance).all()) and not s.found.is_zero, line=s.image.line,
-                note="; ".join(s.found.warnings) or "the map is zero everywhere or not finite",
+            Finding.of(
+                shot, ok=shot.says_something,
+                note="; ".join(shot.explanation.warnings) or "the map is zero everywhere or not finite",
             )
-            for s in subject.shots
+            for shot in subject.shots
         ]  # fmt: skip
 
 
@@ -46,21 +44,17 @@ class Preprocessing(Check):
         """Return a finding per value that differs."""
         facts = subject.goldens.facts if subject.goldens else {}
         recorded = dict(facts.get("preprocessing", {}))
-        found = {k: v for k, v in (subject.preprocessing or {}).items() if v is not None}
-        if not recorded and not found:
+        now = {k: v for k, v in (subject.preprocessing or {}).items() if v is not None}
+        if not recorded and not now:
             raise NotApplicable("no photograph is preprocessed")
         if facts.get("input_type") != subject.input_type:  # a quantised model scales within: scores and maps tell
-            recorded, found = ({k: v for k, v in d.items() if k not in _VALUES} for d in (recorded, found))
-        if "BGR" not in (recorded.get("channels"), found.get("channels")):  # RGB, or grey, is what is meant unsaid
+            recorded, now = ({k: v for k, v in d.items() if k not in _VALUES} for d in (recorded, now))
+        if "BGR" not in (recorded.get("channels"), now.get("channels")):  # RGB, or grey, is what is meant unsaid
             recorded.pop("channels", None)
-            found.pop("channels", None)
-        changed = [key for key in sorted({*recorded, *found}) if recorded.get(key) != found.get(key)]
-        notes = [f"{key} is {_shown(found.get(key))}, recorded was {_shown(recorded.get(key))}" for key in changed]
+            now.pop("channels", None)
+        changed = [key for key in sorted({*recorded, *now}) if recorded.get(key) != now.get(key)]
+        notes = [f"{key} is {now.get(key, 'not set')}, recorded was {recorded.get(key, 'not set')}" for key in changed]
         return [Finding(ok=not changed, note="; ".join(notes), line=subject.spec.line("preprocess"))]
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else str(value)
 
 
 @register
@@ -78,13 +72,13 @@ class Labels(Check):
         if goldens is None or (subject.labels is None and not goldens.facts["labelled"]):
             raise NotApplicable("there are no labels")
         line = subject.spec.line("labels")
-        found = [Finding(ok=True)]
+        findings = [Finding(ok=True)]
         for golden in goldens.images:
             for index, label in ((golden.facts[k], golden.facts[f"{k}_label"]) for k in ("target", "predicted")):
                 now = subject.label(index)
                 note = f"class {index} is called {now!r}, recorded was {label!r}"
-                found.append(Finding(golden.name, ok=now == label, note=note, line=line))
-        return [*found, *_count(subject, line)]
+                findings.append(Finding(golden.name, ok=now == label, note=note, line=line))
+        return [*findings, *_count(subject, line)]
 
 
 def _count(subject: Subject, line: int) -> list[Finding]:

@@ -14,13 +14,14 @@ from rsp_onnx.checks.spec.read import read_spec
 from rsp_onnx.checks.spec.spec import ImageSpec, Spec
 from rsp_onnx.checks.subject.changes import changes_of
 from rsp_onnx.checks.subject.goldens import Golden, Goldens, keep_scores, read_goldens, save_goldens
-from rsp_onnx.checks.subject.subject import THREADS, Shot, Subject, lost_share, photo_digest
+from rsp_onnx.checks.subject.pointing import pointing_rates
+from rsp_onnx.checks.subject.subject import DECIMALS, THREADS, Shot, Subject, lost_share, photo_digest
 from rsp_onnx.errors import BadInput, BadModel, BadOutput
 from rsp_onnx.inputs.classes import probabilities
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
-from .base import PLACES
-from .places import pointing_rates
+from .base import CHECKS
 
 _SHOWN = 5  # best classes in the header
 
@@ -68,7 +69,7 @@ def record(
     BadModel
         The model cannot be explained.
     """
-    spec = read_spec(path, model, preprocess)
+    spec = read_spec(path, CHECKS, model, preprocess)
     if spec.goldens.exists() and not update:
         raise BadOutput(f"{spec.goldens} is there already: record again on purpose with --update, which replaces it.")
     old = _old(spec)
@@ -93,7 +94,7 @@ def make_goldens(subject: Subject, costs: bool = True) -> Goldens:
     if subject.failure is not None:
         raise BadModel(f"Nothing can be recorded: {subject.failure[1]}.")
     spec, explainer = subject.spec, subject.explainer
-    facts: dict[str, Any] = {
+    facts: Record = {
         "rsp_onnx": __version__, "onnxruntime": onnxruntime.__version__, "provider": explainer.provider,
         "method": spec.method, "section": spec.section, "kind": subject.kind, "classes": subject.classes,
         "input_type": subject.input_type,
@@ -114,17 +115,17 @@ def asked_for(spec: Spec, image: ImageSpec) -> dict[str, str]:
 
 
 def _golden(subject: Subject, shot: Shot) -> Golden:
-    found = shot.found
-    if not np.isfinite(found.relevance).all() or found.is_zero:
-        raise BadModel(f"Nothing can be recorded: {'; '.join(found.warnings)} ({shot.image.name}).")
-    chance = probabilities(found.scores, subject.kind)
+    explanation = shot.explanation
+    if not shot.says_something:
+        raise BadModel(f"Nothing can be recorded: {'; '.join(explanation.warnings)} ({shot.image.name}).")
+    chance = probabilities(explanation.scores, subject.kind)
     classes, kept = keep_scores(chance)
     best = [int(i) for i in np.argsort(-chance, kind="stable")[:_SHOWN]]
     facts = {
         "name": shot.image.name, "sha256": photo_digest(shot.image), **asked_for(subject.spec, shot.image),
-        "target": found.target, "target_label": subject.label(found.target),
-        "predicted": found.predicted, "predicted_label": subject.label(found.predicted),
-        "hostile": list(found.hostile), "best": best,
+        "target": explanation.target, "target_label": subject.label(explanation.target),
+        "predicted": explanation.predicted, "predicted_label": subject.label(explanation.predicted),
+        "hostile": list(explanation.hostile), "best": best,
         "best_labels": [subject.label(i) for i in best],
         "best_probabilities": [round(float(chance[i]), 4) for i in best],
         **_figures(shot),
@@ -132,16 +133,16 @@ def _golden(subject: Subject, shot: Shot) -> Golden:
     return Golden(_without_none(facts), kept, classes, shot.packed, shot.packed_reverse)
 
 
-def _figures(shot: Shot) -> dict[str, Any]:
-    place, heatmap = shot.place, shot.found.heatmap_original
+def _figures(shot: Shot) -> Record:
+    place, heatmap = shot.place, shot.explanation.heatmap_original
     return {
-        "inside": None if place is None else round(place.share_inside(heatmap), PLACES),
-        "leakage": None if place is None else round(place.leakage(heatmap), PLACES),
-        "hit": None if place is None or heatmap.ndim != 2 else place.is_hit(shot.found),
-        "lost": round(lost_share(shot.found), PLACES),
+        "inside": None if place is None else round(place.share_inside(heatmap), DECIMALS),
+        "leakage": None if place is None else round(place.leakage(heatmap), DECIMALS),
+        "hit": shot.is_hit,
+        "lost": round(lost_share(shot.explanation), DECIMALS),
     }
 
 
-def _without_none(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _without_none(facts: Mapping[str, Any]) -> Record:
     clean = {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in facts.items() if v is not None}
     return {k: v for k, v in clean.items() if v != {}}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsp_onnx.checks.subject.subject import Shot, Subject
+from rsp_onnx.checks.subject.subject import DECIMALS, Shot, Subject
 from rsp_onnx.inputs.classes import PRESENT, probabilities
 from rsp_onnx.types import Array
 
-from .base import PLACES, Check, Finding, Result, Status, register
+from .base import Check, Finding, Result, Status, register
 
 _TIE = 0.02  # of probability: classes nearer than that may change places
 
@@ -19,7 +19,7 @@ def compared(subject: Subject, shot: Shot) -> tuple[Array, Array, Array]:
     """Return (classes, their probabilities now, their recorded ones)."""
     assert shot.golden is not None
     classes = shot.golden.classes
-    now = probabilities(shot.found.scores, subject.kind)[classes]
+    now = probabilities(shot.explanation.scores, subject.kind)[classes]
     return classes, now.astype(np.float64), shot.golden.scores.astype(np.float64)
 
 
@@ -35,14 +35,13 @@ class Scores(Check):
 
     def measure(self, subject: Subject) -> Sequence[Finding]:
         """Return the largest difference per image."""
-        found = []
+        findings = []
         for shot in subject.shots:
             classes, now, before = compared(subject, shot)
             at = int(np.argmax(np.abs(now - before)))
             note = f"{subject.label(int(classes[at]))!r} has {now[at]:.3f}, recorded was {before[at]:.3f}"
-            value = round(float(abs(now[at] - before[at])), PLACES)
-            found.append(Finding(shot.image.name, value, note=note, line=shot.image.line))
-        return found
+            findings.append(Finding.of(shot, float(abs(now[at] - before[at])), note))
+        return findings
 
 
 @register
@@ -61,7 +60,7 @@ class Top1(Check):
 
     def judge(self, findings: Sequence[Finding], explicit: float | None, line: int) -> Result:
         """Return the result: the share of images that hold decides."""
-        share = round(sum(bool(f.ok) for f in findings) / len(findings), PLACES)
+        share = round(sum(bool(f.ok) for f in findings) / len(findings), DECIMALS)
         limit = self.limit_of(findings[0], explicit)
         bad = tuple(f for f in findings if not f.ok)
         if not bad or (limit is not None and share >= limit):
@@ -71,15 +70,15 @@ class Top1(Check):
 
     def _winner(self, subject: Subject, shot: Shot) -> Finding:
         assert shot.golden is not None
-        chance = probabilities(shot.found.scores, subject.kind)
-        before, now = int(shot.golden.facts["predicted"]), shot.found.predicted
+        chance = probabilities(shot.explanation.scores, subject.kind)
+        before, now = int(shot.golden.facts["predicted"]), shot.explanation.predicted
         same = before == now or float(chance[now] - chance[before]) <= _TIE
         note = f"{subject.label(now)!r} wins, recorded was {shot.golden.facts['predicted_label']!r}"
-        return Finding(shot.image.name, ok=same, note=note, line=shot.image.line)
+        return Finding.of(shot, ok=same, note=note)
 
     def _present(self, subject: Subject, shot: Shot) -> Finding:
         classes, now, before = compared(subject, shot)
         crossed = ((now > PRESENT) != (before > PRESENT)) & (np.abs(now - before) > _TIE)
         words = [f"{subject.label(int(c))!r} {'came' if now[i] > PRESENT else 'went'}"
                  for i, c in enumerate(classes) if crossed[i]]  # fmt: skip
-        return Finding(shot.image.name, ok=not words, note=", ".join(words), line=shot.image.line)
+        return Finding.of(shot, ok=not words, note=", ".join(words))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rsp_onnx.checks.catalogue.base import Status
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 from rsp_onnx.checks.subject.subject import Shot
 from rsp_onnx.render.page import embedded, render_page
 from rsp_onnx.render.side_by_side import side_by_side
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
 from .text import MARKS, figure_text, summary
@@ -23,7 +23,7 @@ def html_report(reports: Sequence[Report]) -> bytes:
     return render_page(_TEMPLATE, version=__version__, specs=[_spec(report) for report in reports])
 
 
-def _spec(report: Report) -> dict[str, Any]:
+def _spec(report: Report) -> Record:
     rows = [
         {
             "mark": MARKS[r.status], "status": r.status.name.lower(), "group": r.check.group, "name": r.name,
@@ -38,7 +38,7 @@ def _spec(report: Report) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _images(report: Report) -> list[dict[str, Any]]:
+def _images(report: Report) -> list[Record]:
     """Return the images that some check names, each with what fails."""
     failing: dict[str, list[str]] = {}
     for result in report.results:
@@ -55,4 +55,4 @@ def _images(report: Report) -> list[dict[str, Any]]:
 
 def _picture(shot: Shot) -> str:
     assert shot.golden is not None
-    return embedded(side_by_side(shot.golden.map.map, shot.packed.map, shot.found.photo), "png")
+    return embedded(side_by_side(shot.golden.map.map, shot.packed.map, shot.explanation.photo), "png")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from rsp_onnx.checks.catalogue.base import Finding, Result
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
 
-def json_report(reports: Sequence[Report]) -> dict[str, Any]:
+def json_report(reports: Sequence[Report]) -> Record:
     """Return all reports, ready for JSON."""
     passed = all(report.exit_code == 0 for report in reports)
     return {"version": __version__, "passed": passed, "specs": [_spec(report) for report in reports]}
 
 
-def _spec(report: Report) -> dict[str, Any]:
+def _spec(report: Report) -> Record:
     spec, model = report.spec, report.subject.explainer.model
     costs = [r for r in report.results if r.check.group == "costs"]
     return {
@@ -33,7 +33,7 @@ def _spec(report: Report) -> dict[str, Any]:
     }
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _result(result: Result) -> Record:
     return {
         "name": result.name,
         "group": result.check.group,
@@ -48,5 +48,5 @@ def _result(result: Result) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> Record:
     return {"image": finding.image, "value": finding.value, "note": finding.note, "line": finding.line}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from rsp_onnx.checks.catalogue.base import Result, Status
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 
 from .text import figure_text
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from rsp_onnx.checks.catalogue.base import Result, Status
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 
 from .text import MARKS, figure_text, summary
 
@@ -27,9 +27,7 @@ def _lines(report: Report) -> Iterable[str]:
     yield ""
     yield "| | check | figure | worst image | |"
     yield "|:-:|:--|:--|:--|:--|"
-    order = list(MARKS)
     bad_first = [Status.FAIL, Status.WARN, Status.PASS, Status.SKIP]
-    assert set(order) == set(bad_first)
     yield from (_row(r) for r in sorted(report.results, key=lambda r: bad_first.index(r.status)))
     yield ""
 

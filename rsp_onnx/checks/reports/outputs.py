@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 from rsp_onnx.files import save_bytes, save_json
 
 from .html import html_report

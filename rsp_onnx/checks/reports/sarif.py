@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from rsp_onnx.checks.catalogue.all_checks import ordered
 from rsp_onnx.checks.catalogue.base import CHECKS, Finding, Result, Status
-from rsp_onnx.checks.catalogue.run import Report, ordered
+from rsp_onnx.checks.catalogue.run_checks import Report
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
 from .text import figure_text
@@ -17,7 +18,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS = {Status.FAIL: "error", Status.WARN: "warning"}
 
 
-def sarif_report(reports: Sequence[Report]) -> dict[str, Any]:
+def sarif_report(reports: Sequence[Report]) -> Record:
     """Return all reports as one SARIF log, ready for JSON."""
     rules = [one.name for one in ordered()]
     results = [
@@ -32,7 +33,7 @@ def sarif_report(reports: Sequence[Report]) -> dict[str, Any]:
     return {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(name: str) -> dict[str, Any]:
+def _rule(name: str) -> Record:
     one = CHECKS[name]
     level = "warning" if one.warns else "error"
     return {
@@ -43,7 +44,7 @@ def _rule(name: str) -> dict[str, Any]:
     }
 
 
-def _result(report: Report, result: Result, finding: Finding, rule: int) -> dict[str, Any]:
+def _result(report: Report, result: Result, finding: Finding, rule: int) -> Record:
     figure = figure_text(result) if finding is result.failing[0] else ""
     words = (finding.image, figure, finding.note or result.message)
     place = {
@@ -62,5 +63,5 @@ def _result(report: Report, result: Result, finding: Finding, rule: int) -> dict
 
 def uri_of(path: Path) -> str:
     """Return a file's address: relative to where we stand where it lies below, as code scanning wants it."""
-    whole, here = path.absolute(), Path.cwd()
-    return quote(whole.relative_to(here).as_posix()) if whole.is_relative_to(here) else whole.as_uri()
+    absolute, here = path.absolute(), Path.cwd()
+    return quote(absolute.relative_to(here).as_posix()) if absolute.is_relative_to(here) else absolute.as_uri()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from rsp_onnx.checks.catalogue.base import Direction, Result, Status
 from rsp_onnx.checks.catalogue.recording import Recording
-from rsp_onnx.checks.catalogue.run import Report
+from rsp_onnx.checks.catalogue.run_checks import Report
 
 MARKS: Mapping[Status, str] = {Status.PASS: "✓", Status.FAIL: "✗", Status.WARN: "!", Status.SKIP: "–"}
 _ASCII: Mapping[Status, str] = {Status.PASS: "+", Status.FAIL: "x", Status.WARN: "!", Status.SKIP: "-"}

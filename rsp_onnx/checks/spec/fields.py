@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from rsp_onnx.errors import RspError
 from rsp_onnx.evaluate.datasets.formats import FORMATS
@@ -17,16 +17,24 @@ _LARGEST = 1e300  # neither infinity nor a whole number too large for a float; N
 Fits = Callable[[Any], bool]
 
 
+class Threshold(Protocol):
+    """What SPEC's reader must know of a check: whether it has a threshold, and what that may be."""
+
+    default: ClassVar[float | None]
+    slack: ClassVar[float | None]
+    bounds: ClassVar[tuple[float, float]]
+
+
 @dataclass
 class Problems:
     """Everything that is wrong with a file, each with its line."""
 
     lines: Lines
-    found: list[tuple[int, str]] = field(default_factory=list)
+    noted: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, path: tuple[str | int, ...], text: str) -> None:
         """Note a problem of the value at a path."""
-        self.found.append((line_of(self.lines, path), text))
+        self.noted.append((line_of(self.lines, path), text))
 
     def attempt(self, path: tuple[str | int, ...], call: Callable[[], Any]) -> Any:
         """Return what a call returns; None where the library refuses it, which becomes a problem."""
@@ -104,24 +112,24 @@ def fitting(
     table: Mapping[str, Any], known: Mapping[str, tuple[Fits, str]], problems: Problems, at: tuple[str | int, ...] = ()
 ) -> dict[str, Any]:
     """Return the entries that are what they must be; the others, and unknown keys, become problems."""
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for key, value in table.items():
         if key not in known:
-            problems.add((*at, key), f"there is no key {key!r}{_nearest(key, known, at)}")
+            problems.add((*at, key), f"there is no key {key!r}{f' in [{at[0]}]' if at else ''}{_nearest(key, known)}")
         elif not known[key][0](value):
             problems.add((*at, key), f"{_name(at, key)} must be {known[key][1]}, not {value!r}")
         else:
-            found[key] = value
-    return found
+            entries[key] = value
+    return entries
 
 
 def required(
-    found: Mapping[str, Any], table: Mapping[str, Any], key: str, problems: Problems, at: tuple[str | int, ...]
+    entries: Mapping[str, Any], table: Mapping[str, Any], key: str, problems: Problems, at: tuple[str | int, ...]
 ) -> Any:
     """Return the value of a key that must be there; a missing one becomes a problem, a wrong one already is."""
     if key not in table:
         problems.add(at, f"{_name(at, key)} is missing")
-    return found.get(key)
+    return entries.get(key)
 
 
 def existing(name: str | None, base: Path, what: str, problems: Problems, at: tuple[str | int, ...]) -> Path | None:
@@ -144,10 +152,24 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def _nearest(key: str, known: Iterable[str], at: tuple[str | int, ...]) -> str:
+def expectation_problem(name: str, value: object, checks: Mapping[str, Threshold]) -> str | None:
+    """Return what is wrong with an entry of [expect]; None where it fits."""
+    if name not in checks:
+        return f"there is no check {name!r}{_nearest(name, checks, 'checks')}"
+    if isinstance(value, bool):
+        return None
+    one = checks[name]
+    if one.default is None and one.slack is None:
+        return f"{name!r} has no threshold: it must be true or false, not {value!r}"
+    low, high = one.bounds
+    if not isinstance(value, (int, float)) or not low <= value <= high:
+        return f"{name!r} must be a number from {low:g} to {high:g}, true or false, not {value!r}"
+    return None
+
+
+def _nearest(key: str, known: Iterable[str], what: str = "keys") -> str:
     close = difflib.get_close_matches(str(key), list(known), n=1)
-    where = f" in [{at[0]}]" if at else ""
-    return f"{where}; did you mean {close[0]!r}?" if close else f"{where}; the keys are {', '.join(known)}"
+    return f"; did you mean {close[0]!r}?" if close else f"; the {what} are {', '.join(known)}"
 
 
 def _name(at: tuple[str | int, ...], key: str) -> str:

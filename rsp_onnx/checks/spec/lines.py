@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+from rsp_onnx.files import parse_toml
+
 Path: TypeAlias = "tuple[str | int, ...]"
 Lines: TypeAlias = "dict[Path, int]"
 _QUOTES = ('"""', "'''", '"', "'")
@@ -28,7 +27,7 @@ def toml_lines(text: str) -> Lines:
 
     Keys inside of inline tables and arrays have no line of their own.
     """
-    found: Lines = {}
+    lines: Lines = {}
     counts: dict[Path, int] = {}
     table: Path = ()
     for line, statement in _statements(text):
@@ -36,13 +35,13 @@ def toml_lines(text: str) -> Lines:
             name = _resolved(_keys(statement[2:]), counts)
             table = (*name, counts.get(name, 0))
             counts[name] = counts.get(name, 0) + 1
-            found.setdefault(table, line)
+            lines.setdefault(table, line)
         elif statement.startswith("["):
             table = _resolved(_keys(statement[1:]), counts)
-            found.setdefault(table, line)
+            lines.setdefault(table, line)
         else:
-            found.setdefault((*table, *_keys(statement)), line)
-    return found
+            lines.setdefault((*table, *_keys(statement)), line)
+    return lines
 
 
 def _resolved(name: Path, counts: Mapping[Path, int]) -> Path:
@@ -61,7 +60,7 @@ def _keys(text: str) -> Path:
     at = 0
     while match := _KEY.match(text, at):
         word = match[1]
-        parts.append(next(iter(_toml.loads(f"{word} = 0"))))  # whatever escapes it holds
+        parts.append(next(iter(parse_toml(f"{word} = 0"))))  # whatever escapes it holds
         at = match.end()
         if not text.startswith(".", at):
             break

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rsp_onnx.checks.subject.similarity import window_sums
 from rsp_onnx.evaluate.datasets.annotated import Item, Thing
 from rsp_onnx.evaluate.datasets.files import MASK
 from rsp_onnx.evaluate.datasets.photo_file import look_at, read_indices
@@ -50,10 +49,10 @@ class Place:
         """Return the part of the positive relevance on the background, beyond the margin; 0 without any."""
         return share(heatmap, ~dilated(self.inside, self.margin))
 
-    def is_hit(self, found: Explanation) -> bool:
+    def is_hit(self, explanation: Explanation) -> bool:
         """Tell whether the smoothed map's maximum lies inside or within the margin."""
-        small = smooth(found.heatmap, _SIGMA)
-        x, y = peak(small if found.geometry is None else found.geometry.to_original(small))
+        small, geometry = smooth(explanation.heatmap, _SIGMA), explanation.geometry
+        x, y = peak(small if geometry is None else geometry.to_original(small))
         return within(self.inside, x, y, self.margin)
 
 
@@ -61,6 +60,13 @@ def dilated(region: Array, pixels: int) -> Array:
     """Return a region grown by a number of pixels to all sides, corners too; bool [H, W]."""
     side = 2 * pixels + 1
     return window_sums(np.pad(region, pixels), side, side) > 0.5
+
+
+def window_sums(values: Array, rows: int, columns: int) -> Array:
+    """Return the sum over every window of rows × columns that lies in the map; [H - rows + 1, W - columns + 1]."""
+    sums = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)  # of all above and left
+    tall = sums[rows:] - sums[:-rows]
+    return np.asarray(tall[:, columns:] - tall[:, :-columns])
 
 
 def read_place(image: Path, target: int, boxes: Sequence[Box], mask: Path | None) -> Place | None:
@@ -75,9 +81,7 @@ def read_place(image: Path, target: int, boxes: Sequence[Box], mask: Path | None
     BadItem
         The photo or the mask cannot be read, they differ in size, or a box lies outside.
     """
-    if not boxes and mask is None:
-        return None
-    if image.suffix.lower() in TENSOR_FILES:
+    if (not boxes and mask is None) or image.suffix.lower() in TENSOR_FILES:
         return None
     stored = look_at(image)
     if mask is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,33 @@ from typing import Any
 import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
-from rsp_onnx.checks.catalogue.base import expectation_problem
 from rsp_onnx.errors import BadInput
-from rsp_onnx.inputs.prepare import PRESETS, InputSignature, Preprocess, resolve_preprocess
+from rsp_onnx.files import TomlError, parse_toml
+from rsp_onnx.inputs.find_preprocess import resolve_preprocess
+from rsp_onnx.inputs.layout import InputSignature
+from rsp_onnx.inputs.presets import PRESETS
 
-from .fields import FOLDER, IMAGE, TOP, Problems, existing, fitting, is_there, required
+from .fields import FOLDER, IMAGE, TOP, Problems, Threshold, existing, expectation_problem, fitting, is_there, required
 from .lines import Lines, line_of, toml_lines, yaml_lines
 from .places import Box
 from .spec import FolderSpec, ImageSpec, Spec
 
-# by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 GOLDENS = ".goldens.npz"
 _ANY = InputSignature("", np.dtype(np.float32), (None, None, None, None))  # no input is looked at where all is given
 
 
-def read_spec(path: str | Path, model: str | Path | None = None, preprocess: str | Path | None = None) -> Spec:
+def read_spec(
+    path: str | Path,
+    checks: Mapping[str, Threshold],
+    model: str | Path | None = None,
+    preprocess: str | Path | None = None,
+) -> Spec:
     """Read a SPEC file (TOML, or YAML where PyYAML is installed) and look at every file it names.
 
     Parameters
     ----------
+    checks : mapping
+        By name, what [expect] may hold.
     model, preprocess : optional
         Used instead of SPEC's own.
 
@@ -42,15 +48,15 @@ def read_spec(path: str | Path, model: str | Path | None = None, preprocess: str
     place = Path(path)
     data, lines = _load(place)
     problems = Problems(lines)
-    spec = _spec(place, data, problems, model is not None)
-    if problems.found:
-        raise BadInput(_told(place, problems.found))
+    spec = _spec(place, data, problems, checks, model is not None)
+    if problems.noted:
+        raise BadInput(_told(place, problems.noted))
     assert spec is not None
     return spec.with_model(model, preprocess)
 
 
-def _told(path: Path, found: Sequence[tuple[int, str]]) -> str:
-    each = [f"{path}:{line}: {' '.join(text.split())}." for line, text in sorted(dict.fromkeys(found))]
+def _told(path: Path, problems: Sequence[tuple[int, str]]) -> str:
+    each = [f"{path}:{line}: {' '.join(text.split())}." for line, text in sorted(dict.fromkeys(problems))]
     count = "a problem" if len(each) == 1 else f"{len(each)} problems"
     return "\n  ".join([f"{path} has {count}; mend what is listed and run it again:", *each])
 
@@ -67,8 +73,8 @@ def _load(path: Path) -> tuple[Any, Lines]:
     if path.suffix.lower() in (".yaml", ".yml"):
         return _yaml(path, text)
     try:
-        return _toml.loads(text), toml_lines(text)
-    except _toml.TOMLDecodeError as error:
+        return parse_toml(text), toml_lines(text)
+    except TomlError as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from error
     except RecursionError:
         raise BadInput(f"{path} is not valid TOML: it is nested too deeply.") from None
@@ -80,55 +86,47 @@ def _yaml(path: Path, text: str) -> tuple[Any, Lines]:
     except ImportError:
         raise BadInput(f"{path} is YAML, which needs PyYAML: pip install pyyaml, or write SPEC as TOML.") from None
     try:
-        composed, lines = yaml.compose(text, Loader=yaml.SafeLoader), Problems({})
-        found = list(yaml_lines(composed))
-        for number, (key, line) in enumerate(found):
-            if key in {earlier for earlier, _ in found[:number]}:
-                lines.found.append((line, f"{'.'.join(map(str, key))!r} is there twice"))
+        lines: Lines = {}
+        twice = []
+        for key, line in yaml_lines(yaml.compose(text, Loader=yaml.SafeLoader)):
+            if key in lines:
+                twice.append((line, f"{'.'.join(map(str, key))!r} is there twice"))
+            lines[key] = line
         data = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if lines.found:
-        raise BadInput(_told(path, lines.found))
-    return {} if data is None else data, dict(found)
+    if twice:
+        raise BadInput(_told(path, twice))
+    return {} if data is None else data, lines
 
 
-def _spec(path: Path, data: Any, problems: Problems, own_model: bool) -> Spec | None:
+def _spec(path: Path, data: Any, problems: Problems, checks: Mapping[str, Threshold], own_model: bool) -> Spec | None:
     if not isinstance(data, Mapping):
         problems.add((), 'SPEC must be keys and values, such as model = "model.onnx"')
         return None
-    base, found = path.parent, fitting(data, TOP, problems)
+    base, entries = path.parent, fitting(data, TOP, problems)
     # a model given on the command line stands in for SPEC's, which need not be there
-    name = found.get("model") if own_model else required(found, data, "model", problems, ())
+    name = entries.get("model") if own_model else required(entries, data, "model", problems, ())
     model = base / name if own_model and name else existing(name, base, "model", problems, ("model",))
-    images = _images(found.get("image", []), base, problems)
-    if "image" not in data or found.get("image") == []:
+    images = _images(entries.get("image", []), base, problems)
+    if "image" not in data or entries.get("image") == []:
         problems.add((), 'there is no image: write [[image]] and path = "photo.png" below it')
-    _check_method(found, problems)
-    _check_expect(found.get("expect", {}), problems)
+    if "method" in entries:
+        problems.attempt(("method",), lambda: find_method(entries["method"]))
+    for check, value in entries.get("expect", {}).items():
+        if problem := expectation_problem(check, value, checks):
+            problems.add(("expect", check), problem)
     return Spec(
-        path, model or Path(), images, existing(found.get("labels"), base, "labels file", problems, ("labels",)),
-        _preprocess(found.get("preprocess"), base, problems), found.get("method", "rsp"),
-        found.get("hostile", "auto"), found.get("section"),
-        base / found.get("goldens", f"{path.stem.removesuffix('.rsp')}{GOLDENS}"),
-        _folder(found.get("folder"), base, problems), found.get("expect", {}), problems.lines,
+        path, model or Path(), images, existing(entries.get("labels"), base, "labels file", problems, ("labels",)),
+        _preprocess(entries.get("preprocess"), base, problems), entries.get("method", "rsp"),
+        entries.get("hostile", "auto"), entries.get("section"),
+        base / entries.get("goldens", f"{path.stem.removesuffix('.rsp')}{GOLDENS}"),
+        _folder(entries.get("folder"), base, problems), entries.get("expect", {}), problems.lines,
     )  # fmt: skip
 
 
-def _check_method(found: Mapping[str, Any], problems: Problems) -> None:
-    if "method" in found:
-        problems.attempt(("method",), lambda: find_method(found["method"]))
-
-
-def _check_expect(expect: Mapping[str, Any], problems: Problems) -> None:
-    for name, value in expect.items():
-        problem = expectation_problem(name, value)
-        if problem:
-            problems.add(("expect", name), problem)
-
-
 def _preprocess(given: Any, base: Path, problems: Problems) -> str | Mapping[str, Any] | None:
-    """Return a preset's name, a file's path below SPEC's folder, or a table that was found to be right."""
+    """Return a preset's name, a file's path below SPEC's folder, or a table that is right."""
     if given is None or given in tuple(PRESETS):
         return given  # type: ignore[no-any-return]
     if isinstance(given, str):
@@ -136,8 +134,8 @@ def _preprocess(given: Any, base: Path, problems: Problems) -> str | Mapping[str
             problems.add(("preprocess",), f"{given!r} is neither a preset ({', '.join(PRESETS)}) nor a file in {base}")
             return None
         given = str(base / given)
-    found: Preprocess | None = problems.attempt(("preprocess",), lambda: resolve_preprocess(given, signature=_ANY))
-    return None if found is None else given
+    fits = problems.attempt(("preprocess",), lambda: resolve_preprocess(given, signature=_ANY)) is not None
+    return given if fits else None
 
 
 def _images(tables: Sequence[Mapping[str, Any]], base: Path, problems: Problems) -> tuple[ImageSpec, ...]:
@@ -152,20 +150,20 @@ def _images(tables: Sequence[Mapping[str, Any]], base: Path, problems: Problems)
 
 
 def _image(table: Mapping[str, Any], at: tuple[str | int, ...], base: Path, problems: Problems) -> ImageSpec:
-    before = len(problems.found)
-    found = fitting(table, IMAGE, problems, at)
-    name = str(required(found, table, "path", problems, at) or "")
+    before = len(problems.noted)
+    entries = fitting(table, IMAGE, problems, at)
+    name = str(required(entries, table, "path", problems, at) or "")
     if "box" in table and "boxes" in table:
         problems.add((*at, "boxes"), "an image has either 'box' or 'boxes', not both")
     path = existing(name or None, base, "image", problems, (*at, "path")) or base
-    mask = existing(found.get("mask"), base, "mask", problems, (*at, "mask"))
-    listed = found.get("boxes", [found["box"]] if "box" in found else [])
+    mask = existing(entries.get("mask"), base, "mask", problems, (*at, "mask"))
+    listed = entries.get("boxes", [entries["box"]] if "box" in entries else [])
     boxes: tuple[Box, ...] = tuple((float(b[0]), float(b[1]), float(b[2]), float(b[3])) for b in listed)
     image = ImageSpec(
-        name.replace("\\", "/"), path, found.get("target"), found.get("hostile"), boxes, mask,
+        name.replace("\\", "/"), path, entries.get("target"), entries.get("hostile"), boxes, mask,
         line_of(problems.lines, at),
     )  # fmt: skip
-    if len(problems.found) == before and image.has_place:
+    if len(problems.noted) == before and image.has_place:
         problems.attempt((*at, "mask" if mask else "boxes" if "boxes" in table else "box"), lambda: image.place(0))
     return image
 
@@ -173,10 +171,10 @@ def _image(table: Mapping[str, Any], at: tuple[str | int, ...], base: Path, prob
 def _folder(table: Mapping[str, Any] | None, base: Path, problems: Problems) -> FolderSpec | None:
     if table is None:
         return None
-    found = fitting(table, FOLDER, problems, ("folder",))
-    data = required(found, table, "data", problems, ("folder",))
-    kind = required(found, table, "format", problems, ("folder",))
+    entries = fitting(table, FOLDER, problems, ("folder",))
+    data = required(entries, table, "data", problems, ("folder",))
+    kind = required(entries, table, "format", problems, ("folder",))
     place = existing(data, base, "dataset", problems, ("folder", "data"))
-    mapping = existing(found.get("mapping"), base, "mapping", problems, ("folder", "mapping"))
+    mapping = existing(entries.get("mapping"), base, "mapping", problems, ("folder", "mapping"))
     line = line_of(problems.lines, ("folder",))
-    return FolderSpec(place or base, kind or "csv", mapping, found.get("limit", 50), line)
+    return FolderSpec(place or base, kind or "csv", mapping, entries.get("limit", 50), line)

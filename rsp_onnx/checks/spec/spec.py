@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from .lines import Lines, line_of
-from .places import Box, Place
+from rsp_onnx.inputs.classes import Choice
 
-Choice: TypeAlias = "str | int | list[str | int]"
+from .lines import Lines, line_of
+from .places import Box, Place, read_place
+
 Expectation: TypeAlias = "float | bool"
 
 
@@ -47,8 +48,6 @@ class ImageSpec:
 
     def place(self, target: int) -> Place | None:
         """Return where the target is, on the upright photo."""
-        from .places import read_place
-
         return read_place(self.path, target, self.boxes, self.mask)
 
 
@@ -71,7 +70,7 @@ class FolderSpec:
 
 @dataclass(frozen=True)
 class Spec:
-    """A SPEC file, read and found without fault.
+    """A SPEC file, read, without fault.
 
     Attributes
     ----------
@@ -107,7 +106,7 @@ class Spec:
 
     def with_model(self, model: str | Path | None, preprocess: str | Path | None) -> Spec:
         """Return the same expectations of another model, or of other preprocessing."""
-        found = self if model is None else replace(self, model=Path(model))
+        spec = self if model is None else replace(self, model=Path(model))
         if preprocess is None:
-            return found
-        return replace(found, preprocess=str(preprocess), has_own_preprocess=True)
+            return spec
+        return replace(spec, preprocess=str(preprocess), has_own_preprocess=True)

@@ -51,7 +51,7 @@ def last_layer_randomised(subject: Subject) -> list[Reaction]:
     try:
         changed = subject.make(randomised(proto, layers, SEED))  # gets tensors, so preprocessing does not matter
         after = _explained(changed.explain_each, shots, [s.feeds for s in shots])
-        values = [abs(spearman(_seen(s.found), _seen(new))) for s, new in zip(shots, after, strict=True)]
+        values = [abs(spearman(_seen(s.explanation), _seen(new))) for s, new in zip(shots, after, strict=True)]
     except RspError:
         values = [0.0] * len(shots)
     return [Reaction(shot, "random weights", value) for shot, value in zip(shots, values, strict=True)]
@@ -65,26 +65,26 @@ def little_changes(subject: Subject) -> list[Reaction]:
         "shift": lambda shot: _shifted(subject, shot),
         "JPEG": lambda shot: _jpeg(subject, shot),
     }
-    found: list[Reaction] = []
+    reactions: list[Reaction] = []
     for what, change in changes.items():
         pairs = [(shot, feeds) for shot in shots if (feeds := change(shot)) is not None]
         after = _explained(subject.explainer.explain_each, [s for s, _ in pairs], [f for _, f in pairs])
-        found += [
-            Reaction(shot, what, _alike(shot.found.heatmap, new.heatmap, SHIFT if what == "shift" else 0))
+        reactions += [
+            Reaction(shot, what, _alike(shot.explanation.heatmap, new.heatmap, SHIFT if what == "shift" else 0))
             for (shot, _), new in zip(pairs, after, strict=True)
         ]
-    return found
+    return reactions
 
 
 def _explained(explain: Any, shots: Sequence[Shot], feeds: Sequence[Feeds]) -> list[Explanation]:
     if not shots:
         return []
-    found = explain(feeds, [[s.found.target] for s in shots], [[list(s.found.hostile)] for s in shots])
-    return [one[0] for one in found]
+    asked = [s.explanation for s in shots]
+    return [one[0] for one in explain(feeds, [[e.target] for e in asked], [[list(e.hostile)] for e in asked])]
 
 
-def _seen(found: Explanation) -> Array:
-    return coarse(found.heatmap, MOST)
+def _seen(explanation: Explanation) -> Array:
+    return coarse(explanation.heatmap, MOST)
 
 
 def _alike(before: Array, after: Array, shift: int) -> float:
@@ -111,7 +111,7 @@ def _noisy(tensor: Array) -> Array:
 
 
 def _shifted(subject: Subject, shot: Shot) -> Feeds | None:
-    if shot.feeds.photo is None or min(shot.found.heatmap.shape) <= 4 * SHIFT:
+    if shot.feeds.photo is None or min(shot.explanation.heatmap.shape) <= 4 * SHIFT:
         return None
     layout = subject.explainer.signatures[0].layout()
     rows, columns = layout.index("H"), layout.index("W")

@@ -11,9 +11,7 @@ The square root spends the eight bits where most of a map's pixels are: near zer
 
 from __future__ import annotations
 
-import importlib
 import io
-import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,12 +22,11 @@ import numpy as np
 
 from rsp_onnx.checks.spec.toml_text import toml_text
 from rsp_onnx.errors import BadInput
-from rsp_onnx.files import write_atomically
+from rsp_onnx.files import parse_toml, write_atomically
 from rsp_onnx.types import Array
 
 from .similarity import coarse
 
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 FORMAT = 1
 MOST = 112  # pixels of a side
 HEADER = "header.toml"
@@ -137,13 +134,13 @@ def _header(goldens: Goldens) -> str:
 
 
 def _arrays(goldens: Goldens) -> dict[str, Array]:
-    found: dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     for number, golden in enumerate(goldens.images):
-        found[f"scores/{number:03}"], found[f"map/{number:03}"] = golden.scores, golden.map.pixels
-        found[f"classes/{number:03}"] = golden.classes
+        arrays[f"scores/{number:03}"], arrays[f"map/{number:03}"] = golden.scores, golden.map.pixels
+        arrays[f"classes/{number:03}"] = golden.classes
         if golden.hostile_map is not None:
-            found[f"hostile/{number:03}"] = golden.hostile_map.pixels
-    return found
+            arrays[f"hostile/{number:03}"] = golden.hostile_map.pixels
+    return arrays
 
 
 def _npy(array: Array) -> bytes:
@@ -163,7 +160,7 @@ def read_goldens(path: Path) -> Goldens:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-        header = _toml.loads(members.pop(HEADER).decode())
+        header = parse_toml(members.pop(HEADER).decode())
         if header.pop("format") != FORMAT:
             raise BadInput(f"{path} was recorded by another version of rsp-onnx: record it again with --update.")
         arrays = {n.removesuffix(".npy"): np.load(io.BytesIO(b), allow_pickle=False) for n, b in members.items()}

@@ -1,4 +1,4 @@
-"""How alike two maps are: correlation of values and of ranks, structure, the strongest pixels, signs. Numpy alone."""
+"""How alike two maps are: correlation of values and of ranks, structure, the strongest pixels, signs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from rsp_onnx.checks.spec.places import window_sums
 from rsp_onnx.types import Array
 
 _WINDOW = 7  # pixels, of SSIM
@@ -54,13 +55,6 @@ def ssim(a: Array, b: Array) -> float:
     return float((top / ((ux**2 + uy**2 + _C1) * (vx + vy + _C2))).mean())
 
 
-def window_sums(values: Array, rows: int, columns: int) -> Array:
-    """Return the sum over every window of rows × columns that lies in the map; [H - rows + 1, W - columns + 1]."""
-    whole = np.pad(values.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
-    tall = whole[rows:] - whole[:-rows]
-    return np.asarray(tall[:, columns:] - tall[:, :-columns])
-
-
 def top_overlap(a: Array, b: Array, share: float = _TOP) -> float:
     """Return which part of the strongest positive pixels two maps have in common, 0..1.
 
@@ -78,11 +72,11 @@ def _strongest(values: Array, share: float) -> set[int]:
     return {int(i) for i in order if flat[i] > 0}
 
 
-def sign_agreement(found: Array, golden: Array) -> float:
+def sign_agreement(now: Array, golden: Array) -> float:
     """Return the share of the golden map's magnitude that lies where both maps have the same sign, 0..1."""
     weight = np.abs(np.asarray(golden, np.float64))
     total = float(weight.sum())
-    return float(weight[np.sign(found) == np.sign(golden)].sum()) / total if total > 0 else 1.0
+    return float(weight[np.sign(now) == np.sign(golden)].sum()) / total if total > 0 else 1.0
 
 
 def coarse(heatmap: Array, most: int) -> Array:
@@ -119,6 +113,6 @@ SIMILARITIES: Mapping[str, Callable[[Array, Array], float]] = {
 }
 
 
-def similarities(found: Array, golden: Array) -> dict[str, float]:
+def similarities(now: Array, golden: Array) -> dict[str, float]:
     """Return every similarity of two maps of one size, by name; of equal maps each is 1."""
-    return {name: measure(found, golden) for name, measure in SIMILARITIES.items()}
+    return {name: measure(now, golden) for name, measure in SIMILARITIES.items()}

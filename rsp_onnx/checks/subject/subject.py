@@ -18,13 +18,15 @@ from rsp_onnx.explain.explanation import Explanation
 from rsp_onnx.inputs.classes import choose_hostile, choose_targets
 from rsp_onnx.inputs.labels import check_labels, label_of
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.types import Record
 
 from .costs import machine, measure_costs
 from .goldens import Golden, Goldens, Packed, pack
 
 THREADS = 2  # of ONNX Runtime: with one number everywhere, sums are split alike and come out the same
+DECIMALS = 6  # of every figure: what lies behind differs between machines
 _AT_ONCE = 8
-_PIXELS: dict[str, Any] = {"scale": 1.0, "mean": (0.0,), "std": (1.0,)}
+_PIXELS: Record = {"scale": 1.0, "mean": (0.0,), "std": (1.0,)}
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,31 @@ class Shot:
 
     image: ImageSpec
     feeds: Feeds
-    found: Explanation
+    explanation: Explanation
     reverse: Explanation | None
     place: Place | None
     golden: Golden | None = None
 
+    @property
+    def says_something(self) -> bool:
+        """Whether the map is finite, and not zero everywhere."""
+        return bool(np.isfinite(self.explanation.relevance).all()) and not self.explanation.is_zero
+
+    @cached_property
+    def is_hit(self) -> bool | None:
+        """Whether the map's maximum lies on the target; None where SPEC does not say where that is."""
+        if self.place is None or self.explanation.heatmap.ndim != 2:
+            return None
+        return self.place.is_hit(self.explanation)
+
+    def recorded(self, name: str) -> float | None:
+        """Return a figure as it was recorded; None while recording, or where there was none."""
+        return None if self.golden is None else self.golden.facts.get(name)
+
     @cached_property
     def packed(self) -> Packed:
         """The map as it is recorded."""
-        return pack(self.found.heatmap)
+        return pack(self.explanation.heatmap)
 
     @cached_property
     def packed_reverse(self) -> Packed | None:
@@ -108,27 +126,27 @@ class Subject:
         )
 
     @cached_property
-    def items(self) -> list[Feeds]:
+    def feeds(self) -> list[Feeds]:
         """The images as the model gets them."""
         return [self.explainer.prepare(image.path) for image in self.spec.images]
 
     @cached_property
-    def preprocessing(self) -> dict[str, Any] | None:
+    def preprocessing(self) -> Record | None:
         """How photographs become tensors; None where SPEC has none."""
-        if all(item.photo is None for item in self.items):
+        if all(feeds.photo is None for feeds in self.feeds):
             return None
-        found = self.explainer.preprocess.to_dict()
-        return {key: value for key, value in found.items() if key not in ("name", "source")}
+        values = self.explainer.preprocess.to_dict()
+        return {key: value for key, value in values.items() if key not in ("name", "source")}
 
     @cached_property
     def classes(self) -> int:
         """How many classes the model has."""
-        return int(self.explainer.scores(self.items[0]).size)
+        return int(self.explainer.scores(self.feeds[0]).size)
 
     @cached_property
     def kind(self) -> str:
         """What the model does to its logits, such as softmax."""
-        return self.explainer.score_kind(self.items[0])
+        return self.explainer.score_kind(self.feeds[0])
 
     def label(self, index: int) -> str:
         """Return a class's label."""
@@ -139,7 +157,7 @@ class Subject:
         """All images, explained; none, and ``failure`` says why, where the model cannot be explained."""
         try:
             self._check_classes()
-            asked = [self._asked(n) for n in range(len(self.items))] if self.failure is None else []
+            asked = [self._asked(n) for n in range(len(self.feeds))] if self.failure is None else []
             return self._explained(asked)
         except (BadInput, BadTarget):
             raise
@@ -156,7 +174,7 @@ class Subject:
     def costs(self) -> dict[str, float | None]:
         """What the first image takes here."""
         shot = self.shots[0]
-        return measure_costs(self.explainer, shot.feeds, shot.found.target, shot.found.hostile)
+        return measure_costs(self.explainer, shot.feeds, shot.explanation.target, shot.explanation.hostile)
 
     def _check_classes(self) -> None:
         if self.goldens is None:
@@ -172,7 +190,7 @@ class Subject:
         golden = self.goldens.get(image.name) if self.goldens else None
         if golden is not None:
             return Asked(golden.facts["target"], tuple(golden.facts["hostile"]))
-        scores = self.explainer.scores(self.items[number])
+        scores = self.explainer.scores(self.feeds[number])
         try:
             target = choose_targets("auto" if image.target is None else image.target, scores, self.labels)[0]
             hostile = choose_hostile(self.spec.hostile_of(image), target, scores, self.kind, self.labels)
@@ -186,8 +204,8 @@ class Subject:
             part = range(start, min(start + _AT_ONCE, len(asked)))
             targets = [[asked[n].target, *self._reversed(n, asked[n])] for n in part]
             rivals = [[list(asked[n].hostile), *[[asked[n].target]] * (len(targets[n - start]) - 1)] for n in part]
-            found = self.explainer.explain_each([self.items[n] for n in part], targets, rivals)
-            shots += [self._shot(n, *found[n - start]) for n in part]
+            explanations = self.explainer.explain_each([self.feeds[n] for n in part], targets, rivals)
+            shots += [self._shot(n, *explanations[n - start]) for n in part]
         return shots
 
     def _reversed(self, number: int, asked: Asked) -> list[int]:
@@ -195,16 +213,17 @@ class Subject:
         named = self.spec.hostile_of(self.spec.images[number]) not in ("auto", "none")
         return list(asked.hostile[:1]) if named else []
 
-    def _shot(self, number: int, found: Explanation, reverse: Explanation | None = None) -> Shot:
+    def _shot(self, number: int, explanation: Explanation, reverse: Explanation | None = None) -> Shot:
         image = self.spec.images[number]
         try:
-            place = image.place(found.target)
+            place = image.place(explanation.target)
         except RspError as error:
             raise BadInput(f"{self.spec.path}:{image.line}: {error}") from error
         if place is not None and not place.inside.any():
-            raise BadInput(f"{self.spec.path}:{image.line}: the mask has no pixel of class {found.target}; give a box.")
+            where, target = f"{self.spec.path}:{image.line}", explanation.target
+            raise BadInput(f"{where}: the mask has no pixel of class {target}; give a box.")
         golden = self.goldens.get(image.name) if self.goldens else None
-        return Shot(image, self.items[number], found, reverse, place, golden)
+        return Shot(image, self.feeds[number], explanation, reverse, place, golden)
 
 
 def photo_digest(image: ImageSpec) -> str:
@@ -215,6 +234,6 @@ def photo_digest(image: ImageSpec) -> str:
         raise BadInput(f"{image.path} cannot be read: {error.strerror or error}.") from error
 
 
-def lost_share(found: Explanation) -> float:
+def lost_share(explanation: Explanation) -> float:
     """Return what nodes made or lost on the way down, as a share of the relevance at the section; 0 keeps all."""
-    return float(sum(abs(loss.gained) for loss in found.losses))
+    return float(sum(abs(loss.gained) for loss in explanation.losses))

@@ -13,9 +13,8 @@ from rsp_onnx.checks.subject.subject import THREADS, Subject, photo_digest
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Progress
 
-from . import behaviour, costs, maps, places, scores  # noqa: F401  # importing them registers the checks
-from . import model as model_checks  # noqa: F401  # likewise
-from .base import CHECKS, GROUPS, Check, Result, Status
+from .all_checks import ordered
+from .base import CHECKS, Result, Status
 from .recording import asked_for
 
 
@@ -79,7 +78,7 @@ def check(
         SPEC has problems (all of them are listed), or the goldens were recorded for something else.
     """
     start = time.perf_counter()
-    spec = read_spec(path, model, preprocess)
+    spec = read_spec(path, CHECKS, model, preprocess)
     goldens = read_goldens(spec.goldens)
     _verify(spec, goldens)
     subject = Subject(spec, goldens, device, threads)
@@ -90,11 +89,6 @@ def check(
         if progress is not None:
             progress(number + 1, len(wanted))
     return Report(subject, tuple(results), time.perf_counter() - start)
-
-
-def ordered() -> list[Check]:
-    """Return all checks, group by group."""
-    return sorted(CHECKS.values(), key=lambda one: GROUPS.index(one.group))
 
 
 def _verify(spec: Spec, goldens: Goldens) -> None:
