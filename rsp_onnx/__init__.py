@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from rsp_onnx.explain.explain_files import explain_files
     from rsp_onnx.explain.explainer import Explainer
     from rsp_onnx.explain.explanation import Explanation
-    from rsp_onnx.explain.inspection import inspect_model, summary_numbers, supported_ops
+    from rsp_onnx.explain.inspection import inspect_model, summary_numbers
     from rsp_onnx.explain.saving import save_activations, save_explainer
+    from rsp_onnx.explain.supported_ops import supported_ops
     from rsp_onnx.graph.rule_modules import load_rules
-    from rsp_onnx.inputs.prepare import PRESETS, Preprocess
+    from rsp_onnx.inputs.presets import PRESETS, Preprocess
     from rsp_onnx.model.activations import collect_activations
     from rsp_onnx.model.custom_ops import register_custom_ops
     from rsp_onnx.rulekit.context import Context, Options
@@ -39,8 +40,8 @@ _HOMES = {
     "Explainer": "explain.explainer",
     "Explanation": "explain.explanation",
     "Options": "rulekit.context",
-    "PRESETS": "inputs.prepare",
-    "Preprocess": "inputs.prepare",
+    "PRESETS": "inputs.presets",
+    "Preprocess": "inputs.presets",
     "RspError": "errors",
     "UnsupportedOp": "errors",
     "collect_activations": "model.activations",
@@ -56,7 +57,7 @@ _HOMES = {
     "save_activations": "explain.saving",
     "save_explainer": "explain.saving",
     "summary_numbers": "explain.inspection",
-    "supported_ops": "explain.inspection",
+    "supported_ops": "explain.supported_ops",
     "vjp": "rulekit.registry",
 }
 

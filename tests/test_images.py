@@ -15,10 +15,11 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.find_preprocess import METADATA_KEY, resolve_preprocess
-from rsp_onnx.inputs.layout import InputSignature, channels_last
+from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.photos import read_photo
 from rsp_onnx.inputs.prepare import prepare
 from rsp_onnx.inputs.presets import PRESETS, Preprocess
+from rsp_onnx.layout import channels_last
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 RNG = np.random.default_rng(0)

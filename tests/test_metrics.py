@@ -26,7 +26,7 @@ from rsp_onnx.evaluate.metrics.perturbation import squares
 from rsp_onnx.evaluate.metrics.protocol import Case, Truth
 from rsp_onnx.evaluate.metrics.randomisation import compare, spearman
 from rsp_onnx.evaluate.metrics.randomise import randomised, stages, weight_layers
-from rsp_onnx.inputs.prepare import Geometry
+from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.tensors import Feeds
 
 MODELS = Path(__file__).parent.parent / "models"

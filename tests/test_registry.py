@@ -6,7 +6,7 @@ import pytest
 
 from rsp_onnx import compile_explainer
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.explain.inspection import supported_ops
+from rsp_onnx.explain.supported_ops import supported_ops
 from rsp_onnx.graph.rule_modules import load_all_rules
 from rsp_onnx.rulekit import registry
 from rsp_onnx.testing.checks import rule_model, runner, vjp_model

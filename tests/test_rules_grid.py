@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.explain.inspection import supported_ops
+from rsp_onnx.explain.supported_ops import supported_ops
 from rsp_onnx.testing.checks import (
     check_adjoint,
     check_batch,

@@ -12,6 +12,7 @@ from rsp_onnx.compiler.start import averaged_maps, target_seeds
 from rsp_onnx.compiler.token_section import token_axis, token_grid
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
+from rsp_onnx.layout import channels_last
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import safe_divide
 from rsp_onnx.rulekit.registry import find_vjp
@@ -69,9 +70,9 @@ def enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> i
 
 def resize_map(ctx: Context, cam: ir.Value, places: Sequence[int], image: ir.Value) -> ir.Value:
     """Resize a map of these sizes to the image, bilinearly, and spread it over the channels: [K, N, *image]."""
-    op, rank = ctx.op, len(ctx.dims(image))
+    op = ctx.op
     sizes = ctx.sizes(image)
-    last = rank == 4 and sizes[-1] in (1, 3, 4) and sizes[0] not in (1, 3, 4)
+    last = channels_last(ctx.dims(image))
     target = sizes[:-1] if last else sizes[1:]
     channels = sizes[-1] if last else sizes[0]
     flat = op.Reshape(cam, [-1, 1, *places])

@@ -17,6 +17,7 @@ from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import Flow, walk
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.op_facts import plain_op
+from rsp_onnx.layout import channels_last
 from rsp_onnx.rulekit.affine import batch_norm
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import safe_divide
@@ -59,8 +60,9 @@ def _full_grad(ctx: Context, plan: Plan) -> Outcome:
 def _maps(ctx: Context, flow: Flow, nodes: list[ir.Node], image: ir.Value) -> Iterator[ir.Value]:
     """Yield the maps of the image and of all biases that stand on maps with as many axes."""
     op, rank = ctx.op, len(ctx.dims(image))
-    last = rank == 4 and ctx.sizes(image)[-1] in (1, 3, 4) and ctx.sizes(image)[0] not in (1, 3, 4)
-    yield _map(ctx, op.Mul(flow.at[image], ctx.read(image)), image, rank - 1 if last else 1, image)
+    yield _map(
+        ctx, op.Mul(flow.at[image], ctx.read(image)), image, rank - 1 if channels_last(ctx.dims(image)) else 1, image
+    )
     for node in nodes:
         value = node.outputs[0]
         if value in flow.at and len(ctx.dims(value)) == rank and _has_places(ctx, value):

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.emit import PREFIX, Emitter
+from rsp_onnx.layout import channels_last
 
 from .second_forward import named
 
@@ -159,7 +160,7 @@ def _places(sizes: Sequence[int]) -> tuple[int, ...]:
     rank = len(sizes)
     if rank < 2:
         return (1,) if rank else ()
-    if rank == 3 and sizes[-1] in (1, 3, 4) and sizes[0] not in (1, 3, 4):
+    if channels_last((None, *sizes)):
         return (1, 2)
     return tuple(range(2, rank + 1))
 

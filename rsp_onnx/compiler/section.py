@@ -12,6 +12,7 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, facts_of_op, is_layer, plain_op
 from rsp_onnx.graph.shapes import leads_with_batch
+from rsp_onnx.layout import channels_last
 
 from .token_section import is_heard, token_axis, token_grid
 
@@ -284,5 +285,4 @@ def _channels_last(graph: Graph, value: ir.Value) -> bool:
         active = graph.active_inputs(node)
         node = active[0].producer() if active else None
         steps += 1
-    sizes = graph.dims(value)
-    return len(sizes) == 4 and sizes[-1] in (1, 3, 4) and sizes[1] not in (1, 3, 4)
+    return channels_last(graph.dims(value))

@@ -12,7 +12,7 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
-from rsp_onnx.inputs.prepare import InputSignature
+from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.model.session import Session
 

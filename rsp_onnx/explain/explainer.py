@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,9 +13,10 @@ from rsp_onnx.compiler.analysis import Analysis, analyse
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
+from rsp_onnx.inputs.find_preprocess import overridden, resolve_preprocess
 from rsp_onnx.inputs.labels import check_labels, read_labels
-from rsp_onnx.inputs.prepare import InputSignature, Preprocess, resolve_preprocess
-from rsp_onnx.inputs.tensors import Feeds, Picture, make_feeds, signatures_of
+from rsp_onnx.inputs.presets import Preprocess
+from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of
 from rsp_onnx.model.load import ModelSource, load_model
 from rsp_onnx.model.session import Session, resolve_device
 from rsp_onnx.rulekit.context import Options
@@ -106,16 +106,16 @@ class Explainer:
     def preprocess(self) -> Preprocess:
         """How photographs become tensors. BadInput where the model's input is not an image."""
         if self._preprocess is None:
-            found = resolve_preprocess(
-                self._given, signature=self._image_signature(), metadata=self.model.metadata,
+            guessed = resolve_preprocess(
+                self._given, signature=image_signature(self.signatures), metadata=self.model.metadata,
                 model_path=self.model.path, producer=self.model.producer,
             )  # fmt: skip
-            self._preprocess = _changed(found, self._values, self._image_signature()) if self._values else found
+            self._preprocess = overridden(guessed, self._values, image_signature(self.signatures))
         return self._preprocess
 
     def feeds(self, image: Picture) -> dict[str, Array]:
         """Return the tensors the model would be given for an image, by input name."""
-        return dict(self._feeds(image).tensors)
+        return dict(self.prepare(image).tensors)
 
     @overload
     def explain(
@@ -169,9 +169,10 @@ class Explainer:
             raise BadInput(f"The batch size must be 1 or more, not {batch_size}.")
         results: list[list[Explanation]] = []
         for start in range(0, len(images), batch_size):
-            items = [self._feeds(image) for image in images[start : start + batch_size]]
+            items = [self.prepare(image) for image in images[start : start + batch_size]]
             for group in same_shapes(items):
-                results += self._explain(group, target, hostile, tuple(tensors))
+                compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))
+                results += explain_items(compiled, group, *self._choose(group, target, hostile, compiled))
         return results
 
     def explain_each(
@@ -184,7 +185,7 @@ class Explainer:
 
         targets: class indices per item; hostile: per item and target. Items may be feeds (see ``prepare``).
         """
-        ready = [self._feeds(item) for item in items]
+        ready = [self.prepare(item) for item in items]
         explained: list[list[Explanation]] = []
         for group in same_shapes(ready):
             part = slice(len(explained), len(explained) + len(group))
@@ -192,13 +193,13 @@ class Explainer:
             explained += explain_items(compiled, group, list(targets[part]), list(hostile[part]))
         return explained
 
-    def prepare(self, image: Picture) -> Feeds:
+    def prepare(self, image: Picture | Feeds) -> Feeds:
         """Read and preprocess one item, once for several calls."""
-        return self._feeds(image)
+        return image if isinstance(image, Feeds) else make_feeds(image, self.signatures, lambda: self.preprocess)
 
     def scores(self, image: Picture | Feeds) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""
-        return np.asarray(self.score_batch([self._feeds(image)])[0])
+        return np.asarray(self.score_batch([self.prepare(image)])[0])
 
     def score_batch(self, items: Sequence[Feeds]) -> Array:
         """Return the model's own scores of items of one size, float32 [N, classes]."""
@@ -222,27 +223,10 @@ class Explainer:
         """The execution provider in use, once something ran."""
         return self._compiled.provider
 
-    def _feeds(self, image: Picture | Feeds) -> Feeds:
-        if isinstance(image, Feeds):
-            return image
-        return make_feeds(image, self.signatures, lambda: self.preprocess)
-
-    def _image_signature(self) -> InputSignature:
-        if len(self.signatures) == 1:
-            return self.signatures[0]
-        raise BadInput("The model has several inputs; photographs cannot be preprocessed, give tensors.")
-
     def _analyse(self, shapes: Shapes, *, black_box: bool) -> Analysis:
         return analyse(
             self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
             black_box=black_box,
-        )  # fmt: skip
-
-    def analyse(self, item: Feeds) -> Analysis:
-        """Return what the model is for items of this size, before anything is compiled."""
-        return analyse(
-            self.model, output=self._output, section=self._section, input_shapes=dict(shapes_of(item)),
-            region=self._region,
         )  # fmt: skip
 
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
@@ -252,12 +236,6 @@ class Explainer:
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
         session = Session(compiled, self.device, self._threads)
         return compiled_facts(session, analysis, compiled.metadata_props, self.method, self.labels, tensors)
-
-    def _explain(
-        self, items: Sequence[Feeds], target: Choice, hostile: Choice, tensors: tuple[str, ...]
-    ) -> list[list[Explanation]]:
-        compiled = self._compiled.get(shapes_of(items[0]), tensors)
-        return explain_items(compiled, items, *self._choose(items, target, hostile, compiled))
 
     def _choose(
         self, items: Sequence[Feeds], target: Choice, hostile: Choice, compiled: Compiled
@@ -269,10 +247,3 @@ class Explainer:
         else:
             scores = np.zeros((len(items), count), np.float32)
         return choose_classes(target, hostile, scores, kind, self.labels)
-
-
-def _changed(found: Preprocess, values: Mapping[str, Any], signature: InputSignature) -> Preprocess:
-    """Replace single values; the name says which, the source stays."""
-    fields = {k: v for k, v in found.to_dict().items() if k != "source" and v is not None}
-    fields["name"] = f"{found.name} with own {', '.join(values)}"
-    return replace(resolve_preprocess({**fields, **values}, signature=signature), source=found.source)

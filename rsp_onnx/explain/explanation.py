@@ -13,8 +13,8 @@ from PIL import Image
 from rsp_onnx.compiler.ledger import Loss
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import save_npz, save_png
+from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.labels import label_of
-from rsp_onnx.inputs.prepare import Geometry
 from rsp_onnx.types import Array
 
 

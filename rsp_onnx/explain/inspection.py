@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.compiler.analysis import Analysis, analyse
@@ -14,14 +13,14 @@ from rsp_onnx.compiler.begin import begin
 from rsp_onnx.compiler.walk import feature_nodes, head_nodes
 from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.graph.op_facts import op_name
+from rsp_onnx.inputs.find_preprocess import resolve_preprocess
 from rsp_onnx.inputs.labels import read_labels
-from rsp_onnx.inputs.prepare import resolve_preprocess
 from rsp_onnx.inputs.tensors import signature_of
+from rsp_onnx.layout import channels_last
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.expand import why_unexpanded
-from rsp_onnx.rewrite.registry import expanded_ops
 from rsp_onnx.rulekit.context import Options
-from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, refused, registered, says, stops, why_not
+from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, says, stops, why_not
 from rsp_onnx.version import __version__
 
 _SMALL_INTS = ("uint8", "int8", "uint16", "int16")
@@ -52,48 +51,52 @@ def inspect_model(
         The model cannot be read, or a name does not exist.
     """
     loaded = load_model(model)
-    opsets = dict(loaded.ir.graph.opset_imports)
     shapes = _with_default_size(loaded, input_shapes)
-    found = analyse(loaded, output=output, section=section, input_shapes=shapes, region=region)
-    graph = found.graph
-    head = head_nodes(graph, found.section.value, found.logits)
-    features = feature_nodes(graph, found.section.value)
-    ops = _ops(found, features, head)
+    analysis = analyse(loaded, output=output, section=section, input_shapes=shapes, region=region)
+    graph, chosen = analysis.graph, analysis.section
+    features, head = feature_nodes(graph, chosen.value), head_nodes(graph, chosen.value, analysis.logits)
+    ops = _ops(analysis, features, head)
     missing = [row["op"] for row in ops if not row["explained"]]
+    return _file(loaded) | {
+        "inputs": [_own(loaded, v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
+        "outputs": [_tensor(v) | {"explained": v is analysis.output} for v in graph.model.graph.outputs],
+        "scores": analysis.kind,
+        "logits": str(analysis.logits.name),
+        "classes": analysis.classes,
+        "labels": _labels(loaded),
+        "preprocessing": _preprocessing(loaded, analysis),
+        "ops": ops,
+        "nodes": _nodes(analysis, features, head),
+        "section": {
+            "tensor": chosen.name,
+            "shape": _shape(chosen.value),
+            "channel_axis": chosen.channel_axis,
+            "note": chosen.note,
+        },
+        "alternatives": list(chosen.alternatives),
+        "forms": [] if missing else _forms(analysis),
+        "missing": missing,
+        "explainable": not missing,
+        "warnings": _warnings(loaded, analysis),
+        "tensors": _tensors(loaded, analysis, features),
+    }
+
+
+def _file(loaded: Model) -> dict[str, Any]:
+    """Say what the file is, before anything is found in it."""
     return {
         "model": str(loaded.path) if loaded.path else None,
         "sha256": loaded.sha256,
         "version": __version__,
         "producer": loaded.producer,
-        "opset": opsets,
-        "inputs": [_own(loaded, v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
-        "outputs": [_tensor(v) | {"explained": v is found.output} for v in graph.model.graph.outputs],
-        "scores": found.kind,
-        "logits": str(found.logits.name),
-        "classes": found.classes,
-        "labels": _labels(loaded),
-        "preprocessing": _preprocessing(loaded, found),
-        "ops": ops,
-        "nodes": _nodes(found, features, head),
-        "section": {
-            "tensor": found.section.name,
-            "shape": _shape(found.section.value),
-            "channel_axis": found.section.channel_axis,
-            "note": found.section.note,
-        },
-        "alternatives": list(found.section.alternatives),
-        "forms": [] if missing else _forms(found),
-        "missing": missing,
-        "explainable": not missing,
-        "warnings": _warnings(loaded, found, opsets),
-        "tensors": _tensors(loaded, found, features),
+        "opset": dict(loaded.ir.graph.opset_imports),
     }
 
 
-def _tensors(loaded: Model, found: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
+def _tensors(loaded: Model, analysis: Analysis, features: Sequence[ir.Node]) -> list[dict[str, Any]]:
     """List the tensors the deployed graph computes, with the shapes the analysis found."""
-    known = found.graph.values
-    passed = {v.name for n in features for v in (*n.inputs, *n.outputs) if v is not None and found.graph.active(v)}
+    known = analysis.graph.values
+    passed = {v.name for n in features for v in (*n.inputs, *n.outputs) if v is not None and analysis.graph.active(v)}
     values = [v for n in loaded.ir.graph for v in n.outputs if v.name]
     return [_tensor(known.get(str(v.name), v)) | {"relevance": v.name in passed} for v in values]
 
@@ -117,32 +120,26 @@ def _with_default_size(
     return shapes or None
 
 
-def _ops(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
+def _ops(analysis: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
     places = dict.fromkeys(features, "features") | dict.fromkeys(head, "head")
-    counts = Counter((op_name(n), places.get(n, "beside")) for n in found.graph.nodes)
-    first = {(op_name(n), places.get(n, "beside")): n for n in reversed(found.graph.nodes)}
+    counts = Counter((op_name(n), places.get(n, "beside")) for n in analysis.graph.nodes)
+    first = {(op_name(n), places.get(n, "beside")): n for n in reversed(analysis.graph.nodes)}
     rows = []
     for (op, place), count in sorted(counts.items()):
         node = first[op, place]
         relevance, gradient = find_rule(node) is not None, find_vjp(node) is not None
         explained = place == "beside" or (relevance if place == "features" else gradient) or stops(node)
         rows.append(
-            {
-                "op": op,
-                "where": place,
-                "count": count,
-                "relevance": relevance,
-                "gradient": gradient,
-                "explained": explained,
-            }
-        )
+            {"op": op, "where": place, "count": count, "relevance": relevance, "gradient": gradient,
+             "explained": explained}
+        )  # fmt: skip
     return rows
 
 
-def _nodes(found: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
+def _nodes(analysis: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
     """Say per node on the way what its rule does: relevance in the features, the gradient in the head."""
     places, rows = dict.fromkeys(features, "features") | dict.fromkeys(head, "head"), []
-    for node in found.graph.nodes:
+    for node in analysis.graph.nodes:
         where = places.get(node)
         if where is None:
             continue
@@ -198,32 +195,32 @@ def _labels(loaded: Model) -> int | None:
     return None if labels is None else len(labels)
 
 
-def _preprocessing(loaded: Model, found: Analysis) -> dict[str, Any] | None:
+def _preprocessing(loaded: Model, analysis: Analysis) -> dict[str, Any] | None:
     """Return how a photograph would be preprocessed; None where the input is not an image."""
-    if len(found.graph.inputs) != 1:
+    if len(analysis.graph.inputs) != 1:
         return None
     try:
         return resolve_preprocess(
-            None, signature=signature_of(found.graph.inputs[0]), metadata=loaded.metadata,
+            None, signature=signature_of(analysis.graph.inputs[0]), metadata=loaded.metadata,
             model_path=loaded.path, producer=loaded.producer,
         ).to_dict()  # fmt: skip
     except BadInput:
         return None
 
 
-def _warnings(loaded: Model, found: Analysis, opsets: Mapping[str, int]) -> list[str]:
-    graph, notes = found.graph, []
+def _warnings(loaded: Model, analysis: Analysis) -> list[str]:
+    graph, opsets, notes = analysis.graph, dict(loaded.ir.graph.opset_imports), []
     for value in graph.inputs:
         sizes = graph.dims(value)
         if not all(isinstance(d, int) for d in _own(loaded, value)["shape"][1:]):
             notes.append(f"The input {value.name!r} leaves its size free; this is for {_by(sizes[1:])}.")
-        if len(sizes) == 4 and sizes[-1] in (1, 3, 4) and sizes[1] not in (1, 3, 4):
+        if channels_last(sizes):
             notes.append(f"The input {value.name!r} has its channels last (NHWC).")
         if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:
             notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
-    if found.kind != "logits":
+    if analysis.kind != "logits":
         notes.append(
-            f"The model ends in a {found.kind}; the classes' gradients start at {found.logits.name!r} before it."
+            f"The model ends in a {analysis.kind}; the classes' gradients start at {analysis.logits.name!r} before it."
         )
     ops = {op_name(n) for n in graph.nodes}
     if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
@@ -236,8 +233,8 @@ def _warnings(loaded: Model, found: Analysis, opsets: Mapping[str, int]) -> list
         )
     if graph.batch is not None:
         notes.append(f"The batch size is fixed to {graph.batch} in the file; images are run {graph.batch} at a time.")
-    if found.section.note:
-        notes.append(f"Section {found.section.name!r}: {found.section.note}.")
+    if analysis.section.note:
+        notes.append(f"Section {analysis.section.name!r}: {analysis.section.note}.")
     return notes
 
 
@@ -245,18 +242,6 @@ def summary_numbers(report: Mapping[str, Any]) -> dict[str, float]:
     """Return the total operations and the largest memory of the conv rules, per sample and target."""
     forms = report["forms"]
     return {
-        "operations": float(np.sum([f["operations"] for f in forms])) if forms else 0.0,
+        "operations": float(sum(f["operations"] for f in forms)),
         "memory": float(max((f["memory"] for f in forms), default=0)),
     }
-
-
-def supported_ops() -> list[dict[str, str]]:
-    """Return the ops: one record of op, relevance, gradient (what the rule does) each, by name.
-
-    Ops that are written out in others before the walk, and those that cannot have a rule, say so in both.
-    """
-    rows = [{"op": op, "relevance": relevance, "gradient": gradient} for op, relevance, gradient in registered()]
-    beside = {op: f"expanded: {how}" for op, how in expanded_ops().items()}
-    beside |= {op: f"not supported: {why}" for op, why in refused().items()}
-    rows += [{"op": op, "relevance": does, "gradient": does} for op, does in beside.items()]
-    return sorted(rows, key=lambda row: row["op"])

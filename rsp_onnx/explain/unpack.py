@@ -10,7 +10,7 @@ import numpy as np
 from rsp_onnx.compiler.ledger import Loss, losses
 from rsp_onnx.errors import BadModel
 from rsp_onnx.inputs.batching import class_arrays, stacked
-from rsp_onnx.inputs.prepare import InputSignature
+from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.types import Array
 

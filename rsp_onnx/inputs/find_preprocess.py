@@ -125,3 +125,12 @@ def _from_mapping(mapping: object, where: str, source: str, name: str = "custom"
     if problems:
         raise BadInput(f"{where}: {'; '.join(problems)}. The keys are: preset, {', '.join(known)}.")
     return Preprocess(**{**values, "source": source})
+
+
+def overridden(preprocess: Preprocess, values: Mapping[str, Any], signature: InputSignature) -> Preprocess:
+    """Return it with single values replaced; the name says which, the source stays."""
+    if not values:
+        return preprocess
+    fields = {k: v for k, v in preprocess.to_dict().items() if k != "source" and v is not None}
+    fields["name"] = f"{preprocess.name} with own {', '.join(values)}"
+    return replace(resolve_preprocess({**fields, **values}, signature=signature), source=preprocess.source)

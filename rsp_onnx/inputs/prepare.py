@@ -12,13 +12,10 @@ from PIL import Image
 
 from rsp_onnx.errors import BadInput
 
-from .find_preprocess import resolve_preprocess
 from .geometry import Geometry
 from .layout import InputSignature
 from .photos import read_photo
-from .presets import PRESETS, Preprocess
-
-__all__ = ["PRESETS", "Geometry", "InputSignature", "Prepared", "Preprocess", "prepare", "resolve_preprocess"]
+from .presets import Preprocess
 
 DEFAULT_SIZE = (224, 224)  # what most classifiers with a free input size were trained on
 _MIN_LEVELS = 16  # an integer input with fewer grey levels than this was surely meant for a float model

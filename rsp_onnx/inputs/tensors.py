@@ -56,6 +56,13 @@ def signatures_of(model: ir.Model) -> tuple[InputSignature, ...]:
     return tuple(replace(s, is_one_sample=scores_one and bool(s.shape) and (s.shape[0] or 0) > 1) for s in signatures)
 
 
+def image_signature(signatures: Sequence[InputSignature]) -> InputSignature:
+    """Return the one input that takes photographs; BadInput where there are several."""
+    if len(signatures) == 1:
+        return signatures[0]
+    raise BadInput("The model has several inputs; photographs cannot be preprocessed, give tensors.")
+
+
 def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preprocess: Callable[[], Preprocess]) -> Feeds:
     """Turn one item into feeds.
 
