@@ -8,22 +8,23 @@ import click
 
 from rsp_onnx import Options, save_explainer
 
-from ._options import (
+from ..options import (  # noqa: TID252
     json_option,
     method_option,
     model_argument,
+    out_file_option,
     output_option,
     own_ops,
-    print_json,
     region_option,
     rsp_options,
     section_option,
 )
+from ..printing import print_json  # noqa: TID252
 
 
 @click.command("compile", short_help="Write one .onnx file that returns scores and relevance.")
 @model_argument
-@click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .onnx file to write.")
+@out_file_option("The .onnx file to write.")
 @method_option
 @click.option(
     "--tensor",

@@ -8,30 +8,33 @@ from typing import Any
 
 import click
 
-from ._options import (
+from ..options import (  # noqa: TID252
+    data_argument,
     device_option,
+    format_option,
     json_option,
+    labels_option,
+    limit_option,
+    mapping_option,
     model_argument,
+    out_option,
     output_option,
     own_ops,
     preprocess_options,
-    print_json,
     region_option,
-    running_bar,
+    report_option,
+    seed_option,
     shard,
+    split_option,
+    threads_option,
 )
+from ..printing import print_json, running_bar  # noqa: TID252
 
 
 @click.command(short_help="Measure methods on a dataset and write a report.")
 @model_argument
-@click.argument("data", type=click.Path())
-@click.option(
-    "--format",
-    "format",
-    required=True,
-    type=click.Choice(["voc", "coco", "imagenet", "folder", "csv"]),
-    help="How the dataset lies on disk.",
-)
+@data_argument
+@format_option
 @click.option(
     "--method",
     "methods",
@@ -51,18 +54,11 @@ from ._options import (
     metavar="NAME[:KEY=VALUE,...]",
     help="One of `rsp-onnx metrics`; repeat for several.",
 )
-@click.option("--split", metavar="NAME", help="Part of the dataset, such as val; default: the format's own.")
-@click.option(
-    "--mapping", type=click.Path(), metavar="FILE", help="Which of the dataset's classes is which of the model's."
-)
-@click.option("--labels", type=click.Path(), metavar="FILE", help="Class names: a text file, one per line, or JSON.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most that many items.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="With --limit a random choice of items; also for metrics that draw numbers.",
-)
+@split_option
+@mapping_option
+@labels_option()
+@limit_option("At most that many items.")
+@seed_option("With --limit a random choice of items; also for metrics that draw numbers.")
 @click.option("--shard", type=shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Items at a time; default: 8 where it can.")
 @click.option(
@@ -76,8 +72,8 @@ from ._options import (
 @preprocess_options
 @output_option
 @region_option
-@device_option
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of ONNX Runtime; default: all cores.")
+@device_option()
+@threads_option
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -86,16 +82,8 @@ from ._options import (
     help="Where the work is done: in this process, or on a Ray cluster.",
 )
 @click.option("--address", metavar="HOST:PORT|auto", help="Of the Ray cluster; default: one on this machine.")
-@click.option(
-    "-o",
-    "--out",
-    default="rsp-run",
-    show_default=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of the run; the same command goes on with what is there.",
-)
-@click.option("--report/--no-report", default=True, show_default=True, help="Write report.html with pictures.")
+@out_option("rsp-run", "Folder of the run; the same command goes on with what is there.")
+@report_option("Write report.html with pictures.")
 @own_ops
 @json_option
 def evaluate(model: str, data: str, **options: Any) -> None:

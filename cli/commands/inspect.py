@@ -8,16 +8,15 @@ import click
 
 from rsp_onnx import inspect_model, summary_numbers
 
-from ._options import (
+from ..options import (  # noqa: TID252
     json_option,
     model_argument,
     output_option,
     own_ops,
-    print_json,
     region_option,
     section_option,
-    table,
 )
+from ..printing import print_json, table  # noqa: TID252
 
 
 @click.command(short_help="Show inputs, ops and their rules, the section, costs, warnings.")

@@ -8,7 +8,15 @@ import click
 
 from rsp_onnx import Explainer, save_activations
 
-from ._options import device_option, json_option, model_argument, own_ops, preprocess_options, print_json
+from ..options import (  # noqa: TID252
+    device_option,
+    json_option,
+    model_argument,
+    out_file_option,
+    own_ops,
+    preprocess_options,
+)
+from ..printing import print_json  # noqa: TID252
 
 
 @click.command()
@@ -22,9 +30,9 @@ from ._options import device_option, json_option, model_argument, own_ops, prepr
     metavar="NAME",
     help="A tensor of the graph; repeatable.",
 )
-@click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .npz file to write.")
+@out_file_option("The .npz file to write.")
 @preprocess_options
-@device_option
+@device_option()
 @own_ops
 @json_option
 def activations(model: str, image: str, tensors: tuple[str, ...], out: str, as_json: bool, **options: Any) -> None:
@@ -34,10 +42,10 @@ def activations(model: str, image: str, tensors: tuple[str, ...], out: str, as_j
     Example:
       rsp-onnx activations model.onnx photo.jpg --tensor relu5_3 -o relu5_3.npz
     """
-    found = save_activations(Explainer(model, **options), image, tensors, out)
+    saved = save_activations(Explainer(model, **options), image, tensors, out)
     if as_json:
-        print_json(found)
+        print_json(saved)
         return
-    for name, what in found.items():
-        click.echo(f"{name}  {what['dtype']} {' × '.join(map(str, what['shape']))}")
+    for name, tensor in saved.items():
+        click.echo(f"{name}  {tensor['dtype']} {' × '.join(map(str, tensor['shape']))}")
     click.echo(f"Wrote {out}")

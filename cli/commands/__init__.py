@@ -1,0 +1,1 @@
+"""The commands, one module each, with no logic of their own."""
