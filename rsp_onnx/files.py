@@ -1,10 +1,12 @@
-"""Writing results: a file is there completely or not at all."""
+"""Writing results, where a file is there completely or not at all; and reading TOML."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import secrets
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,15 @@ import numpy as np
 from PIL import Image
 
 from rsp_onnx.errors import BadOutput
+
+# by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
+_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+TomlError: type[ValueError] = _toml.TOMLDecodeError
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML; TomlError, with the line and column, where it is none."""
+    return dict(_toml.loads(text))
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:

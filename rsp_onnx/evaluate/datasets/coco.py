@@ -21,7 +21,7 @@ import numpy as np
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Record
 
-from .annotated import BadItem, Box, Item, Masks
+from .annotated import BadItem, Box, Format, Item, Masks, OpenOptions
 from .coco_masks import InstanceMasks, PanopticMasks, is_polygon
 from .files import Annotated, choose_split, numbers_of, things_of
 from .mapping import ClassMap, class_map
@@ -136,15 +136,13 @@ def _size(record: Record, where: str) -> tuple[int, int]:
     return size[0], size[1]  # type: ignore[return-value]
 
 
-def open_coco(
-    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
-) -> Coco:
+def open_coco(root: Path, options: OpenOptions) -> Coco:
     """Open a JSON file, or a folder's ``annotations/instances_SPLIT.json`` or ``panoptic_SPLIT.json``."""
-    path = root if root.is_file() else _annotation_file(root, split)
+    path = root if root.is_file() else _annotation_file(root, options.split)
     index = read_index(path)
     sources = tuple(index.names.values())
-    photos = _photo_folder(path, index, root if root.is_dir() else path.parent, split)
-    dataset = Coco(path, photos, names, class_map(sources, mapping, names, classes), sources)
+    photos = _photo_folder(path, index, root if root.is_dir() else path.parent, options.split)
+    dataset = Coco(path, photos, options.names, class_map(sources, options), sources)
     dataset.__dict__["_index"] = index  # what was read for the names needs no second reading
     return dataset
 
@@ -187,9 +185,9 @@ def _compact(one: Record) -> Record:
 def _annotation_file(root: Path, split: str | None) -> Path:
     for folder in (root / "annotations", root):
         for kind in ("instances", "panoptic"):
-            found = {f.stem.removeprefix(f"{kind}_"): f for f in sorted(folder.glob(f"{kind}_*.json"))}
-            if found and (split is None or split in found or kind == "panoptic"):
-                return found[choose_split(split, found, ("val2014", "val2017"), root)]
+            by_split = {f.stem.removeprefix(f"{kind}_"): f for f in sorted(folder.glob(f"{kind}_*.json"))}
+            if by_split and (split is None or split in by_split or kind == "panoptic"):
+                return by_split[choose_split(split, by_split, COCO_FORMAT.splits, root)]
     raise BadInput(
         f"{root} holds no annotations/instances_SPLIT.json or panoptic_SPLIT.json: give the JSON file's path."
     )
@@ -209,3 +207,11 @@ def _photo_folder(path: Path, index: Index, root: Path, split: str | None) -> Pa
 
 def _panoptic_folder(path: Path) -> Path:
     return path.with_suffix("")
+
+
+COCO_FORMAT = Format(
+    "coco",
+    "`annotations/instances_<split>.json` beside the folder of images, or panoptic PNGs with their JSON",
+    open_coco,
+    splits=("val2014", "val2017"),
+)

@@ -53,11 +53,11 @@ class InstanceMasks:
 
     def _union(self, records: list[Record]) -> Array:
         width, height = self.stored.size
-        found = np.zeros((height, width), bool)
+        union = np.zeros((height, width), bool)
         for record in records:
             if record.get("segmentation"):
-                found |= decode(record["segmentation"], width, height, self.where)
-        return self.stored.mask(found)
+                union |= decode(record["segmentation"], width, height, self.where)
+        return self.stored.mask(union)
 
 
 def decode(segmentation: Any, width: int, height: int, where: str) -> Array:
@@ -120,7 +120,7 @@ def run_lengths(text: str) -> list[int] | None:
     that more follow, the fifth of the last group is the sign. From the fourth number on it is what was added to the
     number two places before.
     """
-    found: list[int] = []
+    lengths: list[int] = []
     value = shift = 0
     for character in text:
         group = ord(character) - 48
@@ -132,9 +132,9 @@ def run_lengths(text: str) -> list[int] | None:
             continue
         if group & 16:
             value -= 1 << shift
-        found.append(value + found[-2] if len(found) > 2 else value)
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
         value = shift = 0
-    return found if shift == 0 else None
+    return lengths if shift == 0 else None
 
 
 @dataclass(frozen=True)

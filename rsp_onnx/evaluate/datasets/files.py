@@ -61,7 +61,7 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
     raise BadInput(f"There is no folder {what}: looked for {', '.join(map(str, tried))}.")
 
 
-def choose_split(split: str | None, found: Mapping[str, Path], preferred: Iterable[str], where: Path) -> str:
+def choose_split(split: str | None, there: Mapping[str, Path], preferred: Iterable[str], where: Path) -> str:
     """Return the split to read: the one asked for, the first preferred one, or the only one.
 
     Raises
@@ -69,28 +69,28 @@ def choose_split(split: str | None, found: Mapping[str, Path], preferred: Iterab
     BadInput
         It is not there, or several are and none was asked for.
     """
-    listed = ", ".join(sorted(found)) or "none"
+    listed = ", ".join(sorted(there)) or "none"
     if split is not None:
-        if split not in found:
+        if split not in there:
             raise BadInput(f"{where} has no split {split!r}; its splits: {listed}.")
         return split
     for name in preferred:
-        if name in found:
+        if name in there:
             return name
-    if len(found) == 1:
-        return next(iter(found))
+    if len(there) == 1:
+        return next(iter(there))
     raise BadInput(f"{where} has several splits ({listed}): choose one with --split.")
 
 
 def numbers_of(texts: Iterable[str | None], what: str) -> list[float]:
     """Return numbers from text; BadItem where one is missing or none."""
-    found = []
+    numbers = []
     for text in texts:
         try:
-            found.append(float(text or ""))
+            numbers.append(float(text or ""))
         except ValueError:
             raise BadItem(f"{what} has a box with {text!r} where a number should stand.") from None
-    return found
+    return numbers
 
 
 def read_lines(path: Path) -> list[str]:

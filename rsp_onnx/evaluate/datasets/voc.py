@@ -18,7 +18,7 @@ import numpy as np
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
-from .annotated import BadItem, Item
+from .annotated import BadItem, Format, Item, OpenOptions
 from .files import Annotated, choose_split, photo_named, read_lines, things_of
 from .mapping import ClassMap, class_map
 from .photo_file import Stored, look_at, read_indices
@@ -97,10 +97,10 @@ class Voc:
         """Read one annotation; BadItem where it or the photo is missing or malformed."""
         name = self.items[index]
         path = self.root / "Annotations" / f"{name}.xml"
-        found = read_xml(path)
+        annotation = read_xml(path)
         image = photo_named(self.root / "JPEGImages", name)
-        stored = look_at(image, found.size)
-        things, unknown = things_of((_annotated(o, stored, path) for o in found.objects), self.mapping)
+        stored = look_at(image, annotation.size)
+        things, unknown = things_of((_annotated(o, stored, path) for o in annotation.objects), self.mapping)
         mask = self.root / "SegmentationClass" / f"{name}.png"
         masks = VocMasks(mask, stored, self.sources, self.mapping) if mask.is_file() else None
         return Item(name, image, things, unknown, masks)
@@ -111,34 +111,33 @@ def _annotated(one: XmlObject, stored: Stored, path: Path) -> Annotated:
     return Annotated(one.name, box, one.difficult)
 
 
-def open_voc(
-    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
-) -> Voc:
+def open_voc(root: Path, options: OpenOptions) -> Voc:
     """Open a devkit; by default its split test, else val, else its only one, else all annotations."""
     folder = _devkit(root)
     lists = {f.stem: f for f in sorted((folder / "ImageSets" / "Main").glob("*.txt"))}
     splits = {name: f for name, f in lists.items() if not _splits_of_class(name, lists)}
     sources = _sources(lists, splits)
+    split = options.split
     if splits or split is not None:
-        split = choose_split(split, splits, ("test", "val", "trainval", "train"), folder)
+        split = choose_split(split, splits, VOC_FORMAT.splits, folder)
         items = [line.split()[0] for line in read_lines(splits[split])]
     else:
         items = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
     if not items:
         raise BadInput(f"{folder} has no items: neither in ImageSets/Main nor in Annotations.")
-    matched = class_map(sources, mapping, names, classes)
-    return Voc(folder, names, matched, sources, tuple(dict.fromkeys(items)), split)
+    matched = class_map(sources, options)
+    return Voc(folder, options.names, matched, sources, tuple(dict.fromkeys(items)), split)
 
 
 def _devkit(root: Path) -> Path:
     """Return the folder with Annotations: the root, or the only VOC* below it or its VOCdevkit."""
     candidates = [root, *sorted(root.glob("VOCdevkit/VOC*")), *sorted(root.glob("VOC[0-9]*"))]
-    found = [c for c in candidates if (c / "Annotations").is_dir()]
-    if not found:
+    folders = [c for c in candidates if (c / "Annotations").is_dir()]
+    if not folders:
         raise BadInput(f"{root} is no VOC devkit: there is no folder Annotations in it or in VOCdevkit/VOC*.")
-    if len(found) > 1 and found[0] != root:
-        raise BadInput(f"{root} holds several years ({', '.join(f.name for f in found)}): give the path of one.")
-    return found[0]
+    if len(folders) > 1 and folders[0] != root:
+        raise BadInput(f"{root} holds several years ({', '.join(f.name for f in folders)}): give the path of one.")
+    return folders[0]
 
 
 def _splits_of_class(name: str, lists: dict[str, Path]) -> bool:
@@ -150,3 +149,12 @@ def _sources(lists: dict[str, Path], splits: dict[str, Path]) -> tuple[str, ...]
     """Return the class names: those with a list per split, in the alphabet's order as VOC's own; else VOC's twenty."""
     owners = {name.removesuffix(f"_{s}") for s in splits for name in lists if name.endswith(f"_{s}")}
     return tuple(sorted(owners)) or VOC_CLASSES
+
+
+VOC_FORMAT = Format(
+    "voc",
+    "`Annotations/*.xml`, `JPEGImages`, `ImageSets/Main/<split>.txt`, `SegmentationClass`; DATA is the devkit or one "
+    "year in it",
+    open_voc,
+    splits=("test", "val", "trainval", "train"),
+)
