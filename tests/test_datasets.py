@@ -19,7 +19,7 @@ from rsp_onnx.evaluate.datasets.annotated import BadItem
 from rsp_onnx.evaluate.datasets.coco_masks import decode, run_lengths
 from rsp_onnx.evaluate.datasets.formats import FORMATS, dataset_formats, open_dataset
 from rsp_onnx.evaluate.datasets.mapping import match_names, read_mapping, write_mapping
-from rsp_onnx.evaluate.datasets.photo_file import Stored, look_at, read_indices
+from rsp_onnx.evaluate.datasets.photo_file import PhotoFile, look_at, read_indices
 from rsp_onnx.evaluate.datasets.voc import VOC_CLASSES
 from rsp_onnx.inputs.photos import read_photo
 
@@ -602,7 +602,7 @@ def test_an_annotation_of_the_upright_photo_stays(tmp_path):
     exif = photo.getexif()
     exif[0x0112] = 6
     photo.save(tmp_path / "a.png", exif=exif)
-    assert look_at(tmp_path / "a.png", (4, 6)) == Stored((4, 6))
+    assert look_at(tmp_path / "a.png", (4, 6)) == PhotoFile((4, 6))
     assert look_at(tmp_path / "a.png").upright == (4, 6)
     with pytest.raises(BadItem) as error:
         look_at(tmp_path / "a.png", (5, 5))
@@ -612,7 +612,7 @@ def test_an_annotation_of_the_upright_photo_stays(tmp_path):
 @given(st.tuples(*[st.floats(-20, 40)] * 4), st.integers(1, 20), st.integers(1, 20))
 def test_a_box_is_clipped_or_refused(box, width, height):
     try:
-        left, top, right, bottom = Stored((width, height)).box(box, "it")
+        left, top, right, bottom = PhotoFile((width, height)).box(box, "it")
     except BadItem:
         return
     assert 0 <= left <= right <= width - 1 and 0 <= top <= bottom <= height - 1

@@ -22,9 +22,9 @@ from rsp_onnx.evaluate.metrics.bootstrap import mean_of_classes, median
 from rsp_onnx.evaluate.metrics.catalogue import METRICS, find_metric, metrics
 from rsp_onnx.evaluate.metrics.localisation import share, within
 from rsp_onnx.evaluate.metrics.miou import _levels, for_tuning
+from rsp_onnx.evaluate.metrics.parameter_randomisation import compare, spearman
 from rsp_onnx.evaluate.metrics.perturbation import squares
 from rsp_onnx.evaluate.metrics.protocol import Case, Truth
-from rsp_onnx.evaluate.metrics.randomisation import compare, spearman
 from rsp_onnx.evaluate.metrics.randomise import randomised, stages, weight_layers
 from rsp_onnx.inputs.prepare import Geometry
 from rsp_onnx.inputs.tensors import Feeds

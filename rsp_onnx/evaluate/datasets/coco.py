@@ -4,7 +4,7 @@
     ROOT/annotations/panoptic_SPLIT.json    ROOT/annotations/panoptic_SPLIT/PHOTO.png    ROOT/SPLIT/PHOTO.jpg
 
 or the path of a JSON file, with the photos in a folder beside it. The file is read once in each process that reads
-items; a pickled dataset is the path alone. Annotations refer to the pixels as they are stored, see ``stored``.
+items; a pickled dataset is the path alone. Annotations refer to the pixels as they are stored, see ``photo_file``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .annotated import BadItem, Box, Format, Item, Masks, OpenOptions
 from .coco_masks import InstanceMasks, PanopticMasks, is_polygon
 from .files import Annotated, choose_split, numbers_of, things_of
 from .mapping import ClassMap, class_map
-from .photo_file import Stored, look_at
+from .photo_file import PhotoFile, look_at
 
 _KEPT = ("category_id", "bbox", "iscrowd", "segmentation", "file_name", "segments_info")
 
@@ -82,42 +82,42 @@ class Coco:
         if not isinstance(record.get("file_name"), str) or "id" not in record:
             raise BadItem(f"{self.root.name}: images[{index}] has no file_name or no id.")
         image = self.photos / record["file_name"]
-        stored = look_at(image, _size(record, where))
+        photo = look_at(image, _size(record, where))
         listed = self._index.annotations.get(record["id"], [])
         if self._index.panoptic:
-            return self._panoptic(record["file_name"], image, stored, listed, where)
-        objects = [_annotated(one, self._index.names, stored, where) for one in listed]
+            return self._panoptic(record["file_name"], image, photo, listed, where)
+        objects = [_annotated(one, self._index.names, photo, where) for one in listed]
         things, unknown = things_of(objects, self.mapping)
-        masks = InstanceMasks(tuple(zip((o.name for o in objects), listed, strict=True)), stored, self.mapping, where)
+        masks = InstanceMasks(tuple(zip((o.name for o in objects), listed, strict=True)), photo, self.mapping, where)
         return Item(record["file_name"], image, things, unknown, masks if listed else None)
 
-    def _panoptic(self, key: str, image: Path, stored: Stored, listed: list[Record], where: str) -> Item:
+    def _panoptic(self, key: str, image: Path, photo: PhotoFile, listed: list[Record], where: str) -> Item:
         if len(listed) != 1 or not isinstance(listed[0].get("file_name"), str):
             raise BadItem(f"{where} has {len(listed)} panoptic annotations with a file_name where one should be.")
         segments = listed[0].get("segments_info")
         if not isinstance(segments, list) or not all(isinstance(s, dict) and "id" in s for s in segments):
             raise BadItem(f"{where} has no list segments_info with the segments' ids.")
-        objects = [_annotated(one, self._index.names, stored, where) for one in segments]
+        objects = [_annotated(one, self._index.names, photo, where) for one in segments]
         # stuff that the model knows is a target like any other; what it does not know is ground, not a rival
         stuff = {o.name for s, o in zip(segments, objects, strict=True) if s["category_id"] in self._index.stuff}
         things, unknown = things_of([o for o in objects if o.name not in stuff or self.mapping[o.name]], self.mapping)
         names = tuple((int(s["id"]), o.name, o.difficult) for s, o in zip(segments, objects, strict=True))
         path = _panoptic_folder(self.root) / listed[0]["file_name"]
-        masks: Masks = PanopticMasks(path, names, stored, self.mapping)
+        masks: Masks = PanopticMasks(path, names, photo, self.mapping)
         return Item(key, image, things, unknown, masks)
 
 
-def _annotated(one: Record, names: dict[Any, str], stored: Stored, where: str) -> Annotated:
+def _annotated(one: Record, names: dict[Any, str], photo: PhotoFile, where: str) -> Annotated:
     """Turn an annotation's [x, y, width, height] into corners that lie inside."""
     name = names.get(one.get("category_id"))
     if name is None:
         raise BadItem(
             f"{where} has an object of the category {one.get('category_id')!r}, which the file does not name."
         )
-    return Annotated(name, _box(one.get("bbox"), stored, where), bool(one.get("iscrowd", 0)))
+    return Annotated(name, _box(one.get("bbox"), photo, where), bool(one.get("iscrowd", 0)))
 
 
-def _box(bbox: Any, stored: Stored, where: str) -> Box | None:
+def _box(bbox: Any, photo: PhotoFile, where: str) -> Box | None:
     if bbox is None:
         return None
     if not isinstance(bbox, list) or len(bbox) != 4:
@@ -126,7 +126,7 @@ def _box(bbox: Any, stored: Stored, where: str) -> Box | None:
     if width < 0 or height < 0:
         raise BadItem(f"{where} has a bbox of {width:g}×{height:g} pixels.")
     # COCO counts from pixels' edges: x + width is the right edge, which belongs to the column before it
-    return stored.box((x, y, max(x + width - 1, x), max(y + height - 1, y)), where)
+    return photo.box((x, y, max(x + width - 1, x), max(y + height - 1, y)), where)
 
 
 def _size(record: Record, where: str) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,33 @@ class Annotated(NamedTuple):
     name: str
     box: Box | None = None
     difficult: bool = False
+
+
+@dataclass
+class Listed:
+    """What datasets share that know their photos by name from the start; see ``Dataset``.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The dataset's class names in the dataset's own order.
+    items : tuple of str
+        The photos' keys: names or paths below the root.
+    """
+
+    root: Path
+    names: Sequence[str] | None
+    mapping: ClassMap
+    sources: tuple[str, ...]
+    items: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.items)
+
+    def key(self, index: int) -> str:
+        """Return a photo's key, such as ``000012`` or ``dog/12.jpg``."""
+        return self.items[index]
 
 
 def things_of(objects: Iterable[Annotated], mapping: ClassMap) -> tuple[tuple[Thing, ...], tuple[str, ...]]:

@@ -24,32 +24,19 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
 from .annotated import BadItem, Format, Item, OpenOptions, Thing
-from .files import IMAGES, MASK, Annotated, numbers_of, things_of
+from .files import IMAGES, MASK, Annotated, Listed, numbers_of, things_of
 from .mapping import ClassMap, class_map
-from .photo_file import Stored, look_at, read_indices
+from .photo_file import PhotoFile, look_at, read_indices
 
 Row = dict[str, str]
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass
-class Folder:
+class Folder(Listed):
     """A folder of classes: photos without boxes; see ``Dataset``."""
 
-    root: Path
-    names: Sequence[str] | None
-    mapping: ClassMap
-    sources: tuple[str, ...]
-    items: tuple[str, ...]
     format: str = "folder"
-
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Return the photo's path below the root."""
-        return self.items[index]
 
     def __getitem__(self, index: int) -> Item:
         """Return a photo with its folder's class; BadItem where it is gone or no photo."""
@@ -85,22 +72,22 @@ def open_folder(root: Path, options: OpenOptions) -> Folder:
 class TableMasks:
     """Masks by class: PNG files of one class each, or one whose values are class index + 1."""
 
-    stored: Stored
+    photo: PhotoFile
     files: dict[int, tuple[Path, ...]] = field(default_factory=dict)
     together: Path | None = None
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""
         if class_index in self.files:
-            masks = [read_indices(f, self.stored.size) != 0 for f in self.files[class_index]]
+            masks = [read_indices(f, self.photo.size) != 0 for f in self.files[class_index]]
             flat = [m.any(axis=-1) if m.ndim == 3 else m for m in masks]
-            return self.stored.mask(np.logical_or.reduce(flat))
+            return self.photo.mask(np.logical_or.reduce(flat))
         if self.together is None:
             return None
-        values = read_indices(self.together, self.stored.size)
+        values = read_indices(self.together, self.photo.size)
         if values.ndim != 2:
             raise BadItem(f"The mask {self.together} has colours where class numbers should stand.")
-        return self.stored.mask(values == class_index + 1)
+        return self.photo.mask(values == class_index + 1)
 
     def ignored(self, size: tuple[int, int]) -> Array | None:
         """Return None: there is no way to say it in these files."""
@@ -133,18 +120,18 @@ class Table:
         """Read a photo's lines; BadItem where one is malformed, or the photo missing or of another size."""
         key, rows = self.items[index]
         image = self.root / key
-        stored = look_at(image, self._stated(rows))
+        photo = look_at(image, self._stated(rows))
         things: list[Thing] = []
         unknown: dict[str, None] = {}
         files: dict[int, tuple[Path, ...]] = {}
         for number, row in rows:
-            here, others = self._things(number, row, stored)
+            here, others = self._things(number, row, photo)
             things += here
             unknown |= dict.fromkeys(others)
             for thing in here if row.get("mask") else ():
                 files[thing.class_index] = (*files.get(thing.class_index, ()), self.root / row["mask"])
         together = image.with_name(f"{image.stem}{MASK}")
-        masks = TableMasks(stored, files, together if together.is_file() else None)
+        masks = TableMasks(photo, files, together if together.is_file() else None)
         return Item(key, image, tuple(things), tuple(unknown), masks if files or masks.together else None)
 
     def _where(self, number: int) -> str:
@@ -162,12 +149,12 @@ class Table:
             raise BadItem(f"{self._where(number)}: the photo has two sizes in the table.")
         return next(iter(sizes), None)
 
-    def _things(self, number: int, row: Row, stored: Stored) -> tuple[list[Thing], tuple[str, ...]]:
+    def _things(self, number: int, row: Row, photo: PhotoFile) -> tuple[list[Thing], tuple[str, ...]]:
         corners = [row.get(c, "") for c in _CORNERS]
         box = None
         if any(corners):
             where = self._where(number)
-            box = stored.box(numbers_of(corners, where), where)
+            box = photo.box(numbers_of(corners, where), where)
         name = _name(row)
         if row.get("class_index") and not (self.by_name and name):
             return [Thing(self._index(number, row["class_index"]), box)], ()

@@ -23,10 +23,10 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
 from .annotated import BadItem, Format, Item, OpenOptions
-from .files import IMAGES, Annotated, first_folder, photos_in, things_of
+from .files import IMAGES, Annotated, Listed, first_folder, photos_in, things_of
 from .imagenet_truth import devkit_classes, read_solution, solution_objects
 from .mapping import ClassMap, class_map, match_names
-from .photo_file import Stored, look_at, read_indices
+from .photo_file import PhotoFile, look_at, read_indices
 from .xml_boxes import read_xml
 
 IGNORED = 1000
@@ -44,17 +44,17 @@ class ImageNetMasks:
     """
 
     path: Path
-    stored: Stored
+    photo: PhotoFile
     sources: tuple[str, ...]
     mapping: ClassMap
 
     @cached_property
     def _classes(self) -> Array:
         """int64 [H, W] of the upright photo; 0 is none of the classes."""
-        colours = read_indices(self.path, self.stored.size, colours=True)
+        colours = read_indices(self.path, self.photo.size, colours=True)
         if colours.ndim != 3 or colours.shape[2] != 3:
             raise BadItem(f"The mask {self.path} has no three colours; an ImageNet-S mask is R + 256 G.")
-        return self.stored.mask(colours[:, :, 0].astype(np.int64) + 256 * colours[:, :, 1].astype(np.int64))
+        return self.photo.mask(colours[:, :, 0].astype(np.int64) + 256 * colours[:, :, 1].astype(np.int64))
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""
@@ -76,13 +76,11 @@ class Places:
 
 
 @dataclass
-class ImageNet:
-    """Validation photos; see ``Dataset``.
+class ImageNet(Listed):
+    """Validation photos, by their paths below the folder of photos; see ``Dataset``.
 
     Attributes
     ----------
-    items : tuple of str
-        Paths below the folder of the photos.
     table : dict
         By photo's name, what a solution's CSV says: "n01978287 240 170 260 240 ...".
     segmented : tuple of str
@@ -91,46 +89,33 @@ class ImageNet:
         By photo's name the WordNet id that the devkit says.
     """
 
-    root: Path
-    names: Sequence[str] | None
-    mapping: ClassMap
-    sources: tuple[str, ...]
-    items: tuple[str, ...]
     places: Places
     table: dict[str, str] = field(default_factory=dict)
     segmented: tuple[str, ...] = ()
     truth: dict[str, str] = field(default_factory=dict)
     format: str = "imagenet"
 
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Return the photo's path below the folder of the photos."""
-        return self.items[index]
-
     def __getitem__(self, index: int) -> Item:
         """Read a photo's class, boxes and masks; BadItem where they are missing or malformed."""
         key = self.items[index]
         image = self.places.photos / key
-        objects, stored = self._objects(key, image)
+        objects, photo = self._objects(key, image)
         things, unknown = things_of(objects, self.mapping)
-        return Item(key, image, things, unknown, self._masks(key, stored))
+        return Item(key, image, things, unknown, self._masks(key, photo))
 
-    def _objects(self, key: str, image: Path) -> tuple[list[Annotated], Stored]:
+    def _objects(self, key: str, image: Path) -> tuple[list[Annotated], PhotoFile]:
         folder = key.rpartition("/")[0]
         path = self._xml(key)
         if path is not None:
             annotation = read_xml(path)
-            stored, where = look_at(image, annotation.size), f"The annotation {path}"
-            boxed = [Annotated(o.name, stored.box(o.box, where), o.difficult) for o in annotation.objects]
-            return boxed or ([Annotated(folder)] if folder else []), stored
-        stored = look_at(image)
+            photo, where = look_at(image, annotation.size), f"The annotation {path}"
+            boxed = [Annotated(o.name, photo.box(o.box, where), o.difficult) for o in annotation.objects]
+            return boxed or ([Annotated(folder)] if folder else []), photo
+        photo = look_at(image)
         if image.stem in self.table:
-            return solution_objects(self.table[image.stem], stored, image.name), stored
+            return solution_objects(self.table[image.stem], photo, image.name), photo
         if folder or image.stem in self.truth:
-            return [Annotated(folder.rpartition("/")[2] or self.truth[image.stem])], stored
+            return [Annotated(folder.rpartition("/")[2] or self.truth[image.stem])], photo
         raise BadItem(f"There is no annotation of {image}: neither a folder of its class, nor XML, nor a line of CSV.")
 
     def _xml(self, key: str) -> Path | None:
@@ -139,11 +124,11 @@ class ImageNet:
         stem = Path(key).with_suffix(".xml")
         return next((p for p in (self.places.boxes / stem, self.places.boxes / stem.name) if p.is_file()), None)
 
-    def _masks(self, key: str, stored: Stored) -> ImageNetMasks | None:
+    def _masks(self, key: str, photo: PhotoFile) -> ImageNetMasks | None:
         if self.places.masks is None:
             return None
         path = self.places.masks / Path(key).with_suffix(".png")
-        return ImageNetMasks(path, stored, self.segmented, self.mapping) if path.is_file() else None
+        return ImageNetMasks(path, photo, self.segmented, self.mapping) if path.is_file() else None
 
 
 def open_imagenet(root: Path, options: OpenOptions) -> ImageNet:

@@ -16,7 +16,7 @@ from rsp_onnx.extras import need
 
 from .annotated import BadItem
 from .files import Annotated, numbers_of, read_lines
-from .photo_file import Stored
+from .photo_file import PhotoFile
 
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _PHOTO = "ILSVRC2012_val_{:08d}"
@@ -70,11 +70,11 @@ def read_solution(root: Path, split: str) -> dict[str, str]:
         raise BadInput(f"{path} cannot be read as CSV: {error}.") from error
 
 
-def solution_objects(text: str, stored: Stored, what: str) -> list[Annotated]:
+def solution_objects(text: str, photo: PhotoFile, what: str) -> list[Annotated]:
     """Return the objects of "WNID xmin ymin xmax ymax WNID ..."; BadItem where it is malformed."""
     words = text.split()
     if not words or len(words) % 5:
         raise BadItem(f"The line of {what} in the CSV file is not groups of a WordNet id and four numbers.")
     where = f"The line of {what} in the CSV file"
     groups = [words[i : i + 5] for i in range(0, len(words), 5)]
-    return [Annotated(g[0], stored.box(numbers_of(g[1:], where), where)) for g in groups]
+    return [Annotated(g[0], photo.box(numbers_of(g[1:], where), where)) for g in groups]

@@ -3,12 +3,11 @@
     Annotations/NAME.xml  JPEGImages/NAME.jpg  ImageSets/Main/SPLIT.txt  SegmentationClass/NAME.png
 
 Boxes are written 1-based with both corners inside; here they become 0-based. Annotations refer to the pixels as they
-are stored; see ``stored`` for photos that EXIF turns.
+are stored; see ``photo_file`` for photos that EXIF turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,9 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
 from .annotated import BadItem, Format, Item, OpenOptions
-from .files import Annotated, choose_split, photo_named, read_lines, things_of
+from .files import Annotated, Listed, choose_split, photo_named, read_lines, things_of
 from .mapping import ClassMap, class_map
-from .photo_file import Stored, look_at, read_indices
+from .photo_file import PhotoFile, look_at, read_indices
 from .xml_boxes import XmlObject, read_xml
 
 VOC_CLASSES = (
@@ -42,20 +41,20 @@ class VocMasks:
     """
 
     path: Path
-    stored: Stored
+    photo: PhotoFile
     sources: tuple[str, ...]
     mapping: ClassMap
 
     @cached_property
     def _values(self) -> Array:
         """uint8 [H, W] of the upright photo."""
-        values = read_indices(self.path, self.stored.size)
+        values = read_indices(self.path, self.photo.size)
         if values.ndim != 2:
             raise BadItem(f"The mask {self.path} has colours where a palette picture should hold class numbers.")
         unnamed = [int(v) for v in np.unique(values) if len(self.sources) < v < IGNORED]
         if unnamed:
             raise BadItem(f"The mask {self.path} has the class {unnamed[0]}, but there are only {len(self.sources)}.")
-        return self.stored.mask(values)
+        return self.photo.mask(values)
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""
@@ -68,30 +67,11 @@ class VocMasks:
 
 
 @dataclass
-class Voc:
-    """A split of a devkit; see ``Dataset``.
+class Voc(Listed):
+    """A split of a devkit, its class names in the palette's order; see ``Dataset``."""
 
-    Attributes
-    ----------
-    sources : tuple of str
-        The dataset's class names in the palette's order.
-    """
-
-    root: Path
-    names: Sequence[str] | None
-    mapping: ClassMap
-    sources: tuple[str, ...]
-    items: tuple[str, ...]
     split: str | None = None
     format: str = "voc"
-
-    def __len__(self) -> int:
-        """Return the number of photos in the split."""
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Return the photo's name, such as 000012."""
-        return self.items[index]
 
     def __getitem__(self, index: int) -> Item:
         """Read one annotation; BadItem where it or the photo is missing or malformed."""
@@ -99,15 +79,15 @@ class Voc:
         path = self.root / "Annotations" / f"{name}.xml"
         annotation = read_xml(path)
         image = photo_named(self.root / "JPEGImages", name)
-        stored = look_at(image, annotation.size)
-        things, unknown = things_of((_annotated(o, stored, path) for o in annotation.objects), self.mapping)
+        photo = look_at(image, annotation.size)
+        things, unknown = things_of((_annotated(o, photo, path) for o in annotation.objects), self.mapping)
         mask = self.root / "SegmentationClass" / f"{name}.png"
-        masks = VocMasks(mask, stored, self.sources, self.mapping) if mask.is_file() else None
+        masks = VocMasks(mask, photo, self.sources, self.mapping) if mask.is_file() else None
         return Item(name, image, things, unknown, masks)
 
 
-def _annotated(one: XmlObject, stored: Stored, path: Path) -> Annotated:
-    box = stored.box([v - 1 for v in one.box], f"The annotation {path}")
+def _annotated(one: XmlObject, photo: PhotoFile, path: Path) -> Annotated:
+    box = photo.box([v - 1 for v in one.box], f"The annotation {path}")
     return Annotated(one.name, box, one.difficult)
 
 

@@ -11,7 +11,7 @@ from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.types import Array
 
 from .base import MapMetric
-from .protocol import Case, Figure, Rows
+from .protocol import Case, Figure, Rows, seen
 
 _NOTHING = 1e-9  # of a sum of relevance: there is nothing to be kept
 
@@ -51,8 +51,6 @@ class ClassSensitivity(MapMetric):
 
 
 def _map_of(case: Case, class_index: int) -> Array | None:
-    from .protocol import seen
-
     if class_index == case.target:
         return case.heatmap
     other = case.others.get(class_index)

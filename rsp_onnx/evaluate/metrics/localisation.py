@@ -90,12 +90,12 @@ class Pointing(MapMetric):
         if not chosen:
             return []
         hard = [i for i in chosen if rows["difficult"][i]]
-        found = [self._figure("all", rows, chosen, by_class=True), self._figure("targets", rows, chosen)]
+        figures = [self._figure("all", rows, chosen, by_class=True), self._figure("targets", rows, chosen)]
         if hard:
-            found.append(self._figure("difficult", rows, hard, by_class=True))
-            found.append(self._figure("difficult-targets", rows, hard))
+            figures.append(self._figure("difficult", rows, hard, by_class=True))
+            figures.append(self._figure("difficult-targets", rows, hard))
         hits, items = [float(rows["hit"][i]) for i in chosen], [rows["item"][i] for i in chosen]
-        return found + self.classes(hits, items, [label_at(rows, i) for i in chosen])
+        return figures + self.classes(hits, items, [label_at(rows, i) for i in chosen])
 
     def _figure(self, subset: str, rows: Rows, chosen: Sequence[int], by_class: bool = False) -> Figure:
         hits, items = [float(rows["hit"][i]) for i in chosen], [rows["item"][i] for i in chosen]
