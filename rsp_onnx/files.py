@@ -1,4 +1,4 @@
-"""Writing results, where a file is there completely or not at all; and reading TOML."""
+"""Writing results, each file completely or not at all; and reading TOML."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ from rsp_onnx.errors import BadOutput
 # by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 TomlError: type[ValueError] = _toml.TOMLDecodeError
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """Read TOML; TomlError, with the line and column, where it is none."""
-    return dict(_toml.loads(text))
 
 
 def write_atomically(path: str | Path, write: Callable[[BinaryIO], object]) -> None:
@@ -142,3 +137,8 @@ def save_npz(path: str | Path, /, **arrays: Any) -> None:
                     np.lib.format.write_array(entry, array, allow_pickle=False)
 
     write_atomically(path, write)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Read TOML; TomlError, with the line and column, where it is none."""
+    return dict(_toml.loads(text))
