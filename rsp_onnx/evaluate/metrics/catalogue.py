@@ -39,7 +39,7 @@ def find_metric(spec: str) -> Metric | ModelMetric:
     return cast("Metric | ModelMetric", METRICS[name](spec, given))
 
 
-def metrics() -> list[Record]:
+def list_metrics() -> list[Record]:
     """Return what there is to choose from: name, direction, bounds, protocol, source, parameters with defaults."""
     return [
         {
