@@ -8,33 +8,21 @@ import click
 
 from rsp_onnx import Explainer, save_activations
 
-from ..options import (  # noqa: TID252
-    device_option,
-    json_option,
-    model_argument,
-    out_file_option,
-    own_ops,
-    preprocess_options,
-)
+from .. import options as shared  # noqa: TID252
 from ..printing import print_json  # noqa: TID252
 
 
 @click.command()
-@model_argument
+@shared.model_argument
 @click.argument("image", type=click.Path())
 @click.option(
-    "--tensor",
-    "tensors",
-    multiple=True,
-    required=True,
-    metavar="NAME",
-    help="A tensor of the graph; repeatable.",
+    "--tensor", "tensors", multiple=True, required=True, metavar="NAME", help="A tensor of the graph; repeatable."
 )
-@out_file_option("The .npz file to write.")
-@preprocess_options
-@device_option()
-@own_ops
-@json_option
+@shared.out_file_option("The .npz file to write.")
+@shared.preprocess_options
+@shared.device_option()
+@shared.own_ops
+@shared.json_option
 def activations(model: str, image: str, tensors: tuple[str, ...], out: str, as_json: bool, **options: Any) -> None:
     """Save intermediate tensors of one image. `rsp-onnx inspect --json` lists the names.
 

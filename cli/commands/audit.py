@@ -7,36 +7,17 @@ from typing import Any
 
 import click
 
-from ..options import (  # noqa: TID252
-    data_argument,
-    device_option,
-    format_option,
-    hostile_option,
-    json_option,
-    labels_option,
-    limit_option,
-    mapping_option,
-    method_option,
-    model_argument,
-    out_option,
-    own_ops,
-    pictures_option,
-    preprocess_option,
-    report_option,
-    seed_option,
-    split_option,
-    threads_option,
-)
+from .. import options as shared  # noqa: TID252
 from ..printing import print_json, running_bar  # noqa: TID252
 
 
 @click.command(short_help="Look for a class that is decided by something else than its object.")
-@model_argument
-@data_argument
-@format_option
-@split_option
-@mapping_option
-@labels_option()
+@shared.model_argument
+@shared.data_argument
+@shared.format_option
+@shared.split_option
+@shared.mapping_option
+@shared.labels_option()
 @click.option(
     "--class",
     "classes",
@@ -44,8 +25,8 @@ from ..printing import print_json, running_bar  # noqa: TID252
     metavar="INDEX|LABEL",
     help="Only this class; repeat for several. Default: all.",
 )
-@limit_option("At most that many photos, drawn by the seed.")
-@seed_option("Of all that is drawn.", default=0, show_default=True)
+@shared.limit_option("At most that many photos, drawn by the seed.")
+@shared.seed_option("Of all that is drawn.", default=0, show_default=True)
 @click.option(
     "--cells",
     type=click.IntRange(min=8),
@@ -54,17 +35,17 @@ from ..printing import print_json, running_bar  # noqa: TID252
     metavar="N",
     help="Rows and columns of the grids.",
 )
-@method_option
-@hostile_option()
-@preprocess_option("How photographs are prepared; default: as the model says.")
-@device_option()
-@threads_option
-@pictures_option(1, 11, "Photos per contact sheet.")
-@out_option("rsp-audit")
-@report_option()
+@shared.method_option
+@shared.hostile_option()
+@shared.preprocess_option("How photographs are prepared; default: as the model says.")
+@shared.device_option()
+@shared.threads_option
+@shared.pictures_option(1, 11, "Photos per contact sheet.")
+@shared.out_option("rsp-audit")
+@shared.report_option()
 @click.option("--fail-on-suspicious", is_flag=True, help="Exit with 1 where a cluster is suspicious.")
-@own_ops
-@json_option
+@shared.own_ops
+@shared.json_option
 def audit(model: str, data: str, as_json: bool, fail_on_suspicious: bool, **options: Any) -> None:
     """Group the maps of each class and show what its images have in common.
 

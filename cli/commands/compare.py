@@ -8,20 +8,7 @@ from typing import Any
 
 import click
 
-from ..options import (  # noqa: TID252
-    device_option,
-    hostile_option,
-    json_option,
-    labels_option,
-    method_option,
-    out_option,
-    own_ops,
-    pictures_option,
-    preprocess_option,
-    report_option,
-    target_option,
-    threads_option,
-)
+from .. import options as shared  # noqa: TID252
 from ..printing import print_json, progress_bar  # noqa: TID252
 
 
@@ -29,16 +16,16 @@ from ..printing import print_json, progress_bar  # noqa: TID252
 @click.argument("a", type=click.Path(), metavar="A.onnx")
 @click.argument("b", type=click.Path(), metavar="B.onnx")
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
-@target_option("The class to explain, one of A's; auto: what A predicts; repeat for several.")
-@hostile_option("Classes the target is held against, decided by A's scores; repeat for several.")
-@labels_option("A's class names: a text file or JSON.")
+@shared.target_option("The class to explain, one of A's; auto: what A predicts; repeat for several.")
+@shared.hostile_option("Classes the target is held against, decided by A's scores; repeat for several.")
+@shared.labels_option("A's class names: a text file or JSON.")
 @click.option("--labels-b", type=click.Path(), metavar="FILE", help="B's; where names differ, classes match by name.")
 @click.option("--class-offset", type=int, metavar="N", help="B's class is A's class + N, such as 1 of 1000 and 1001.")
-@preprocess_option("How A's photographs are prepared; default: as A says.")
+@shared.preprocess_option("How A's photographs are prepared; default: as A says.")
 @click.option("--preprocess-b", metavar="PRESET|FILE", help="How B's are; default: as B says.")
-@method_option
-@device_option()
-@threads_option
+@shared.method_option
+@shared.device_option()
+@shared.threads_option
 @click.option(
     "--fail-below",
     multiple=True,
@@ -47,11 +34,11 @@ from ..printing import print_json, progress_bar  # noqa: TID252
     "image; repeatable.",
 )
 @click.option("--max-flips", type=click.IntRange(min=0), metavar="N", help="Exit with 1 where more predictions flip.")
-@pictures_option(0, 6, "Images drawn side by side.")
-@out_option("rsp-compare")
-@report_option()
-@own_ops
-@json_option
+@shared.pictures_option(0, 6, "Images drawn side by side.")
+@shared.out_option("rsp-compare")
+@shared.report_option()
+@shared.own_ops
+@shared.json_option
 def compare(a: str, b: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Explain the same images by two models: whose predictions flip, whose explanations move.
 

@@ -8,33 +8,14 @@ from typing import Any
 
 import click
 
-from ..options import (  # noqa: TID252
-    data_argument,
-    device_option,
-    format_option,
-    json_option,
-    labels_option,
-    limit_option,
-    mapping_option,
-    model_argument,
-    out_option,
-    output_option,
-    own_ops,
-    preprocess_options,
-    region_option,
-    report_option,
-    seed_option,
-    shard,
-    split_option,
-    threads_option,
-)
+from .. import options as shared  # noqa: TID252
 from ..printing import print_json, running_bar  # noqa: TID252
 
 
 @click.command(short_help="Measure methods on a dataset and write a report.")
-@model_argument
-@data_argument
-@format_option
+@shared.model_argument
+@shared.data_argument
+@shared.format_option
 @click.option(
     "--method",
     "methods",
@@ -54,12 +35,14 @@ from ..printing import print_json, running_bar  # noqa: TID252
     metavar="NAME[:KEY=VALUE,...]",
     help="One of `rsp-onnx metrics`; repeat for several.",
 )
-@split_option
-@mapping_option
-@labels_option()
-@limit_option("At most that many items.")
-@seed_option("With --limit a random choice of items; also for metrics that draw numbers.")
-@click.option("--shard", type=shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares.")
+@shared.split_option
+@shared.mapping_option
+@shared.labels_option()
+@shared.limit_option("At most that many items.")
+@shared.seed_option("With --limit a random choice of items; also for metrics that draw numbers.")
+@click.option(
+    "--shard", type=shared.shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Items at a time; default: 8 where it can.")
 @click.option(
     "--model-metric-items",
@@ -69,11 +52,11 @@ from ..printing import print_json, running_bar  # noqa: TID252
     metavar="N",
     help="Items that metrics of the whole model are measured on.",
 )
-@preprocess_options
-@output_option
-@region_option
-@device_option()
-@threads_option
+@shared.preprocess_options
+@shared.output_option
+@shared.region_option
+@shared.device_option()
+@shared.threads_option
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -82,10 +65,10 @@ from ..printing import print_json, running_bar  # noqa: TID252
     help="Where the work is done: in this process, or on a Ray cluster.",
 )
 @click.option("--address", metavar="HOST:PORT|auto", help="Of the Ray cluster; default: one on this machine.")
-@out_option("rsp-run", "Folder of the run; the same command goes on with what is there.")
-@report_option("Write report.html with pictures.")
-@own_ops
-@json_option
+@shared.out_option("rsp-run", "Folder of the run; the same command goes on with what is there.")
+@shared.report_option("Write report.html with pictures.")
+@shared.own_ops
+@shared.json_option
 def evaluate(model: str, data: str, **options: Any) -> None:
     """Measure methods on a dataset, and write rows, figures and a report.
 

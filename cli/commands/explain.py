@@ -9,45 +9,30 @@ import click
 
 from rsp_onnx import Explainer, explain_files
 
-from ..options import (  # noqa: TID252
-    device_option,
-    hostile_option,
-    json_option,
-    labels_option,
-    method_option,
-    model_argument,
-    out_option,
-    output_option,
-    own_ops,
-    preprocess_options,
-    region_option,
-    rsp_options,
-    section_option,
-    target_option,
-)
+from .. import options as shared  # noqa: TID252
 from ..printing import print_json, progress_bar  # noqa: TID252
 
 
 @click.command(short_help="Paint which pixels speak for a class, and which against it.")
-@model_argument
+@shared.model_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
-@target_option("The class to explain; repeat for several.")
-@hostile_option(
+@shared.target_option("The class to explain; repeat for several.")
+@shared.hostile_option(
     "Classes the target is held against; repeat for several. auto: for multi-label models the classes present, "
     "for single-label models none."
 )
-@labels_option()
-@preprocess_options
-@section_option
-@output_option
-@region_option
-@method_option
-@rsp_options
-@device_option()
+@shared.labels_option()
+@shared.preprocess_options
+@shared.section_option
+@shared.output_option
+@shared.region_option
+@shared.method_option
+@shared.rsp_options
+@shared.device_option()
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
-@out_option("rsp-explanations")
-@own_ops
-@json_option
+@shared.out_option("rsp-explanations")
+@shared.own_ops
+@shared.json_option
 def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).
 

@@ -8,15 +8,15 @@ import click
 
 from rsp_onnx import methods, supported_ops
 
-from ..options import json_option, markdown_option, own_ops  # noqa: TID252
+from .. import options as shared  # noqa: TID252
 from ..printing import print_json, table  # noqa: TID252
 
 Records = list[dict[str, Any]]
 
 
 @click.command("methods")
-@markdown_option()
-@json_option
+@shared.markdown_option()
+@shared.json_option
 def methods_command(markdown: bool, as_json: bool) -> None:
     """List the methods and their papers; parameters are in --markdown and --json.
 
@@ -34,8 +34,8 @@ def methods_command(markdown: bool, as_json: bool) -> None:
 
 
 @click.command("metrics")
-@markdown_option()
-@json_option
+@shared.markdown_option()
+@shared.json_option
 def metrics_command(markdown: bool, as_json: bool) -> None:
     """List the metrics, what exactly they do, and their papers.
 
@@ -55,9 +55,9 @@ def metrics_command(markdown: bool, as_json: bool) -> None:
 
 
 @click.command("ops", short_help="List the supported ops and what their rules do.")
-@own_ops
-@markdown_option("Print the table as Markdown, as docs/ops.md has it.")
-@json_option
+@shared.own_ops
+@shared.markdown_option("Print the table as Markdown, as docs/ops.md has it.")
+@shared.json_option
 def ops_command(markdown: bool, as_json: bool) -> None:
     """List the supported ops: what their rules do with relevance and with gradients.
 
