@@ -136,20 +136,16 @@ class Inside(MapMetric):
     kind = "inside"
     direction = "higher"
     bounds = (0.0, 1.0)
+    protocol = (
+        "Sum of the positive relevance inside the target's boxes, or its mask without ignored pixels, divided by "
+        "all positive relevance, the map laid on the original photo; a map without positive relevance counts 0; "
+        "mean over targets."
+    )
     source = (
         "Kohlbrenner et al. 2020, Towards Best Practice in Explaining Neural Network Decisions with LRP "
         "(attribution localisation)"
     )
     columns: ClassVar[Mapping[str, str]] = {"box": "float64", "mask": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "Sum of the positive relevance inside the target's boxes, or its mask without ignored pixels, divided by "
-            "all positive relevance, the map laid on the original photo; a map without positive relevance counts 0; "
-            "mean over targets."
-        )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the shares in box and mask."""
@@ -181,17 +177,13 @@ class GridPointing(MapMetric):
     kind = "grid-pointing"
     direction = "higher"
     bounds = (0.0, 1.0)
+    protocol = (
+        "Share of the positive relevance in the target's cell of a mosaic of different classes, whose boxes are "
+        "the cells; a map without positive relevance counts 0; chance is one over the number of cells; mean over "
+        "cells."
+    )
     source = "Böhle et al. 2021, Convolutional Dynamic Alignment Networks for Interpretable Classifications"
     columns: ClassVar[Mapping[str, str]] = {"share": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "Share of the positive relevance in the target's cell of a mosaic of different classes, whose boxes are "
-            "the cells; a map without positive relevance counts 0; chance is one over the number of cells; mean over "
-            "cells."
-        )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the share in the target's cell; nothing where the item is no mosaic."""
