@@ -32,23 +32,23 @@ class Listed:
     ----------
     sources : tuple of str
         The dataset's class names in the dataset's own order.
-    items : tuple of str
-        The photos' keys: names or paths below the root.
+    keys : tuple of str
+        The photos: names or paths below the root.
     """
 
     root: Path
     names: Sequence[str] | None
     mapping: ClassMap
     sources: tuple[str, ...]
-    items: tuple[str, ...]
+    keys: tuple[str, ...]
 
     def __len__(self) -> int:
         """Return the number of photos."""
-        return len(self.items)
+        return len(self.keys)
 
     def key(self, index: int) -> str:
         """Return a photo's key, such as ``000012`` or ``dog/12.jpg``."""
-        return self.items[index]
+        return self.keys[index]
 
 
 def things_of(objects: Iterable[Annotated], mapping: ClassMap) -> tuple[tuple[Thing, ...], tuple[str, ...]]:

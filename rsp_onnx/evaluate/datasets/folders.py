@@ -40,7 +40,7 @@ class Folder(Listed):
 
     def __getitem__(self, index: int) -> Item:
         """Return a photo with its folder's class; BadItem where it is gone or no photo."""
-        key = self.items[index]
+        key = self.keys[index]
         look_at(self.root / key)
         things, unknown = things_of([Annotated(key.split("/", 1)[0])], self.mapping)
         return Item(key, self.root / key, things, unknown)
@@ -51,13 +51,13 @@ def open_folder(root: Path, options: OpenOptions) -> Folder:
     if not root.is_dir():
         raise BadInput(f"There is no folder {root}.")
     folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-    items = [
+    keys = [
         f.relative_to(root).as_posix()
         for folder in folders
         for f in sorted(folder.rglob("*"))
         if f.suffix.lower() in IMAGES and not f.name.endswith(MASK)
     ]
-    if not items:
+    if not keys:
         raise BadInput(f"{root} holds no folders with photos: a folder dataset is {root.name}/CLASS/PHOTO.jpg.")
     sources = tuple(f.name for f in folders)
     matched = class_map(sources, options)
@@ -65,7 +65,7 @@ def open_folder(root: Path, options: OpenOptions) -> Folder:
         count = options.class_count or 0
         indices = {s: (int(s),) for s in matched.unmatched if s.isdecimal() and int(s) < count}
         matched = ClassMap({**matched.table, **indices})
-    return Folder(root, options.names, matched, sources, tuple(items))
+    return Folder(root, options.names, matched, sources, tuple(keys))
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Table:
     names: Sequence[str] | None
     mapping: ClassMap
     sources: tuple[str, ...]
-    items: tuple[tuple[str, tuple[tuple[int, Row], ...]], ...]  # per photo its lines with their numbers
+    photos: tuple[tuple[str, tuple[tuple[int, Row], ...]], ...]  # per photo its lines with their numbers
     title: str
     classes: int | None = None
     by_name: bool = False  # a name decides where a line has an index too
@@ -110,15 +110,15 @@ class Table:
 
     def __len__(self) -> int:
         """Return the number of photos."""
-        return len(self.items)
+        return len(self.photos)
 
     def key(self, index: int) -> str:
         """Return the photo's path as the table has it."""
-        return self.items[index][0]
+        return self.photos[index][0]
 
     def __getitem__(self, index: int) -> Item:
         """Read a photo's lines; BadItem where one is malformed, or the photo missing or of another size."""
-        key, rows = self.items[index]
+        key, rows = self.photos[index]
         image = self.root / key
         photo = look_at(image, self._stated(rows))
         things: list[Thing] = []
@@ -186,8 +186,8 @@ def open_table(root: Path, options: OpenOptions) -> Table:
     by_name = options.mapping is not None
     needed = sources if by_name else tuple(n for n in without if n)
     matched = class_map(needed, options) if needed else ClassMap()
-    items = tuple((image, tuple(rows)) for image, rows in by_image.items())
-    return Table(path.parent, options.names, matched, sources, items, str(path), options.class_count, by_name)
+    photos = tuple((image, tuple(rows)) for image, rows in by_image.items())
+    return Table(path.parent, options.names, matched, sources, photos, str(path), options.class_count, by_name)
 
 
 def _table_in(root: Path) -> Path:

@@ -97,7 +97,7 @@ class ImageNet(Listed):
 
     def __getitem__(self, index: int) -> Item:
         """Read a photo's class, boxes and masks; BadItem where they are missing or malformed."""
-        key = self.items[index]
+        key = self.keys[index]
         image = self.places.photos / key
         objects, photo = self._objects(key, image)
         things, unknown = things_of(objects, self.mapping)
@@ -145,8 +145,8 @@ def open_imagenet(root: Path, options: OpenOptions) -> ImageNet:
     sources = wnids or tuple(sorted({*_named(places, table), *truth.values()}))
     segmented = tuple(sorted(f.name for f in places.masks.iterdir() if f.is_dir())) if places.masks else ()
     matched = _class_map(sources, options, root)
-    items = tuple(p.relative_to(places.photos).as_posix() for p in photos)
-    return ImageNet(root, options.names, matched, sources, items, places, table, segmented, truth)
+    keys = tuple(p.relative_to(places.photos).as_posix() for p in photos)
+    return ImageNet(root, options.names, matched, sources, keys, places, table, segmented, truth)
 
 
 def _class_map(sources: Sequence[str], options: OpenOptions, root: Path) -> ClassMap:

@@ -75,7 +75,7 @@ class Voc(Listed):
 
     def __getitem__(self, index: int) -> Item:
         """Read one annotation; BadItem where it or the photo is missing or malformed."""
-        name = self.items[index]
+        name = self.keys[index]
         path = self.root / "Annotations" / f"{name}.xml"
         annotation = read_xml(path)
         image = photo_named(self.root / "JPEGImages", name)
@@ -100,13 +100,13 @@ def open_voc(root: Path, options: OpenOptions) -> Voc:
     split = options.split
     if splits or split is not None:
         split = choose_split(split, splits, VOC_FORMAT.splits, folder)
-        items = [line.split()[0] for line in read_lines(splits[split])]
+        keys = [line.split()[0] for line in read_lines(splits[split])]
     else:
-        items = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
-    if not items:
+        keys = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
+    if not keys:
         raise BadInput(f"{folder} has no items: neither in ImageSets/Main nor in Annotations.")
     matched = class_map(sources, options)
-    return Voc(folder, options.names, matched, sources, tuple(dict.fromkeys(items)), split)
+    return Voc(folder, options.names, matched, sources, tuple(dict.fromkeys(keys)), split)
 
 
 def _devkit(root: Path) -> Path:
