@@ -1,6 +1,7 @@
 # make demo   explain the handwritten digits of models/ and say where the pictures are
 # make test   run all tests
 # make lint   check style and types, as CI does
+# make docs   renew what docs/ takes from the registries
 #
 # Each needs Python 3.10 or newer and make, nothing else: the first run makes .venv and installs into it, later runs
 # are quick, and a changed pyproject.toml installs again. Another Python: make test PYTHON=python3.12
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := rsp-onnx explain models/digits_pytorch.onnx models/scenes/scene_?.png --target topk:2 --hostile auto -o demo-output
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -29,6 +30,9 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+docs: $(VENV)/.installed-demo
+	$(BIN)/python docs/generate.py
 
 $(VENV)/.installed-demo: pyproject.toml $(VENV)/.made
 	@echo "Installing rsp-onnx into $(VENV); the first time this takes a few minutes."

@@ -1,1 +1,4 @@
-"""The command line: one module per command, no logic."""
+"""The command line: the group of commands, the options they share, and how they print.
+
+Public: main.
+"""

@@ -9,18 +9,16 @@ import click
 
 from rsp_onnx import RspError, __version__
 
-from .activations import activations
-from .audit import audit
-from .check import check_command
-from .compare import compare
-from .compile import compile_command
-from .evaluate import evaluate
-from .explain import explain
-from .inspect import inspect
-from .methods import methods_command
-from .metrics import metrics_command
-from .ops import ops
-from .report import report
+from .commands.activations import activations
+from .commands.audit import audit
+from .commands.check import check_command
+from .commands.compare import compare
+from .commands.compile import compile_command
+from .commands.evaluate import evaluate
+from .commands.explain import explain
+from .commands.inspect import inspect
+from .commands.listings import methods_command, metrics_command, ops_command
+from .commands.report import report
 
 
 class _Sentence(click.ClickException):
@@ -52,6 +50,6 @@ def main() -> None:
 
 for command in (
     explain, evaluate, report, check_command, inspect, compile_command, compare, audit, activations, methods_command,
-    metrics_command, ops,
+    metrics_command, ops_command,
 ):  # fmt: skip
     main.add_command(command)

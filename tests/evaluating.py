@@ -127,10 +127,10 @@ METRICS = {m.name: m for m in (Hit, Share, Layers)}
 
 def use_little_ones(patch):
     """Make runs use the dataset and the metrics of this file; patch(module, name, value) is monkeypatch.setattr."""
-    from rsp_onnx.evaluate.runs import lookup as run_lookup
+    from rsp_onnx.evaluate.runs import settings
 
-    patch(run_lookup, "metric_of", lambda spec: METRICS[spec]())
-    patch(run_lookup, "dataset_of", lambda settings, explainer: LittleDataset(Path(settings.data), explainer.labels))
+    patch(settings, "find_metric", lambda spec: METRICS[spec]())
+    patch(settings, "open_dataset", lambda format, root, *, names, **options: LittleDataset(Path(root), names))
 
 
 def rows_of(folder):

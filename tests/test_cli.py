@@ -302,14 +302,3 @@ def test_names_that_are_not_ascii(repo, digits, scenes, tmp_path):
     done = process(repo, "explain", digits, picture, "--target", 4, "-o", tmp_path / "ö", PYTHONIOENCODING="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "ö/Ziffern — дом 1.4.png").is_file()
-
-
-def test_the_page_of_ops_is_what_the_command_prints(repo):
-    page = (repo / "docs" / "ops.md").read_text(encoding="utf-8")
-    assert cli("ops", "--markdown").output == page, "run: rsp-onnx ops --markdown > docs/ops.md"
-
-
-@pytest.mark.parametrize("what", ["methods", "metrics"])
-def test_the_pages_of_methods_and_metrics_are_what_is_printed(what, repo):
-    page = (repo / "docs" / f"{what}.md").read_text(encoding="utf-8")
-    assert cli(what, "--markdown").output == page, f"run: rsp-onnx {what} --markdown > docs/{what}.md"

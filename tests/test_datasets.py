@@ -17,9 +17,9 @@ from PIL import Image
 from rsp_onnx.errors import BadInput
 from rsp_onnx.evaluate.datasets.annotated import BadItem
 from rsp_onnx.evaluate.datasets.coco_masks import decode, run_lengths
-from rsp_onnx.evaluate.datasets.formats import FORMATS, open_dataset
+from rsp_onnx.evaluate.datasets.formats import FORMATS, dataset_formats, open_dataset
 from rsp_onnx.evaluate.datasets.mapping import match_names, read_mapping, write_mapping
-from rsp_onnx.evaluate.datasets.photo_file import Stored, look_at, read_indices
+from rsp_onnx.evaluate.datasets.photo_file import PhotoFile, look_at, read_indices
 from rsp_onnx.evaluate.datasets.voc import VOC_CLASSES
 from rsp_onnx.inputs.photos import read_photo
 
@@ -427,6 +427,13 @@ def test_a_csv_may_name_its_classes(tmp_path):
     assert (item.targets, item.unknown) == ((1,), ("ghost",))
 
 
+def test_a_quotation_mark_left_open_in_a_csv_is_told_in_one_line(tmp_path):
+    dataset = open_dataset("csv", table(tmp_path, '"a.png,1', "b.png,0", header="image,class_index"), classes=2)
+    with pytest.raises(BadItem) as error:
+        dataset[0]
+    assert "a.png,1 b.png,0" in the_sentence(error)
+
+
 def test_with_a_mapping_a_csvs_names_decide(tmp_path):
     """A table with the indices of 2 classes serves a model that has a background class in front of them."""
     root = table(tmp_path, "a.png,12,10,1,n00000002,0,0,5,5", "a.png,12,10,0,,0,0,5,5")
@@ -595,7 +602,7 @@ def test_an_annotation_of_the_upright_photo_stays(tmp_path):
     exif = photo.getexif()
     exif[0x0112] = 6
     photo.save(tmp_path / "a.png", exif=exif)
-    assert look_at(tmp_path / "a.png", (4, 6)) == Stored((4, 6))
+    assert look_at(tmp_path / "a.png", (4, 6)) == PhotoFile((4, 6))
     assert look_at(tmp_path / "a.png").upright == (4, 6)
     with pytest.raises(BadItem) as error:
         look_at(tmp_path / "a.png", (5, 5))
@@ -605,7 +612,7 @@ def test_an_annotation_of_the_upright_photo_stays(tmp_path):
 @given(st.tuples(*[st.floats(-20, 40)] * 4), st.integers(1, 20), st.integers(1, 20))
 def test_a_box_is_clipped_or_refused(box, width, height):
     try:
-        left, top, right, bottom = Stored((width, height)).box(box, "it")
+        left, top, right, bottom = PhotoFile((width, height)).box(box, "it")
     except BadItem:
         return
     assert 0 <= left <= right <= width - 1 and 0 <= top <= bottom <= height - 1
@@ -690,6 +697,30 @@ def test_without_labels_classes_are_matched_by_position():
 
 
 # ---- opening ----
+
+EXAMPLES = {  # per format where a dataset of it lies, and a file to write where there is none in the repository
+    "voc": (DATA / "digits_voc", None),
+    "coco": (DATA / "digits_coco", None),
+    "imagenet": (None, "val/n00000001/a.JPEG"),
+    "folder": (None, "zero/a.png"),
+    "csv": (MODELS / "scenes", None),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_opens_its_example_and_says_what_it_is(tmp_path, name):
+    root, file = EXAMPLES[name]
+    if file is not None:
+        root, photo = tmp_path, tmp_path / file
+        photo.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(photo)
+    dataset = open_dataset(name, root, names=WORDS, classes=1 if name == "imagenet" else None)
+    assert dataset.format == name and dataset[0].targets
+    listed = next(one for one in dataset_formats() if one["name"] == name)
+    assert listed["layout"] == FORMATS[name].layout and "\n" not in listed["layout"]
+    if not listed["splits"]:
+        with pytest.raises(BadInput, match="has no splits"):
+            open_dataset(name, root, split="val", names=WORDS)
 
 
 @pytest.mark.parametrize("format_", [*FORMATS, "yolo"])

@@ -19,12 +19,12 @@ from rsp_onnx.evaluate.datasets.annotated import Item, Thing
 from rsp_onnx.evaluate.datasets.formats import open_dataset
 from rsp_onnx.evaluate.metrics.bookkeeping import correlation
 from rsp_onnx.evaluate.metrics.bootstrap import mean_of_classes, median
-from rsp_onnx.evaluate.metrics.catalogue import METRICS, find_metric, metrics
+from rsp_onnx.evaluate.metrics.catalogue import METRICS, find_metric, list_metrics
 from rsp_onnx.evaluate.metrics.localisation import share, within
 from rsp_onnx.evaluate.metrics.miou import _levels, for_tuning
+from rsp_onnx.evaluate.metrics.parameter_randomisation import compare, spearman
 from rsp_onnx.evaluate.metrics.perturbation import squares
 from rsp_onnx.evaluate.metrics.protocol import Case, Truth
-from rsp_onnx.evaluate.metrics.randomisation import compare, spearman
 from rsp_onnx.evaluate.metrics.randomise import randomised, stages, weight_layers
 from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.tensors import Feeds
@@ -593,12 +593,12 @@ def test_a_stage_that_cannot_be_explained_is_told_and_not_counted():
 
 
 def test_every_metric_says_what_it_does():
-    for one in metrics():
+    for one in list_metrics():
         assert one["direction"] in ("higher", "lower") and one["bounds"][0] < one["bounds"][1]
         assert len(one["protocol"]) > 60 and one["protocol"].endswith(".") and one["source"], one["name"]
     names = ["pointing", "inside", "miou", "grid-pointing", "insertion", "deletion", "region-perturbation",
              "class-sensitivity", "parameter-randomisation", "conservation", "runtime"]  # fmt: skip
-    assert [one["name"] for one in metrics()] == names == list(METRICS)
+    assert [one["name"] for one in list_metrics()] == names == list(METRICS)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The search for classes that are decided by something else than their object.
+
+Public: audit, audit_lines.
+"""

@@ -82,22 +82,22 @@ def find_clusters(grids: Array, seed: int = 0, most: int = MOST) -> Clusters:
     BadInput
         scikit-learn is not installed.
     """
-    apart = distances(grids)
-    affinity = affinities(apart)
+    between = distances(grids)
+    affinity = affinities(between)
     values = laplacian_eigenvalues(affinity)
     count = by_eigengap(values, min(most, len(grids) // 4))
     if count < 2:
-        return Clusters(np.zeros(len(grids), int), values, apart)
-    return Clusters(_by_size(_spectral(affinity, count, seed)), values, apart)
+        return Clusters(np.zeros(len(grids), int), values, between)
+    return Clusters(_by_size(_spectral(affinity, count, seed)), values, between)
 
 
-def affinities(apart: Array) -> Array:
+def affinities(between: Array) -> Array:
     """Return how alike maps are, 0..1: exp(-d² / (s_i s_j)), where s is the distance to the seventh neighbour."""
-    place = min(_NEIGHBOUR, len(apart) - 1)
-    scale = np.maximum(np.sort(apart, axis=1)[:, place], 1e-3)
-    found = np.exp(-(apart**2) / np.outer(scale, scale))
-    np.fill_diagonal(found, 0.0)
-    return np.asarray(found)
+    place = min(_NEIGHBOUR, len(between) - 1)
+    scale = np.maximum(np.sort(between, axis=1)[:, place], 1e-3)
+    affinity = np.exp(-(between**2) / np.outer(scale, scale))
+    np.fill_diagonal(affinity, 0.0)
+    return np.asarray(affinity)
 
 
 def laplacian_eigenvalues(affinity: Array) -> Array:
@@ -127,10 +127,10 @@ def _spectral(affinity: Array, count: int, seed: int) -> Array:
         return np.asarray(clusterer.fit_predict(affinity))
 
 
-def _by_size(found: Array) -> Array:
+def _by_size(clusters: Array) -> Array:
     """Return the clusters numbered from the largest on; ties in the order of their first members."""
-    order = sorted(set(found.tolist()), key=lambda c: (-int((found == c).sum()), int(np.argmax(found == c))))
-    return np.asarray([order.index(c) for c in found.tolist()])
+    order = sorted(set(clusters.tolist()), key=lambda c: (-int((clusters == c).sum()), int(np.argmax(clusters == c))))
+    return np.asarray([order.index(c) for c in clusters.tolist()])
 
 
 def _sklearn(module: str) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from rsp_onnx.types import Array
+from rsp_onnx.types import Array, Record
 
 from .grid import CORNERS, hottest, seat, shares
 
@@ -21,7 +20,7 @@ _FAR = 0.5  # see ``Clusters.farness``
 _LEAST, _LEAST_SHARE = 4, 0.04  # maps of a cluster, and its share of the class, below which nothing is said
 
 
-def describe(grids: Array, inside: Sequence[float | None], text: Sequence[float]) -> dict[str, Any]:
+def describe(grids: Array, inside: Sequence[float | None], text: Sequence[float]) -> Record:
     """Return where a cluster's relevance sits.
 
     Parameters
@@ -50,9 +49,7 @@ def users(grids: Array, place: Array) -> float:
     return float((grids[:, place].sum(axis=1) >= _USES).mean()) if len(grids) else 0.0
 
 
-def reasons(
-    cluster: Array, own: Array, others: Array, about: dict[str, Any], farness: float, single: bool
-) -> list[str]:
+def reasons(cluster: Array, own: Array, others: Array, about: Record, farness: float, single: bool) -> list[str]:
     """Return why a cluster is suspicious, a sentence each; none where it is not.
 
     Parameters
@@ -68,13 +65,13 @@ def reasons(
         return []
     if about["inside"] is not None and about["inside"] >= _OUTSIDE:
         return []
-    found = [_same_place(cluster, own, others, about), _edge(about)]
+    sentences = [_same_place(cluster, own, others, about), _edge(about)]
     if not single and farness >= _FAR and about["inside"] is not None and about["place"] <= SMALL:
-        found.append(f"It is far from the other clusters of its class ({farness:.2f} of 1).")
-    return [sentence for sentence in found if sentence]
+        sentences.append(f"It is far from the other clusters of its class ({farness:.2f} of 1).")
+    return [sentence for sentence in sentences if sentence]
 
 
-def _same_place(cluster: Array, own: Array, others: Array, about: dict[str, Any]) -> str:
+def _same_place(cluster: Array, own: Array, others: Array, about: Record) -> str:
     if about["place"] > SMALL:
         return ""
     place = hottest(cluster.mean(axis=0))
@@ -88,7 +85,7 @@ def _same_place(cluster: Array, own: Array, others: Array, about: dict[str, Any]
     return ""
 
 
-def _edge(about: dict[str, Any]) -> str:
+def _edge(about: Record) -> str:
     corner = max(CORNERS, key=lambda name: about["shares"][name])
     if about["shares"][corner] >= _CORNER:
         return f"{about['shares'][corner]:.0%} of the relevance sits in the {corner} corner."

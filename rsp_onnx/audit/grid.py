@@ -12,7 +12,7 @@ from rsp_onnx.types import Array
 
 CORNERS = ("upper left", "upper right", "lower left", "lower right")
 _LOOKED_AT = 192  # pixels of the longer side of a photo whose strokes are counted
-_CONTRAST = 0.25  # of the whole range: a step in brightness within two pixels that counts as a stroke's edge
+_CONTRAST = 0.25  # of all brightness: a step in brightness within two pixels that counts as a stroke's edge
 _FINE = 6  # pixels at most from one edge to the next: letters have narrow strokes, objects do not
 _MOSTLY = 0.5  # of the positive relevance: what the region it sits in holds
 
@@ -38,9 +38,9 @@ def regions(cells: int) -> dict[str, Array]:
     quarter, eighth = cells // 4, max(1, cells // 8)
     sides = {"upper": row < quarter, "lower": row >= cells - quarter}
     ends = {"left": column < quarter, "right": column >= cells - quarter}
-    found = {name: sides[name.split()[0]] & ends[name.split()[1]] for name in CORNERS}
+    corners = {name: sides[name.split()[0]] & ends[name.split()[1]] for name in CORNERS}
     near = np.minimum(np.minimum(row, column), cells - 1 - np.maximum(row, column))
-    return {**found, "border": near < eighth, "centre": near >= quarter}
+    return {**corners, "border": near < eighth, "centre": near >= quarter}
 
 
 def shares(grid: Array) -> dict[str, float]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.errors import RspError
 from rsp_onnx.evaluate.datasets.annotated import Dataset, Item
 from rsp_onnx.evaluate.metrics.localisation import share
-from rsp_onnx.evaluate.metrics.protocol import Truth, seen
+from rsp_onnx.evaluate.metrics.protocol import Truth, on_photo, seen
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.explain.explanation import Explanation
 from rsp_onnx.inputs.classes import Choice, choose_hostile
@@ -21,7 +19,7 @@ from .grid import grid_of, looks_like_text
 
 
 @dataclass(frozen=True)
-class Seen:
+class KeptMap:
     """What is kept of one map.
 
     Attributes
@@ -68,22 +66,21 @@ class Stream:
     broken: list[tuple[str, str]] = field(default_factory=list)
     empty: int = 0
 
-    def each(self, indices: Sequence[int]) -> Iterator[Seen]:
-        """Yield what is kept of each map; items that cannot be read are noted and passed over."""
-        for index in indices:
-            try:
-                item = self.dataset[index]
-                found = self._of_item(item)
-            except RspError as error:
-                self.broken.append((self.dataset.key(index), str(error)))
-                continue
-            for one in found:
-                kept = self._kept(index, item, one)
-                self.empty += kept is None
-                if kept is not None:
-                    yield kept
+    def each(self, index: int) -> Iterator[KeptMap]:
+        """Yield what is kept of each map of an item; one that cannot be read is noted and passed over."""
+        try:
+            item = self.dataset[index]
+            explanations = self._of_item(item)
+        except RspError as error:
+            self.broken.append((self.dataset.key(index), str(error)))
+            return
+        for one in explanations:
+            kept = self._kept(index, item, one)
+            self.empty += kept is None
+            if kept is not None:
+                yield kept
 
-    def again(self, kept: Seen) -> Explanation:
+    def again(self, kept: KeptMap) -> Explanation:
         """Explain a map's photo once more, for a picture."""
         return next(one for one in self._of_item(self.dataset[kept.index]) if one.target == kept.target)
 
@@ -96,18 +93,14 @@ class Stream:
         rivals = [choose_hostile(self.hostile, t, scores, kind, self.explainer.labels) for t in targets]
         return self.explainer.explain_each([feeds], [targets], [rivals])[0]
 
-    def _kept(self, index: int, item: Item, found: Explanation) -> Seen | None:
-        heatmap = self._map(found)
+    def _kept(self, index: int, item: Item, explanation: Explanation) -> KeptMap | None:
+        signed = find_method(self.explainer.method).signed  # without a sign all of it counts as positive
+        heatmap = on_photo(explanation, seen(explanation, signed))
         grid = grid_of(heatmap, self.cells)
-        if grid is None or found.photo is None:
+        if grid is None or explanation.photo is None:
             return None
-        truth = Truth(item, found.target, found.photo.size)
+        truth = Truth(item, explanation.target, explanation.photo.size)
         places = truth.boxes if truth.boxes is not None else truth.mask
         inside = None if places is None else float(share(heatmap, places))
-        text = looks_like_text(found.photo, grid)
-        return Seen(index, item.key, found.target, found.score, grid, inside, text)
-
-    def _map(self, found: Explanation) -> Array:
-        """Return the map on the photo, float32 [H, W]; of a method without a sign all of it counts as positive."""
-        values = seen(found, find_method(self.explainer.method).signed).astype(np.float32)
-        return values if found.geometry is None else np.asarray(found.geometry.to_original(values))
+        text = looks_like_text(explanation.photo, grid)
+        return KeptMap(index, item.key, explanation.target, explanation.score, grid, inside, text)

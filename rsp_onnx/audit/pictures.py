@@ -28,8 +28,8 @@ def cluster_sheet(mean: Array, members: Sequence[tuple[Explanation, str]]) -> Im
     """
     pictures, captions = [_mean_picture(mean)], ["mean of the cluster"]
     rest = []
-    for found, caption in members:
-        photo, laid = _pair(found)
+    for explanation, caption in members:
+        photo, laid = _pair(explanation)
         rest.append(_side_by_side(photo, laid))
         captions.append(caption)
     return contact_sheet([*pictures, *rest], _PAIRS, captions=captions, cell=(2 * _SIDE + 4, _SIDE))
@@ -42,9 +42,9 @@ def _mean_picture(mean: Array) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _pair(found: Explanation) -> tuple[Image.Image, Image.Image]:
-    heatmap = found.heatmap_original
-    photo = found.photo or Image.new("RGB", (heatmap.shape[1], heatmap.shape[0]), "white")
+def _pair(explanation: Explanation) -> tuple[Image.Image, Image.Image]:
+    heatmap = explanation.heatmap_original
+    photo = explanation.photo or Image.new("RGB", (heatmap.shape[1], heatmap.shape[0]), "white")
     size = thumbnail_size(photo.size, _SIDE)
     shrinks = size[0] < photo.width
     small = photo.convert("RGB").resize(size, Image.Resampling.LANCZOS if shrinks else Image.Resampling.BICUBIC)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.evaluate.datasets.formats import open_dataset
+from rsp_onnx.evaluate.runs.settings import class_count
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.inputs.classes import Choice
 from rsp_onnx.inputs.labels import find_class, label_of
-from rsp_onnx.types import Array, Record
+from rsp_onnx.types import Array, Progress, Record
 
 from .clusters import Clusters, find_clusters
 from .flags import describe, reasons
-from .maps import Seen, Stream
+from .maps import KeptMap, Stream
+from .report import write_audit
 
 LEAST = 8  # maps of a class below which it is not clustered
 
@@ -41,7 +43,7 @@ def audit(
     out: str | Path | None = None,
     report: bool = True,
     pictures: int = 11,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Record:
     """Cluster the maps of each class of a dataset and flag clusters that look at something else than the object.
 
@@ -73,38 +75,30 @@ def audit(
     """
     if cells < 8:
         raise BadInput(f"A grid of {cells}×{cells} cells says too little of a place: give 8 or more.")
-    explainer = Explainer(
-        model, labels=labels, preprocess=preprocess, method=method, device=device, threads=threads
-    )  # fmt: skip
-    dataset = open_dataset(
-        format, data, split=split, mapping=mapping, names=explainer.labels, classes=_count(explainer)
-    )
-    wanted = _wanted(classes, explainer, dataset.names)
-    stream = Stream(explainer, dataset, cells, hostile, wanted)
-    indices = _order(len(dataset), limit, seed)
-    maps: list[Seen] = []
+    explainer = Explainer(model, labels=labels, preprocess=preprocess, method=method, device=device, threads=threads)
+    count = class_count(explainer)
+    dataset = open_dataset(format, data, split=split, mapping=mapping, names=explainer.labels, classes=count)
+    stream = Stream(explainer, dataset, cells, hostile, _wanted(classes, explainer, dataset.names))
+    maps = _maps(stream, _order(len(dataset), limit, seed), progress)
+    summary = _summary(stream, maps, seed)
+    summary |= {"data": str(data), "format": format, "seed": seed, "limit": limit, "cells": cells}
+    if out is not None:
+        write_audit(stream, maps, summary, Path(out), pictures, report)
+    return summary
+
+
+def _maps(stream: Stream, indices: Sequence[int], progress: Progress | None) -> list[KeptMap]:
+    maps: list[KeptMap] = []
     for done, index in enumerate(indices, 1):
-        maps += stream.each([index])
+        maps += stream.each(index)
         if progress is not None:
             progress(done, len(indices))
-    found = _found(stream, maps, seed)
-    found |= {"data": str(data), "format": format, "seed": seed, "limit": limit, "cells": cells}
-    if out is not None:
-        from .report import write_audit
-
-        write_audit(stream, maps, found, Path(out), pictures, report)
-    return found
-
-
-def _count(explainer: Explainer) -> int | None:
-    shape = explainer.model.ir.graph.outputs[0].shape
-    last = shape[-1] if shape is not None and len(shape) == 2 else None
-    return last if isinstance(last, int) else None
+    return maps
 
 
 def _wanted(classes: Sequence[str], explainer: Explainer, names: Sequence[str] | None) -> frozenset[int] | None:
     known = explainer.labels or names
-    count = _count(explainer) or len(known or ())
+    count = class_count(explainer) or len(known or ())
     return frozenset(find_class(word, known, count) for word in classes) or None
 
 
@@ -114,7 +108,7 @@ def _order(size: int, limit: int | None, seed: int) -> list[int]:
     return sorted(int(i) for i in np.random.default_rng(seed).permutation(size)[:limit])
 
 
-def _found(stream: Stream, maps: Sequence[Seen], seed: int) -> Record:
+def _summary(stream: Stream, maps: Sequence[KeptMap], seed: int) -> Record:
     targets = sorted({m.target for m in maps})
     enough = [t for t in targets if sum(m.target == t for m in maps) >= LEAST]
     if not enough:
@@ -137,7 +131,7 @@ def _name(stream: Stream, target: int) -> str:
     return label_of(target, stream.explainer.labels or stream.dataset.names)
 
 
-def _class(stream: Stream, maps: Sequence[Seen], target: int, seed: int) -> Record:
+def _class(stream: Stream, maps: Sequence[KeptMap], target: int, seed: int) -> Record:
     """Cluster one class's maps; members are places in ``maps``."""
     places = [i for i, m in enumerate(maps) if m.target == target]
     grids = np.stack([maps[i].grid for i in places])
@@ -152,7 +146,7 @@ def _class(stream: Stream, maps: Sequence[Seen], target: int, seed: int) -> Reco
 
 
 def _cluster(
-    number: int, clusters: Clusters, grids: Array, others: Array, maps: Sequence[Seen], places: Sequence[int]
+    number: int, clusters: Clusters, grids: Array, others: Array, maps: Sequence[KeptMap], places: Sequence[int]
 ) -> Record:
     members = clusters.nearest_to_middle(number)
     own = grids[members]

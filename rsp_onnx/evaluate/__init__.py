@@ -11,22 +11,32 @@ from typing import TYPE_CHECKING, Any
 from rsp_onnx.errors import BadInput
 
 if TYPE_CHECKING:
-    from rsp_onnx.evaluate.datasets.formats import open_dataset, write_mapping
-    from rsp_onnx.evaluate.metrics.catalogue import find_metric
-    from rsp_onnx.evaluate.metrics.catalogue import metrics as list_metrics
+    from rsp_onnx.evaluate.datasets.formats import dataset_formats, open_dataset
+    from rsp_onnx.evaluate.datasets.mapping import write_mapping
+    from rsp_onnx.evaluate.metrics.catalogue import find_metric, list_metrics
     from rsp_onnx.evaluate.report.report import write_report
     from rsp_onnx.evaluate.run_and_report import evaluate
     from rsp_onnx.evaluate.runs.table import summary_table
 
-__all__ = ["evaluate", "find_metric", "list_metrics", "open_dataset", "summary_table", "write_mapping", "write_report"]
+__all__ = [
+    "dataset_formats",
+    "evaluate",
+    "find_metric",
+    "list_metrics",
+    "open_dataset",
+    "summary_table",
+    "write_mapping",
+    "write_report",
+]
 
 _WHERE = {
+    "dataset_formats": ("datasets.formats", "dataset_formats"),
     "evaluate": ("run_and_report", "evaluate"),
     "find_metric": ("metrics.catalogue", "find_metric"),
-    "list_metrics": ("metrics.catalogue", "metrics"),
+    "list_metrics": ("metrics.catalogue", "list_metrics"),
     "open_dataset": ("datasets.formats", "open_dataset"),
     "summary_table": ("runs.table", "summary_table"),
-    "write_mapping": ("datasets.formats", "write_mapping"),
+    "write_mapping": ("datasets.mapping", "write_mapping"),
     "write_report": ("report.report", "write_report"),
 }
 

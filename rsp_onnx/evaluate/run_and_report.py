@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rsp_onnx.types import Progress
+from rsp_onnx.types import Progress, Record
 
 from .runs.model_metrics import run_model_metrics
 from .runs.run import Run
@@ -36,7 +36,7 @@ def evaluate(
     command: str | None = None,
     report: bool = True,
     **explainer: Any,
-) -> dict[str, Any]:
+) -> Record:
     """Evaluate methods on a dataset; a run that was interrupted goes on where it was.
 
     Parameters
@@ -88,10 +88,10 @@ def evaluate(
     run.begin()
     run.work(run.engine(engine, address), progress)
     run_model_metrics(run.worker, run.plan, run.store, run.model_metrics)
-    found = summarise(run.store, provenance=run.provenance(command, time.perf_counter() - began))
+    summary = summarise(run.store, provenance=run.provenance(command, time.perf_counter() - began))
     if report:
         _report(run)
-    return found
+    return summary
 
 
 def _report(run: Run) -> None:

@@ -1,8 +1,8 @@
-"""What is evaluated: an image, what is in it and where, in the model's own classes."""
+"""What is evaluated: an image, what is in it and where, in the model's own classes; and what a format declares."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -102,3 +102,40 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> Item:
         """Read one item; BadItem where its annotation is missing or malformed, in one sentence with the file's name."""
         ...
+
+
+@dataclass(frozen=True)
+class OpenOptions:
+    """How a dataset is opened; see ``open_dataset``."""
+
+    split: str | None = None
+    mapping: Path | None = None
+    names: Sequence[str] | None = None
+    classes: int | None = None
+
+    @property
+    def class_count(self) -> int | None:
+        """How many classes the model has; None where neither labels nor a count were given."""
+        return self.classes if self.classes is not None or self.names is None else len(self.names)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A way a dataset may lie on the disk; ``formats`` lists them all.
+
+    Attributes
+    ----------
+    name : str
+        As ``--format`` takes it.
+    layout : str
+        What lies where, as a line of Markdown.
+    open : callable
+        Opens a folder or file with ``OpenOptions``: reads its index, not its items. BadInput where it is none.
+    splits : tuple of str
+        The split read by default, the first of these that is there; () where there are no splits.
+    """
+
+    name: str
+    layout: str
+    open: Callable[[Path, OpenOptions], Dataset]
+    splits: tuple[str, ...] = ()

@@ -4,7 +4,7 @@
     ROOT/annotations/panoptic_SPLIT.json    ROOT/annotations/panoptic_SPLIT/PHOTO.png    ROOT/SPLIT/PHOTO.jpg
 
 or the path of a JSON file, with the photos in a folder beside it. The file is read once in each process that reads
-items; a pickled dataset is the path alone. Annotations refer to the pixels as they are stored, see ``stored``.
+items; a pickled dataset is the path alone. Annotations refer to the pixels as they are stored, see ``photo_file``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Record
 
-from .annotated import BadItem, Box, Item, Masks
+from .annotated import BadItem, Box, Format, Item, Masks, OpenOptions
 from .coco_masks import InstanceMasks, PanopticMasks, is_polygon
 from .files import Annotated, choose_split, numbers_of, things_of
 from .mapping import ClassMap, class_map
-from .photo_file import Stored, look_at
+from .photo_file import PhotoFile, look_at
 
 _KEPT = ("category_id", "bbox", "iscrowd", "segmentation", "file_name", "segments_info")
 
@@ -82,42 +82,42 @@ class Coco:
         if not isinstance(record.get("file_name"), str) or "id" not in record:
             raise BadItem(f"{self.root.name}: images[{index}] has no file_name or no id.")
         image = self.photos / record["file_name"]
-        stored = look_at(image, _size(record, where))
+        photo = look_at(image, _size(record, where))
         listed = self._index.annotations.get(record["id"], [])
         if self._index.panoptic:
-            return self._panoptic(record["file_name"], image, stored, listed, where)
-        objects = [_annotated(one, self._index.names, stored, where) for one in listed]
+            return self._panoptic(record["file_name"], image, photo, listed, where)
+        objects = [_annotated(one, self._index.names, photo, where) for one in listed]
         things, unknown = things_of(objects, self.mapping)
-        masks = InstanceMasks(tuple(zip((o.name for o in objects), listed, strict=True)), stored, self.mapping, where)
+        masks = InstanceMasks(tuple(zip((o.name for o in objects), listed, strict=True)), photo, self.mapping, where)
         return Item(record["file_name"], image, things, unknown, masks if listed else None)
 
-    def _panoptic(self, key: str, image: Path, stored: Stored, listed: list[Record], where: str) -> Item:
+    def _panoptic(self, key: str, image: Path, photo: PhotoFile, listed: list[Record], where: str) -> Item:
         if len(listed) != 1 or not isinstance(listed[0].get("file_name"), str):
             raise BadItem(f"{where} has {len(listed)} panoptic annotations with a file_name where one should be.")
         segments = listed[0].get("segments_info")
         if not isinstance(segments, list) or not all(isinstance(s, dict) and "id" in s for s in segments):
             raise BadItem(f"{where} has no list segments_info with the segments' ids.")
-        objects = [_annotated(one, self._index.names, stored, where) for one in segments]
+        objects = [_annotated(one, self._index.names, photo, where) for one in segments]
         # stuff that the model knows is a target like any other; what it does not know is ground, not a rival
         stuff = {o.name for s, o in zip(segments, objects, strict=True) if s["category_id"] in self._index.stuff}
         things, unknown = things_of([o for o in objects if o.name not in stuff or self.mapping[o.name]], self.mapping)
         names = tuple((int(s["id"]), o.name, o.difficult) for s, o in zip(segments, objects, strict=True))
         path = _panoptic_folder(self.root) / listed[0]["file_name"]
-        masks: Masks = PanopticMasks(path, names, stored, self.mapping)
+        masks: Masks = PanopticMasks(path, names, photo, self.mapping)
         return Item(key, image, things, unknown, masks)
 
 
-def _annotated(one: Record, names: dict[Any, str], stored: Stored, where: str) -> Annotated:
+def _annotated(one: Record, names: dict[Any, str], photo: PhotoFile, where: str) -> Annotated:
     """Turn an annotation's [x, y, width, height] into corners that lie inside."""
     name = names.get(one.get("category_id"))
     if name is None:
         raise BadItem(
             f"{where} has an object of the category {one.get('category_id')!r}, which the file does not name."
         )
-    return Annotated(name, _box(one.get("bbox"), stored, where), bool(one.get("iscrowd", 0)))
+    return Annotated(name, _box(one.get("bbox"), photo, where), bool(one.get("iscrowd", 0)))
 
 
-def _box(bbox: Any, stored: Stored, where: str) -> Box | None:
+def _box(bbox: Any, photo: PhotoFile, where: str) -> Box | None:
     if bbox is None:
         return None
     if not isinstance(bbox, list) or len(bbox) != 4:
@@ -126,7 +126,7 @@ def _box(bbox: Any, stored: Stored, where: str) -> Box | None:
     if width < 0 or height < 0:
         raise BadItem(f"{where} has a bbox of {width:g}×{height:g} pixels.")
     # COCO counts from pixels' edges: x + width is the right edge, which belongs to the column before it
-    return stored.box((x, y, max(x + width - 1, x), max(y + height - 1, y)), where)
+    return photo.box((x, y, max(x + width - 1, x), max(y + height - 1, y)), where)
 
 
 def _size(record: Record, where: str) -> tuple[int, int]:
@@ -136,15 +136,13 @@ def _size(record: Record, where: str) -> tuple[int, int]:
     return size[0], size[1]  # type: ignore[return-value]
 
 
-def open_coco(
-    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
-) -> Coco:
+def open_coco(root: Path, options: OpenOptions) -> Coco:
     """Open a JSON file, or a folder's ``annotations/instances_SPLIT.json`` or ``panoptic_SPLIT.json``."""
-    path = root if root.is_file() else _annotation_file(root, split)
+    path = root if root.is_file() else _annotation_file(root, options.split)
     index = read_index(path)
     sources = tuple(index.names.values())
-    photos = _photo_folder(path, index, root if root.is_dir() else path.parent, split)
-    dataset = Coco(path, photos, names, class_map(sources, mapping, names, classes), sources)
+    photos = _photo_folder(path, index, root if root.is_dir() else path.parent, options.split)
+    dataset = Coco(path, photos, options.names, class_map(sources, options), sources)
     dataset.__dict__["_index"] = index  # what was read for the names needs no second reading
     return dataset
 
@@ -187,9 +185,9 @@ def _compact(one: Record) -> Record:
 def _annotation_file(root: Path, split: str | None) -> Path:
     for folder in (root / "annotations", root):
         for kind in ("instances", "panoptic"):
-            found = {f.stem.removeprefix(f"{kind}_"): f for f in sorted(folder.glob(f"{kind}_*.json"))}
-            if found and (split is None or split in found or kind == "panoptic"):
-                return found[choose_split(split, found, ("val2014", "val2017"), root)]
+            by_split = {f.stem.removeprefix(f"{kind}_"): f for f in sorted(folder.glob(f"{kind}_*.json"))}
+            if by_split and (split is None or split in by_split or kind == "panoptic"):
+                return by_split[choose_split(split, by_split, COCO_FORMAT.splits, root)]
     raise BadInput(
         f"{root} holds no annotations/instances_SPLIT.json or panoptic_SPLIT.json: give the JSON file's path."
     )
@@ -209,3 +207,11 @@ def _photo_folder(path: Path, index: Index, root: Path, split: str | None) -> Pa
 
 def _panoptic_folder(path: Path) -> Path:
     return path.with_suffix("")
+
+
+COCO_FORMAT = Format(
+    "coco",
+    "`annotations/instances_<split>.json` beside the folder of images, or panoptic PNGs with their JSON",
+    open_coco,
+    splits=("val2014", "val2017"),
+)

@@ -15,7 +15,7 @@ from rsp_onnx.types import Array, Record
 
 from .annotated import BadItem
 from .mapping import ClassMap
-from .photo_file import Stored, read_indices
+from .photo_file import PhotoFile, read_indices
 
 _FAR = 1e6  # pixels
 
@@ -31,7 +31,7 @@ class InstanceMasks:
     """
 
     objects: tuple[tuple[str, Record], ...]
-    stored: Stored
+    photo: PhotoFile
     mapping: ClassMap
     where: str
 
@@ -52,12 +52,12 @@ class InstanceMasks:
         return self._union([r for n, r in self.objects if r.get("iscrowd") and class_index in self.mapping[n]])
 
     def _union(self, records: list[Record]) -> Array:
-        width, height = self.stored.size
-        found = np.zeros((height, width), bool)
+        width, height = self.photo.size
+        union = np.zeros((height, width), bool)
         for record in records:
             if record.get("segmentation"):
-                found |= decode(record["segmentation"], width, height, self.where)
-        return self.stored.mask(found)
+                union |= decode(record["segmentation"], width, height, self.where)
+        return self.photo.mask(union)
 
 
 def decode(segmentation: Any, width: int, height: int, where: str) -> Array:
@@ -120,7 +120,7 @@ def run_lengths(text: str) -> list[int] | None:
     that more follow, the fifth of the last group is the sign. From the fourth number on it is what was added to the
     number two places before.
     """
-    found: list[int] = []
+    lengths: list[int] = []
     value = shift = 0
     for character in text:
         group = ord(character) - 48
@@ -132,9 +132,9 @@ def run_lengths(text: str) -> list[int] | None:
             continue
         if group & 16:
             value -= 1 << shift
-        found.append(value + found[-2] if len(found) > 2 else value)
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
         value = shift = 0
-    return found if shift == 0 else None
+    return lengths if shift == 0 else None
 
 
 @dataclass(frozen=True)
@@ -149,20 +149,20 @@ class PanopticMasks:
 
     path: Path
     segments: tuple[tuple[int, str, bool], ...]
-    stored: Stored
+    photo: PhotoFile
     mapping: ClassMap
 
     @cached_property
     def _numbers(self) -> Array:
         """int64 [H, W] of the upright photo."""
-        colours = read_indices(self.path, self.stored.size, colours=True)
+        colours = read_indices(self.path, self.photo.size, colours=True)
         if colours.ndim != 3 or colours.shape[2] != 3:
             raise BadItem(f"The panoptic mask {self.path} has no three colours.")
         numbers = colours.astype(np.int64) @ np.array([1, 256, 65536])
         missing = {n for n, _, _ in self.segments} - set(np.unique(numbers).tolist())
         if missing:
             raise BadItem(f"The panoptic mask {self.path} lacks the segment {min(missing)}, which the JSON file lists.")
-        return self.stored.mask(numbers)
+        return self.photo.mask(numbers)
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""

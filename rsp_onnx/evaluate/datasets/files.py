@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,33 @@ class Annotated(NamedTuple):
     name: str
     box: Box | None = None
     difficult: bool = False
+
+
+@dataclass
+class Listed:
+    """What datasets share that know their photos by name from the start; see ``Dataset``.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        The dataset's class names in the dataset's own order.
+    keys : tuple of str
+        The photos: names or paths below the root.
+    """
+
+    root: Path
+    names: Sequence[str] | None
+    mapping: ClassMap
+    sources: tuple[str, ...]
+    keys: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+        return len(self.keys)
+
+    def key(self, index: int) -> str:
+        """Return a photo's key, such as ``000012`` or ``dog/12.jpg``."""
+        return self.keys[index]
 
 
 def things_of(objects: Iterable[Annotated], mapping: ClassMap) -> tuple[tuple[Thing, ...], tuple[str, ...]]:
@@ -61,7 +89,7 @@ def first_folder(candidates: Iterable[Path], what: str) -> Path:
     raise BadInput(f"There is no folder {what}: looked for {', '.join(map(str, tried))}.")
 
 
-def choose_split(split: str | None, found: Mapping[str, Path], preferred: Iterable[str], where: Path) -> str:
+def choose_split(split: str | None, there: Mapping[str, Path], preferred: Iterable[str], where: Path) -> str:
     """Return the split to read: the one asked for, the first preferred one, or the only one.
 
     Raises
@@ -69,28 +97,28 @@ def choose_split(split: str | None, found: Mapping[str, Path], preferred: Iterab
     BadInput
         It is not there, or several are and none was asked for.
     """
-    listed = ", ".join(sorted(found)) or "none"
+    listed = ", ".join(sorted(there)) or "none"
     if split is not None:
-        if split not in found:
+        if split not in there:
             raise BadInput(f"{where} has no split {split!r}; its splits: {listed}.")
         return split
     for name in preferred:
-        if name in found:
+        if name in there:
             return name
-    if len(found) == 1:
-        return next(iter(found))
+    if len(there) == 1:
+        return next(iter(there))
     raise BadInput(f"{where} has several splits ({listed}): choose one with --split.")
 
 
 def numbers_of(texts: Iterable[str | None], what: str) -> list[float]:
     """Return numbers from text; BadItem where one is missing or none."""
-    found = []
+    numbers = []
     for text in texts:
         try:
-            found.append(float(text or ""))
+            numbers.append(float(text or ""))
         except ValueError:
             raise BadItem(f"{what} has a box with {text!r} where a number should stand.") from None
-    return found
+    return numbers
 
 
 def read_lines(path: Path) -> list[str]:

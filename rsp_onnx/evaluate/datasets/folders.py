@@ -23,87 +23,71 @@ import numpy as np
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
-from .annotated import BadItem, Item, Thing
-from .files import IMAGES, MASK, Annotated, numbers_of, photos_in, things_of
+from .annotated import BadItem, Format, Item, OpenOptions, Thing
+from .files import IMAGES, MASK, Annotated, Listed, numbers_of, things_of
 from .mapping import ClassMap, class_map
-from .photo_file import Stored, look_at, read_indices
+from .photo_file import PhotoFile, look_at, read_indices
 
 Row = dict[str, str]
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass
-class Folder:
+class Folder(Listed):
     """A folder of classes: photos without boxes; see ``Dataset``."""
 
-    root: Path
-    names: Sequence[str] | None
-    mapping: ClassMap
-    sources: tuple[str, ...]
-    items: tuple[str, ...]
     format: str = "folder"
-
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Return the photo's path below the root."""
-        return self.items[index]
 
     def __getitem__(self, index: int) -> Item:
         """Return a photo with its folder's class; BadItem where it is gone or no photo."""
-        key = self.items[index]
+        key = self.keys[index]
         look_at(self.root / key)
         things, unknown = things_of([Annotated(key.split("/", 1)[0])], self.mapping)
         return Item(key, self.root / key, things, unknown)
 
 
-def open_folder(root: Path, mapping: Path | None, names: Sequence[str] | None, classes: int | None) -> Folder:
+def open_folder(root: Path, options: OpenOptions) -> Folder:
     """Open a folder of classes."""
     if not root.is_dir():
         raise BadInput(f"There is no folder {root}.")
     folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
-    items = [
+    keys = [
         f.relative_to(root).as_posix()
         for folder in folders
         for f in sorted(folder.rglob("*"))
         if f.suffix.lower() in IMAGES and not f.name.endswith(MASK)
     ]
-    if not items:
+    if not keys:
         raise BadInput(f"{root} holds no folders with photos: a folder dataset is {root.name}/CLASS/PHOTO.jpg.")
     sources = tuple(f.name for f in folders)
-    matched = class_map(sources, mapping, names, classes)
-    if mapping is None:  # a folder may be called by the index
-        indices = {s: (int(s),) for s in matched.unmatched if s.isdecimal() and int(s) < _count(names, classes)}
+    matched = class_map(sources, options)
+    if options.mapping is None:  # a folder may be called by the index
+        count = options.class_count or 0
+        indices = {s: (int(s),) for s in matched.unmatched if s.isdecimal() and int(s) < count}
         matched = ClassMap({**matched.table, **indices})
-    return Folder(root, names, matched, sources, tuple(items))
-
-
-def _count(names: Sequence[str] | None, classes: int | None) -> int:
-    return classes if classes is not None else len(names or ())
+    return Folder(root, options.names, matched, sources, tuple(keys))
 
 
 @dataclass(frozen=True)
 class TableMasks:
     """Masks by class: PNG files of one class each, or one whose values are class index + 1."""
 
-    stored: Stored
+    photo: PhotoFile
     files: dict[int, tuple[Path, ...]] = field(default_factory=dict)
     together: Path | None = None
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""
         if class_index in self.files:
-            found = [read_indices(f, self.stored.size) != 0 for f in self.files[class_index]]
-            flat = [m.any(axis=-1) if m.ndim == 3 else m for m in found]
-            return self.stored.mask(np.logical_or.reduce(flat))
+            masks = [read_indices(f, self.photo.size) != 0 for f in self.files[class_index]]
+            flat = [m.any(axis=-1) if m.ndim == 3 else m for m in masks]
+            return self.photo.mask(np.logical_or.reduce(flat))
         if self.together is None:
             return None
-        values = read_indices(self.together, self.stored.size)
+        values = read_indices(self.together, self.photo.size)
         if values.ndim != 2:
             raise BadItem(f"The mask {self.together} has colours where class numbers should stand.")
-        return self.stored.mask(values == class_index + 1)
+        return self.photo.mask(values == class_index + 1)
 
     def ignored(self, size: tuple[int, int]) -> Array | None:
         """Return None: there is no way to say it in these files."""
@@ -118,7 +102,7 @@ class Table:
     names: Sequence[str] | None
     mapping: ClassMap
     sources: tuple[str, ...]
-    items: tuple[tuple[str, tuple[tuple[int, Row], ...]], ...]  # per photo its lines with their numbers
+    photos: tuple[tuple[str, tuple[tuple[int, Row], ...]], ...]  # per photo its lines with their numbers
     title: str
     classes: int | None = None
     by_name: bool = False  # a name decides where a line has an index too
@@ -126,28 +110,28 @@ class Table:
 
     def __len__(self) -> int:
         """Return the number of photos."""
-        return len(self.items)
+        return len(self.photos)
 
     def key(self, index: int) -> str:
         """Return the photo's path as the table has it."""
-        return self.items[index][0]
+        return self.photos[index][0]
 
     def __getitem__(self, index: int) -> Item:
         """Read a photo's lines; BadItem where one is malformed, or the photo missing or of another size."""
-        key, rows = self.items[index]
+        key, rows = self.photos[index]
         image = self.root / key
-        stored = look_at(image, self._stated(rows))
+        photo = look_at(image, self._stated(rows))
         things: list[Thing] = []
         unknown: dict[str, None] = {}
         files: dict[int, tuple[Path, ...]] = {}
         for number, row in rows:
-            found, others = self._things(number, row, stored)
-            things += found
+            here, others = self._things(number, row, photo)
+            things += here
             unknown |= dict.fromkeys(others)
-            for thing in found if row.get("mask") else ():
+            for thing in here if row.get("mask") else ():
                 files[thing.class_index] = (*files.get(thing.class_index, ()), self.root / row["mask"])
         together = image.with_name(f"{image.stem}{MASK}")
-        masks = TableMasks(stored, files, together if together.is_file() else None)
+        masks = TableMasks(photo, files, together if together.is_file() else None)
         return Item(key, image, tuple(things), tuple(unknown), masks if files or masks.together else None)
 
     def _where(self, number: int) -> str:
@@ -165,12 +149,12 @@ class Table:
             raise BadItem(f"{self._where(number)}: the photo has two sizes in the table.")
         return next(iter(sizes), None)
 
-    def _things(self, number: int, row: Row, stored: Stored) -> tuple[list[Thing], tuple[str, ...]]:
+    def _things(self, number: int, row: Row, photo: PhotoFile) -> tuple[list[Thing], tuple[str, ...]]:
         corners = [row.get(c, "") for c in _CORNERS]
         box = None
         if any(corners):
             where = self._where(number)
-            box = stored.box(numbers_of(corners, where), where)
+            box = photo.box(numbers_of(corners, where), where)
         name = _name(row)
         if row.get("class_index") and not (self.by_name and name):
             return [Thing(self._index(number, row["class_index"]), box)], ()
@@ -190,30 +174,30 @@ def _name(row: Row) -> str:
     return row.get("label") or row.get("wnid") or ""
 
 
-def open_table(root: Path, mapping: Path | None, names: Sequence[str] | None, classes: int | None) -> Table:
+def open_table(root: Path, options: OpenOptions) -> Table:
     """Open ROOT/boxes.csv, the only .csv in ROOT, or the .csv file ROOT itself."""
     path = _table_in(root)
     lines = _read(path)
     by_image: dict[str, list[tuple[int, Row]]] = {}
     for number, row in lines:
         by_image.setdefault(row.get("image", ""), []).append((number, row))
-    count = classes if classes is not None else (len(names) if names is not None else None)
     sources = tuple(dict.fromkeys(n for n in (_name(row) for _, row in lines) if n))
     without = dict.fromkeys(_name(row) for _, row in lines if not row.get("class_index"))
-    needed = sources if mapping is not None else tuple(n for n in without if n)
-    matched = class_map(needed, mapping, names, classes) if needed else ClassMap()
-    items = tuple((image, tuple(rows)) for image, rows in by_image.items())
-    return Table(path.parent, names, matched, sources, items, str(path), count, mapping is not None)
+    by_name = options.mapping is not None
+    needed = sources if by_name else tuple(n for n in without if n)
+    matched = class_map(needed, options) if needed else ClassMap()
+    photos = tuple((image, tuple(rows)) for image, rows in by_image.items())
+    return Table(path.parent, options.names, matched, sources, photos, str(path), options.class_count, by_name)
 
 
 def _table_in(root: Path) -> Path:
     if root.is_file():
         return root
-    found = [root / "boxes.csv"] if (root / "boxes.csv").is_file() else sorted(root.glob("*.csv"))
-    if len(found) != 1:
-        what = "no .csv file" if not found else f"several .csv files ({', '.join(f.name for f in found)})"
+    tables = [root / "boxes.csv"] if (root / "boxes.csv").is_file() else sorted(root.glob("*.csv"))
+    if len(tables) != 1:
+        what = "no .csv file" if not tables else f"several .csv files ({', '.join(f.name for f in tables)})"
         raise BadInput(f"{root} holds {what} and none is called boxes.csv: give the path of the table.")
-    return found[0]
+    return tables[0]
 
 
 def _read(path: Path) -> list[tuple[int, Row]]:
@@ -224,7 +208,7 @@ def _read(path: Path) -> list[tuple[int, Row]]:
             if "image" not in header or not {"class_index", "wnid", "label"} & set(header):
                 raise BadInput(f"{path} needs a first line with image and one of class_index, wnid, label.")
             reader.fieldnames = header
-            rows = [(reader.line_num, {k: (v or "").strip() for k, v in row.items() if k}) for row in reader]
+            rows = [(reader.line_num, {k: _one_line(v) for k, v in row.items() if k}) for row in reader]
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, csv.Error) as error:
@@ -234,4 +218,14 @@ def _read(path: Path) -> list[tuple[int, Row]]:
     return rows
 
 
-__all__ = ["Folder", "Table", "TableMasks", "open_folder", "open_table", "photos_in"]
+def _one_line(text: str | None) -> str:
+    """Return a cell as errors can quote it: a quotation mark left open would swallow the lines below."""
+    return " ".join((text or "").splitlines()).strip()
+
+
+FOLDER_FORMAT = Format("folder", "one folder of images per class", open_folder)
+CSV_FORMAT = Format(
+    "csv",
+    "`boxes.csv` beside the images: `image,width,height,class_index,wnid,xmin,ymin,xmax,ymax`, one row per box",
+    open_table,
+)

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.types import Record
 
-from .annotated import Dataset
-from .coco import open_coco
-from .folders import open_folder, open_table
-from .imagenet import open_imagenet
-from .mapping import ClassMap, class_map, read_mapping, write_mapping
-from .voc import open_voc
+from .annotated import Dataset, OpenOptions
+from .coco import COCO_FORMAT
+from .folders import CSV_FORMAT, FOLDER_FORMAT
+from .imagenet import IMAGENET_FORMAT
+from .voc import VOC_FORMAT
 
-FORMATS = ("voc", "coco", "imagenet", "folder", "csv")
+FORMATS = {one.name: one for one in (VOC_FORMAT, COCO_FORMAT, IMAGENET_FORMAT, FOLDER_FORMAT, CSV_FORMAT)}
 
-__all__ = ["FORMATS", "ClassMap", "class_map", "open_dataset", "read_mapping", "write_mapping"]
+
+def dataset_formats() -> list[Record]:
+    """Return what there is to choose from: name, layout, the splits looked for by default."""
+    return [{"name": one.name, "layout": one.layout, "splits": list(one.splits)} for one in FORMATS.values()]
 
 
 def open_dataset(
@@ -32,8 +35,8 @@ def open_dataset(
 
     Parameters
     ----------
-    format : {"voc", "coco", "imagenet", "folder", "csv"}
-        How it lies on the disk; each module says what it looks for.
+    format : str
+        How it lies on the disk: a name of ``dataset_formats()``.
     root : path
         Its folder; for coco and csv also the .json or .csv file.
     split : str, optional
@@ -55,14 +58,6 @@ def open_dataset(
     place, file = Path(root).absolute(), None if mapping is None else Path(mapping)  # other processes stand elsewhere
     if not place.exists():
         raise BadInput(f"There is no dataset {place}: check the path.")
-    if format in ("folder", "csv"):
-        if split is not None:
-            raise BadInput(
-                f"A dataset of format {format} has no splits: leave --split out, or give the split's folder."
-            )
-        return (
-            open_folder(place, file, names, classes) if format == "folder" else open_table(place, file, names, classes)
-        )
-    if format == "voc":
-        return open_voc(place, split, file, names, classes)
-    return (open_coco if format == "coco" else open_imagenet)(place, split, file, names, classes)
+    if split is not None and not FORMATS[format].splits:
+        raise BadInput(f"A dataset of format {format} has no splits: leave --split out, or give the split's folder.")
+    return FORMATS[format].open(place, OpenOptions(split, file, names, classes))

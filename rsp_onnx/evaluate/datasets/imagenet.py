@@ -12,7 +12,6 @@ model's labels where they are WordNet ids, or by their order where all of the mo
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,11 +22,11 @@ import numpy as np
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
-from .annotated import BadItem, Item
-from .devkit import devkit_classes
-from .files import IMAGES, Annotated, first_folder, numbers_of, photos_in, things_of
+from .annotated import BadItem, Format, Item, OpenOptions
+from .files import IMAGES, Annotated, Listed, first_folder, photos_in, things_of
+from .imagenet_truth import devkit_classes, read_solution, solution_objects
 from .mapping import ClassMap, class_map, match_names
-from .photo_file import Stored, look_at, read_indices
+from .photo_file import PhotoFile, look_at, read_indices
 from .xml_boxes import read_xml
 
 IGNORED = 1000
@@ -45,17 +44,17 @@ class ImageNetMasks:
     """
 
     path: Path
-    stored: Stored
+    photo: PhotoFile
     sources: tuple[str, ...]
     mapping: ClassMap
 
     @cached_property
     def _classes(self) -> Array:
         """int64 [H, W] of the upright photo; 0 is none of the classes."""
-        colours = read_indices(self.path, self.stored.size, colours=True)
+        colours = read_indices(self.path, self.photo.size, colours=True)
         if colours.ndim != 3 or colours.shape[2] != 3:
             raise BadItem(f"The mask {self.path} has no three colours; an ImageNet-S mask is R + 256 G.")
-        return self.stored.mask(colours[:, :, 0].astype(np.int64) + 256 * colours[:, :, 1].astype(np.int64))
+        return self.photo.mask(colours[:, :, 0].astype(np.int64) + 256 * colours[:, :, 1].astype(np.int64))
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""
@@ -77,13 +76,11 @@ class Places:
 
 
 @dataclass
-class ImageNet:
-    """Validation photos; see ``Dataset``.
+class ImageNet(Listed):
+    """Validation photos, by their paths below the folder of photos; see ``Dataset``.
 
     Attributes
     ----------
-    items : tuple of str
-        Paths below the folder of the photos.
     table : dict
         By photo's name, what a solution's CSV says: "n01978287 240 170 260 240 ...".
     segmented : tuple of str
@@ -92,46 +89,33 @@ class ImageNet:
         By photo's name the WordNet id that the devkit says.
     """
 
-    root: Path
-    names: Sequence[str] | None
-    mapping: ClassMap
-    sources: tuple[str, ...]
-    items: tuple[str, ...]
     places: Places
     table: dict[str, str] = field(default_factory=dict)
     segmented: tuple[str, ...] = ()
     truth: dict[str, str] = field(default_factory=dict)
     format: str = "imagenet"
 
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Return the photo's path below the folder of the photos."""
-        return self.items[index]
-
     def __getitem__(self, index: int) -> Item:
         """Read a photo's class, boxes and masks; BadItem where they are missing or malformed."""
-        key = self.items[index]
+        key = self.keys[index]
         image = self.places.photos / key
-        objects, stored = self._objects(key, image)
+        objects, photo = self._objects(key, image)
         things, unknown = things_of(objects, self.mapping)
-        return Item(key, image, things, unknown, self._masks(key, stored))
+        return Item(key, image, things, unknown, self._masks(key, photo))
 
-    def _objects(self, key: str, image: Path) -> tuple[list[Annotated], Stored]:
+    def _objects(self, key: str, image: Path) -> tuple[list[Annotated], PhotoFile]:
         folder = key.rpartition("/")[0]
         path = self._xml(key)
         if path is not None:
-            found = read_xml(path)
-            stored = look_at(image, found.size)
-            boxed = [Annotated(o.name, stored.box(o.box, f"The annotation {path}"), o.difficult) for o in found.objects]
-            return boxed or ([Annotated(folder)] if folder else []), stored
-        stored = look_at(image)
+            annotation = read_xml(path)
+            photo, where = look_at(image, annotation.size), f"The annotation {path}"
+            boxed = [Annotated(o.name, photo.box(o.box, where), o.difficult) for o in annotation.objects]
+            return boxed or ([Annotated(folder)] if folder else []), photo
+        photo = look_at(image)
         if image.stem in self.table:
-            return _solution(self.table[image.stem], stored, image.name), stored
+            return solution_objects(self.table[image.stem], photo, image.name), photo
         if folder or image.stem in self.truth:
-            return [Annotated(folder.rpartition("/")[2] or self.truth[image.stem])], stored
+            return [Annotated(folder.rpartition("/")[2] or self.truth[image.stem])], photo
         raise BadItem(f"There is no annotation of {image}: neither a folder of its class, nor XML, nor a line of CSV.")
 
     def _xml(self, key: str) -> Path | None:
@@ -140,55 +124,41 @@ class ImageNet:
         stem = Path(key).with_suffix(".xml")
         return next((p for p in (self.places.boxes / stem, self.places.boxes / stem.name) if p.is_file()), None)
 
-    def _masks(self, key: str, stored: Stored) -> ImageNetMasks | None:
+    def _masks(self, key: str, photo: PhotoFile) -> ImageNetMasks | None:
         if self.places.masks is None:
             return None
         path = self.places.masks / Path(key).with_suffix(".png")
-        return ImageNetMasks(path, stored, self.segmented, self.mapping) if path.is_file() else None
+        return ImageNetMasks(path, photo, self.segmented, self.mapping) if path.is_file() else None
 
 
-def _solution(text: str, stored: Stored, what: str) -> list[Annotated]:
-    """Read "WNID xmin ymin xmax ymax WNID ..." of a solution's CSV."""
-    words = text.split()
-    if not words or len(words) % 5:
-        raise BadItem(f"The line of {what} in the CSV file is not groups of a WordNet id and four numbers.")
-    where = f"The line of {what} in the CSV file"
-    groups = [words[i : i + 5] for i in range(0, len(words), 5)]
-    return [Annotated(g[0], stored.box(numbers_of(g[1:], where), where)) for g in groups]
-
-
-def open_imagenet(
-    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
-) -> ImageNet:
+def open_imagenet(root: Path, options: OpenOptions) -> ImageNet:
     """Open a folder of validation photos or a devkit."""
-    places = _places(root, split)
+    places = _places(root, options.split)
     folders = sorted(f for f in places.photos.iterdir() if f.is_dir() and not f.name.startswith("."))
     wnids = tuple(f.name for f in folders if f.match(_IS_WNID))
     photos = [p for f in folders if f.name in wnids for p in sorted(f.iterdir()) if p.suffix.lower() in IMAGES]
     photos = photos or photos_in(places.photos)
     if not photos:
         raise BadInput(f"{places.photos} holds no photos, neither in folders of WordNet ids nor as they are.")
-    table = _table(root, split or "val")
+    table = read_solution(root, options.split or "val")
     truth = {} if wnids else devkit_classes(root)
     sources = wnids or tuple(sorted({*_named(places, table), *truth.values()}))
     segmented = tuple(sorted(f.name for f in places.masks.iterdir() if f.is_dir())) if places.masks else ()
-    matched = _class_map(sources, mapping, names, classes, root)
-    items = tuple(p.relative_to(places.photos).as_posix() for p in photos)
-    return ImageNet(root, names, matched, sources, items, places, table, segmented, truth)
+    matched = _class_map(sources, options, root)
+    keys = tuple(p.relative_to(places.photos).as_posix() for p in photos)
+    return ImageNet(root, options.names, matched, sources, keys, places, table, segmented, truth)
 
 
-def _class_map(
-    sources: Sequence[str], mapping: Path | None, names: Sequence[str] | None, classes: int | None, root: Path
-) -> ClassMap:
-    count = classes if classes is not None else len(names or ())
-    if mapping is None and len(sources) in (count, count - 1):
-        return class_map(sources, None, None, count)  # all classes are there: in the order of their ids
-    if mapping is None and not any(match_names(sources, names or ()).values()):
+def _class_map(sources: Sequence[str], options: OpenOptions, root: Path) -> ClassMap:
+    count = options.class_count or 0
+    if options.mapping is None and len(sources) in (count, count - 1):
+        return class_map(sources, OpenOptions(classes=count))  # all classes are there: in the order of their ids
+    if options.mapping is None and not any(match_names(sources, options.names or ()).values()):
         raise BadInput(
             f"Which classes the WordNet ids of {root} are is not known: give --mapping with a file of lines like "
             "'n01440764 tench, Tinca tinca', one per class of the model."
         )
-    return class_map(sources, mapping, names, classes)
+    return class_map(sources, options)
 
 
 def _places(root: Path, split: str | None) -> Places:
@@ -196,7 +166,7 @@ def _places(root: Path, split: str | None) -> Places:
     bases = [b for b in (root / "ILSVRC", root) if b.is_dir()]
     if not bases:
         raise BadInput(f"There is no folder {root}.")
-    tried = (split,) if split else ("val", "validation")
+    tried = (split,) if split else IMAGENET_FORMAT.splits
     photos = first_folder(
         (*(b / part / s for b in bases for s in tried for part in ("Data/CLS-LOC", "")), *(() if split else (root,))),
         "of photos",
@@ -213,29 +183,22 @@ def _there(candidates: Iterable[Path]) -> Path | None:
     return next((c for c in candidates if c.is_dir()), None)
 
 
-def _table(root: Path, split: str) -> dict[str, str]:
-    """Read LOC_val_solution.csv (ImageId,PredictionString) where there is one."""
-    path = root / f"LOC_{split}_solution.csv"
-    if not path.is_file():
-        return {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"ImageId", "PredictionString"} <= set(rows.fieldnames or ()):
-                raise BadInput(f"{path} needs the columns ImageId,PredictionString in its first line.")
-            return {row["ImageId"]: row["PredictionString"] or "" for row in rows}
-    except (OSError, ValueError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read as CSV: {error}.") from error
-
-
 def _named(places: Places, table: dict[str, str]) -> tuple[str, ...]:
     """Return the WordNet ids that the annotations of a flat folder name."""
     if table:
         return tuple(sorted({w for text in table.values() for w in text.split()[::5]}))
-    found = set()
+    names = set()
     for path in sorted(places.boxes.rglob("*.xml")) if places.boxes else ():
         try:
-            found |= {o.name for o in read_xml(path).objects}
+            names |= {o.name for o in read_xml(path).objects}
         except BadItem:
             continue  # told when the item is read
-    return tuple(sorted(found))
+    return tuple(sorted(names))
+
+
+IMAGENET_FORMAT = Format(
+    "imagenet",
+    "the validation folder (flat, or by wnid) with boxes as XML or CSV, or masks like ImageNet-S's",
+    open_imagenet,
+    splits=("val", "validation"),
+)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import csv
 import difflib
-import importlib
 import io
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rsp_onnx.errors import BadInput, BadTarget
-from rsp_onnx.files import save_bytes
+from rsp_onnx.files import TomlError, parse_toml, save_bytes
 from rsp_onnx.inputs.labels import find_class, label_of
 
-# by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
-_toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+from .annotated import OpenOptions
 
 _SYNSET = re.compile(r"(n\d{8})(?:[\s,]+(.*))?$")
 _ANY = 1 << 40  # more classes than any model has, where nobody said how many there are
@@ -44,29 +41,24 @@ class ClassMap:
 
     def sources(self, class_index: int) -> tuple[str, ...]:
         """Return the dataset classes that are this class of the model."""
-        return tuple(name for name, found in self.table.items() if class_index in found)
+        return tuple(name for name, classes in self.table.items() if class_index in classes)
 
     @property
     def unmatched(self) -> tuple[str, ...]:
         """Dataset classes without a class of the model."""
-        return tuple(name for name, found in self.table.items() if not found)
+        return tuple(name for name, classes in self.table.items() if not classes)
 
 
-def class_map(
-    sources: Sequence[str], mapping: Path | None, names: Sequence[str] | None, classes: int | None
-) -> ClassMap:
+def class_map(sources: Sequence[str], options: OpenOptions) -> ClassMap:
     """Return the mapping of a dataset's classes: from the file, else by name, else by position.
 
     Parameters
     ----------
     sources : sequence of str
         The dataset's class names in the dataset's own order.
-    mapping : Path, optional
-        A .toml or .csv file (see ``write_mapping``), or a list of WordNet ids with words, one class per line.
-    names : sequence of str, optional
-        The model's labels.
-    classes : int, optional
-        How many classes the model has; by default as many as it has labels.
+    options : OpenOptions
+        Its mapping is a .toml or .csv file (see ``write_mapping``), or a list of WordNet ids with words, one class per
+        line; its classes are by default as many as there are labels.
 
     Raises
     ------
@@ -74,11 +66,11 @@ def class_map(
         The file cannot be read, or names a class that the model has not; or there are neither names nor a file, and
         the counts of classes differ.
     """
-    count = classes if classes is not None else (len(names) if names is not None else None)
-    if mapping is not None:
-        return read_mapping(mapping, names, count)
-    if names is not None:
-        return ClassMap(match_names(sources, names))
+    count = options.class_count
+    if options.mapping is not None:
+        return read_mapping(options.mapping, options.names, count)
+    if options.names is not None:
+        return ClassMap(match_names(sources, options.names))
     if sources and all(name.isdecimal() for name in sources):
         return ClassMap({name: (int(name),) for name in sources if count is None or int(name) < count})
     background = None if count is None else count - len(sources)
@@ -97,17 +89,17 @@ def fold(name: str) -> str:
 
 def match_names(sources: Iterable[str], names: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Return by dataset class the model's class of the same name, else the only one with that synonym, else ()."""
-    whole: dict[str, list[int]] = {}
-    parts: dict[str, list[int]] = {}
+    labels: dict[str, list[int]] = {}
+    synonyms: dict[str, list[int]] = {}
     for index, label in enumerate(names):
-        whole.setdefault(fold(label), []).append(index)
+        labels.setdefault(fold(label), []).append(index)
         for part in label.split(","):
-            parts.setdefault(fold(part), []).append(index)
-    found: dict[str, tuple[int, ...]] = {}
+            synonyms.setdefault(fold(part), []).append(index)
+    matches: dict[str, tuple[int, ...]] = {}
     for source in sources:
-        hits = whole.get(fold(source)) or parts.get(fold(source), [])
-        found[source] = tuple(hits) if len(hits) == 1 else ()  # two classes of one name: a person must say which
-    return found
+        hits = labels.get(fold(source)) or synonyms.get(fold(source), [])
+        matches[source] = tuple(hits) if len(hits) == 1 else ()  # two classes of one name: a person must say which
+    return matches
 
 
 def read_mapping(path: Path, names: Sequence[str] | None, classes: int | None) -> ClassMap:
@@ -131,8 +123,8 @@ def read_mapping(path: Path, names: Sequence[str] | None, classes: int | None) -
 
 def _from_toml(path: Path, text: str) -> dict[str, list[Any]]:
     try:
-        data = _toml.loads(text)
-    except ValueError as error:
+        data = parse_toml(text)
+    except TomlError as error:
         raise BadInput(f"The mapping file {path} is not valid TOML: {error}.") from error
     table = data.get("classes")
     if not isinstance(table, dict):
@@ -144,24 +136,24 @@ def _from_csv(path: Path, text: str) -> dict[str, list[Any]]:
     rows = csv.DictReader(io.StringIO(text))
     if not {"dataset", "model"} <= set(rows.fieldnames or ()):
         raise BadInput(f"The mapping file {path} needs the columns dataset,model in its first line.")
-    found: dict[str, list[Any]] = {}
+    wanted: dict[str, list[Any]] = {}
     for row in rows:
-        found.setdefault((row["dataset"] or "").strip(), []).append((row["model"] or "").strip())
-    return found
+        wanted.setdefault((row["dataset"] or "").strip(), []).append((row["model"] or "").strip())
+    return wanted
 
 
 def _indices(path: Path, name: str, given: list[Any], names: Sequence[str] | None, count: int) -> tuple[int, ...]:
-    found = []
+    indices = []
     for one in given:
         if one == "":
             continue
         if isinstance(one, bool) or not isinstance(one, (str, int)):
             raise BadInput(f'{path}: {name!r} is mapped to {one!r}: give an index, a label, a list of them, or "".')
         try:
-            found.append(find_class(one, names, count))
+            indices.append(find_class(one, names, count))
         except BadTarget as error:
             raise BadInput(f"{path}: {name!r} is mapped to {one!r}, which the model has not: {error}") from error
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(indices))
 
 
 def _from_synsets(
@@ -169,8 +161,8 @@ def _from_synsets(
 ) -> dict[str, tuple[int, ...]]:
     """Read lines ``n01440764 tench, Tinca tinca``: the line's number is the class, after a background class if any."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    found = [_SYNSET.match(line) for line in lines]
-    if not lines or not all(found):
+    matches = [_SYNSET.match(line) for line in lines]
+    if not lines or not all(matches):
         raise BadInput(
             f"The mapping file {path} must be .toml, .csv (columns dataset,model), or lines of a WordNet id and words, "
             "one per class."
@@ -178,7 +170,7 @@ def _from_synsets(
     offset = 1 if classes == len(lines) + 1 else 0
     if classes is not None and classes != len(lines) + offset:
         raise BadInput(f"The mapping file {path} has {len(lines)} classes, but the model has {classes}.")
-    return {m[1]: _of_line(i + offset, m[2] or "", names) for i, m in enumerate(found) if m}
+    return {m[1]: _of_line(i + offset, m[2] or "", names) for i, m in enumerate(matches) if m}
 
 
 def _of_line(index: int, words: str, names: Sequence[str] | None) -> tuple[int, ...]:
@@ -199,31 +191,31 @@ def write_mapping(dataset: Any, names: Sequence[str], path: str | Path) -> tuple
     names : sequence of str
         The model's labels.
     """
-    found = match_names(dataset.sources, names)
+    matches = match_names(dataset.sources, names)
     if Path(path).suffix.lower() == ".csv":
-        text = _as_csv(found)
+        text = _as_csv(matches)
     elif Path(path).suffix.lower() == ".toml":
-        text = _as_toml(found, names)
+        text = _as_toml(matches, names)
     else:
         raise BadInput(f"{path}: a mapping is written as .toml or .csv.")
     save_bytes(path, text.encode())
-    return tuple(name for name, hits in found.items() if not hits)
+    return tuple(name for name, hits in matches.items() if not hits)
 
 
-def _as_csv(found: Mapping[str, tuple[int, ...]]) -> str:
+def _as_csv(matches: Mapping[str, tuple[int, ...]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("dataset", "model"))
-    writer.writerows((name, hits[0] if hits else "") for name, hits in found.items())
+    writer.writerows((name, hits[0] if hits else "") for name, hits in matches.items())
     return out.getvalue()
 
 
-def _as_toml(found: Mapping[str, tuple[int, ...]], names: Sequence[str]) -> str:
+def _as_toml(matches: Mapping[str, tuple[int, ...]], names: Sequence[str]) -> str:
     lines = [
         '# Class of the dataset = class of the model: an index, a label, a list of them, or "" for none.',
         "[classes]",
     ]
-    for name, hits in found.items():
+    for name, hits in matches.items():
         key = json.dumps(name, ensure_ascii=False)  # a JSON string is a TOML string
         lines.append(f"{key} = {hits[0]}  # {_comment(label_of(hits[0], names))}" if hits else _open(key, name, names))
     return "\n".join(lines) + "\n"

@@ -34,7 +34,7 @@ _TURNS = {
 
 
 @dataclass(frozen=True)
-class Stored:
+class PhotoFile:
     """A photo's file, as far as its annotation is concerned.
 
     Attributes
@@ -86,7 +86,7 @@ class Stored:
         return turned[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
 
 
-def look_at(image: Path, stated: tuple[int, int] | None = None) -> Stored:
+def look_at(image: Path, stated: tuple[int, int] | None = None) -> PhotoFile:
     """Read a photo's size and orientation from its header.
 
     Parameters
@@ -109,11 +109,11 @@ def look_at(image: Path, stated: tuple[int, int] | None = None) -> Stored:
         raise BadItem(f"There is no image {image}.") from None
     except Exception as error:  # Pillow's parsers raise many kinds of exception on damaged files
         raise BadItem(f"The image {image} cannot be read: {_reason(error)}.") from error
-    upright = Stored(size, turn).upright
+    upright = PhotoFile(size, turn).upright
     if stated is None or stated == size:
-        return Stored(size, turn)
+        return PhotoFile(size, turn)
     if stated == upright:
-        return Stored(upright)
+        return PhotoFile(upright)
     raise BadItem(
         f"The annotation of {image} is of a photo of {stated[0]}×{stated[1]} pixels, but this one has "
         f"{size[0]}×{size[1]}."

@@ -3,12 +3,11 @@
     Annotations/NAME.xml  JPEGImages/NAME.jpg  ImageSets/Main/SPLIT.txt  SegmentationClass/NAME.png
 
 Boxes are written 1-based with both corners inside; here they become 0-based. Annotations refer to the pixels as they
-are stored; see ``stored`` for photos that EXIF turns.
+are stored; see ``photo_file`` for photos that EXIF turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +17,10 @@ import numpy as np
 from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Array
 
-from .annotated import BadItem, Item
-from .files import Annotated, choose_split, photo_named, read_lines, things_of
+from .annotated import BadItem, Format, Item, OpenOptions
+from .files import Annotated, Listed, choose_split, photo_named, read_lines, things_of
 from .mapping import ClassMap, class_map
-from .photo_file import Stored, look_at, read_indices
+from .photo_file import PhotoFile, look_at, read_indices
 from .xml_boxes import XmlObject, read_xml
 
 VOC_CLASSES = (
@@ -42,20 +41,20 @@ class VocMasks:
     """
 
     path: Path
-    stored: Stored
+    photo: PhotoFile
     sources: tuple[str, ...]
     mapping: ClassMap
 
     @cached_property
     def _values(self) -> Array:
         """uint8 [H, W] of the upright photo."""
-        values = read_indices(self.path, self.stored.size)
+        values = read_indices(self.path, self.photo.size)
         if values.ndim != 2:
             raise BadItem(f"The mask {self.path} has colours where a palette picture should hold class numbers.")
         unnamed = [int(v) for v in np.unique(values) if len(self.sources) < v < IGNORED]
         if unnamed:
             raise BadItem(f"The mask {self.path} has the class {unnamed[0]}, but there are only {len(self.sources)}.")
-        return self.stored.mask(values)
+        return self.photo.mask(values)
 
     def read(self, class_index: int, size: tuple[int, int]) -> Array | None:
         """Return bool [H, W], see ``Masks``."""
@@ -68,77 +67,57 @@ class VocMasks:
 
 
 @dataclass
-class Voc:
-    """A split of a devkit; see ``Dataset``.
+class Voc(Listed):
+    """A split of a devkit, its class names in the palette's order; see ``Dataset``."""
 
-    Attributes
-    ----------
-    sources : tuple of str
-        The dataset's class names in the palette's order.
-    """
-
-    root: Path
-    names: Sequence[str] | None
-    mapping: ClassMap
-    sources: tuple[str, ...]
-    items: tuple[str, ...]
     split: str | None = None
     format: str = "voc"
 
-    def __len__(self) -> int:
-        """Return the number of photos in the split."""
-        return len(self.items)
-
-    def key(self, index: int) -> str:
-        """Return the photo's name, such as 000012."""
-        return self.items[index]
-
     def __getitem__(self, index: int) -> Item:
         """Read one annotation; BadItem where it or the photo is missing or malformed."""
-        name = self.items[index]
+        name = self.keys[index]
         path = self.root / "Annotations" / f"{name}.xml"
-        found = read_xml(path)
+        annotation = read_xml(path)
         image = photo_named(self.root / "JPEGImages", name)
-        stored = look_at(image, found.size)
-        things, unknown = things_of((_annotated(o, stored, path) for o in found.objects), self.mapping)
+        photo = look_at(image, annotation.size)
+        things, unknown = things_of((_annotated(o, photo, path) for o in annotation.objects), self.mapping)
         mask = self.root / "SegmentationClass" / f"{name}.png"
-        masks = VocMasks(mask, stored, self.sources, self.mapping) if mask.is_file() else None
+        masks = VocMasks(mask, photo, self.sources, self.mapping) if mask.is_file() else None
         return Item(name, image, things, unknown, masks)
 
 
-def _annotated(one: XmlObject, stored: Stored, path: Path) -> Annotated:
-    box = stored.box([v - 1 for v in one.box], f"The annotation {path}")
+def _annotated(one: XmlObject, photo: PhotoFile, path: Path) -> Annotated:
+    box = photo.box([v - 1 for v in one.box], f"The annotation {path}")
     return Annotated(one.name, box, one.difficult)
 
 
-def open_voc(
-    root: Path, split: str | None, mapping: Path | None, names: Sequence[str] | None, classes: int | None
-) -> Voc:
+def open_voc(root: Path, options: OpenOptions) -> Voc:
     """Open a devkit; by default its split test, else val, else its only one, else all annotations."""
     folder = _devkit(root)
     lists = {f.stem: f for f in sorted((folder / "ImageSets" / "Main").glob("*.txt"))}
     splits = {name: f for name, f in lists.items() if not _splits_of_class(name, lists)}
     sources = _sources(lists, splits)
+    split = options.split
     if splits or split is not None:
-        split = choose_split(split, splits, ("test", "val", "trainval", "train"), folder)
-        items = [line.split()[0] for line in read_lines(splits[split])]
+        split = choose_split(split, splits, VOC_FORMAT.splits, folder)
+        keys = [line.split()[0] for line in read_lines(splits[split])]
     else:
-        items = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
-    if not items:
+        keys = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
+    if not keys:
         raise BadInput(f"{folder} has no items: neither in ImageSets/Main nor in Annotations.")
-    matched = class_map(sources, mapping, names, classes)
-    return Voc(folder, names, matched, sources, tuple(dict.fromkeys(items)), split)
+    matched = class_map(sources, options)
+    return Voc(folder, options.names, matched, sources, tuple(dict.fromkeys(keys)), split)
 
 
 def _devkit(root: Path) -> Path:
     """Return the folder with Annotations: the root, or the only VOC* below it or its VOCdevkit."""
     candidates = [root, *sorted(root.glob("VOCdevkit/VOC*")), *sorted(root.glob("VOC[0-9]*"))]
-    found = [c for c in candidates if (c / "Annotations").is_dir()]
-    if not found:
+    folders = [c for c in candidates if (c / "Annotations").is_dir()]
+    if not folders:
         raise BadInput(f"{root} is no VOC devkit: there is no folder Annotations in it or in VOCdevkit/VOC*.")
-    if len(found) > 1 and found[0] != root:
-        raise BadInput(f"{root} holds several years ({', '.join(f.name for f in found)}): give the path of one.")
-    return found[0]
+    if len(folders) > 1 and folders[0] != root:
+        raise BadInput(f"{root} holds several years ({', '.join(f.name for f in folders)}): give the path of one.")
+    return folders[0]
 
 
 def _splits_of_class(name: str, lists: dict[str, Path]) -> bool:
@@ -150,3 +129,12 @@ def _sources(lists: dict[str, Path], splits: dict[str, Path]) -> tuple[str, ...]
     """Return the class names: those with a list per split, in the alphabet's order as VOC's own; else VOC's twenty."""
     owners = {name.removesuffix(f"_{s}") for s in splits for name in lists if name.endswith(f"_{s}")}
     return tuple(sorted(owners)) or VOC_CLASSES
+
+
+VOC_FORMAT = Format(
+    "voc",
+    "`Annotations/*.xml`, `JPEGImages`, `ImageSets/Main/<split>.txt`, `SegmentationClass`; DATA is the devkit or one "
+    "year in it",
+    open_voc,
+    splits=("test", "val", "trainval", "train"),
+)

@@ -52,9 +52,13 @@ class Named:
         """One sentence: what exactly is done."""
         raise NotImplementedError
 
-    def whole(self, key: str) -> int:
+    def count(self, key: str) -> int:
         """Return a parameter that counts something."""
         return round(self.number[key])
+
+    def figure(self, subset: str, estimate: Estimate) -> Figure:
+        """Return an estimate as a line of the table."""
+        return Figure(self.name, subset, estimate.value, estimate.low, estimate.high, estimate.n, self.direction)
 
 
 class MapMetric(Named):
@@ -74,10 +78,6 @@ class MapMetric(Named):
         """Return the row of a map that the metric does not apply to."""
         return dict.fromkeys(self.columns)
 
-    def figure(self, subset: str, found: Estimate) -> Figure:
-        """Return an estimate as a line of the table."""
-        return Figure(self.name, subset, found.value, found.low, found.high, found.n, self.direction)
-
     def means(self, rows: Rows, column: str, *, overall: str = "all", by_class: bool = True) -> list[Figure]:
         """Return the mean over maps, then over the maps of each class; [] where the column is empty."""
         chosen = picked(rows, column)
@@ -86,16 +86,17 @@ class MapMetric(Named):
         values, items, labels = (
             [rows[column][i] for i in chosen], [rows["item"][i] for i in chosen], [label_at(rows, i) for i in chosen],
         )  # fmt: skip
-        found = [self.figure(overall, mean_of_classes(values, items))]
-        return found + (self.classes(values, items, labels) if by_class else [])
+        return [self.figure(overall, mean_of_classes(values, items))] + (
+            self.classes(values, items, labels) if by_class else []
+        )
 
     def medians(self, rows: Rows, column: str, overall: str = "all") -> list[Figure]:
         """Return the median over maps; [] where the column is empty."""
         chosen = picked(rows, column)
         if not chosen:
             return []
-        found = median([rows[column][i] for i in chosen], [rows["item"][i] for i in chosen])
-        return [self.figure(overall, found)]
+        estimate = median([rows[column][i] for i in chosen], [rows["item"][i] for i in chosen])
+        return [self.figure(overall, estimate)]
 
     def classes(
         self, values: Sequence[float], items: Sequence[Hashable], labels: Sequence[str]

@@ -11,7 +11,7 @@ from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.types import Array
 
 from .base import MapMetric
-from .protocol import Case, Figure, Rows
+from .protocol import Case, Figure, Rows, seen
 
 _NOTHING = 1e-9  # of a sum of relevance: there is nothing to be kept
 
@@ -22,17 +22,13 @@ class ClassSensitivity(MapMetric):
     kind = "class-sensitivity"
     direction = "lower"
     bounds = (-1.0, 1.0)
+    protocol = (
+        "Pearson correlation, over the pixels of the model's input, between the maps of the class with the highest "
+        "and of the one with the lowest score; once per image; an image where one of the maps is constant is left "
+        "out; mean over images."
+    )
     source = "Rebuffi et al. 2020, There and Back Again: Revisiting Backpropagation Saliency Methods"
     columns: ClassVar[Mapping[str, str]] = {"correlation": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "Pearson correlation, over the pixels of the model's input, between the maps of the class with the highest "
-            "and of the one with the lowest score; once per image; an image where one of the maps is constant is left "
-            "out; mean over images."
-        )
 
     def also(self, scores: Array) -> tuple[int, ...]:
         """Return the most and the least likely class."""
@@ -51,8 +47,6 @@ class ClassSensitivity(MapMetric):
 
 
 def _map_of(case: Case, class_index: int) -> Array | None:
-    from .protocol import seen
-
     if class_index == case.target:
         return case.heatmap
     other = case.others.get(class_index)
@@ -75,17 +69,13 @@ class Conservation(MapMetric):
     kind = "conservation"
     direction = "lower"
     bounds = (0.0, float("inf"))
+    protocol = (
+        "|ΣR(input) - ΣR(section)| / |ΣR(section)| from the explanation's own ledger, for methods that claim to "
+        "hand on what they start with (RSP, RAP, LRP but for its contrastive forms); maps whose relevance adds up "
+        "to nothing at the section are left out; median over maps."
+    )
     source = "Bach et al. 2015, On Pixel-Wise Explanations by Layer-Wise Relevance Propagation (conservation)"
     columns: ClassVar[Mapping[str, str]] = {"drift": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "|ΣR(input) - ΣR(section)| / |ΣR(section)| from the explanation's own ledger, for methods that claim to "
-            "hand on what they start with (RSP, RAP, LRP but for its contrastive forms); maps whose relevance adds up "
-            "to nothing at the section are left out; median over maps."
-        )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the drift."""
@@ -110,16 +100,12 @@ class Runtime(MapMetric):
     kind = "runtime"
     direction = "lower"
     bounds = (0.0, float("inf"))
+    protocol = (
+        "Wall-clock seconds to explain a batch (forward and backward in ONNX Runtime, no decoding, no metrics) "
+        "divided by its maps; median over maps; on the hardware and provider that the summary names."
+    )
     source = "measured by this run; see the summary's provenance for hardware and provider"
     columns: ClassVar[Mapping[str, str]] = {"seconds": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "Wall-clock seconds to explain a batch (forward and backward in ONNX Runtime, no decoding, no metrics) "
-            "divided by its maps; median over maps; on the hardware and provider that the summary names."
-        )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the seconds."""

@@ -80,15 +80,15 @@ def median(
     ValueError
         There are no rows.
     """
-    found = np.asarray(values, np.float64)
+    rows = np.asarray(values, np.float64)
     _, owner = _numbered(items)
-    order = np.argsort(found, kind="stable")
-    found, owner = found[order], owner[order]
+    order = np.argsort(rows, kind="stable")
+    ascending, owner = rows[order], owner[order]
     drawn = [
-        _weighted_median(found, weights[:, owner])
-        for weights in _draws(int(owner.max()) + 1, len(found), resamples, seed)
+        _weighted_median(ascending, weights[:, owner])
+        for weights in _draws(int(owner.max()) + 1, len(rows), resamples, seed)
     ]
-    return _estimate(float(np.median(found)), np.concatenate(drawn), len(found))
+    return _estimate(float(np.median(rows)), np.concatenate(drawn), len(rows))
 
 
 def _draws(items: int, rows: int, resamples: int, seed: int) -> Iterator[Array]:

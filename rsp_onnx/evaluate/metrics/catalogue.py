@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.parameters import parse_spec
+from rsp_onnx.types import Record
 
 from .base import Named
 from .bookkeeping import ClassSensitivity, Conservation, Runtime
 from .localisation import GridPointing, Inside, Pointing
 from .miou import MeanIoU
+from .parameter_randomisation import ParameterRandomisation
 from .perturbation import Deletion, Insertion, RegionPerturbation
 from .protocol import Metric, ModelMetric
-from .randomisation import ParameterRandomisation
 
 METRICS: dict[str, type[Named]] = {
     one.kind: one
@@ -35,12 +36,10 @@ def find_metric(spec: str) -> Metric | ModelMetric:
     name, given = parse_spec(spec)
     if name not in METRICS:
         raise BadInput(f"There is no metric {name!r}; the metrics are {', '.join(METRICS)}.")
-    metric: Any = METRICS[name](spec, given)
-    found: Metric | ModelMetric = metric
-    return found
+    return cast("Metric | ModelMetric", METRICS[name](spec, given))
 
 
-def metrics() -> list[dict[str, Any]]:
+def list_metrics() -> list[Record]:
     """Return what there is to choose from: name, direction, bounds, protocol, source, parameters with defaults."""
     return [
         {

@@ -90,12 +90,12 @@ class Pointing(MapMetric):
         if not chosen:
             return []
         hard = [i for i in chosen if rows["difficult"][i]]
-        found = [self._figure("all", rows, chosen, by_class=True), self._figure("targets", rows, chosen)]
+        figures = [self._figure("all", rows, chosen, by_class=True), self._figure("targets", rows, chosen)]
         if hard:
-            found.append(self._figure("difficult", rows, hard, by_class=True))
-            found.append(self._figure("difficult-targets", rows, hard))
+            figures.append(self._figure("difficult", rows, hard, by_class=True))
+            figures.append(self._figure("difficult-targets", rows, hard))
         hits, items = [float(rows["hit"][i]) for i in chosen], [rows["item"][i] for i in chosen]
-        return found + self.classes(hits, items, [label_at(rows, i) for i in chosen])
+        return figures + self.classes(hits, items, [label_at(rows, i) for i in chosen])
 
     def _figure(self, subset: str, rows: Rows, chosen: Sequence[int], by_class: bool = False) -> Figure:
         hits, items = [float(rows["hit"][i]) for i in chosen], [rows["item"][i] for i in chosen]
@@ -136,20 +136,16 @@ class Inside(MapMetric):
     kind = "inside"
     direction = "higher"
     bounds = (0.0, 1.0)
+    protocol = (
+        "Sum of the positive relevance inside the target's boxes, or its mask without ignored pixels, divided by "
+        "all positive relevance, the map laid on the original photo; a map without positive relevance counts 0; "
+        "mean over targets."
+    )
     source = (
         "Kohlbrenner et al. 2020, Towards Best Practice in Explaining Neural Network Decisions with LRP "
         "(attribution localisation)"
     )
     columns: ClassVar[Mapping[str, str]] = {"box": "float64", "mask": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "Sum of the positive relevance inside the target's boxes, or its mask without ignored pixels, divided by "
-            "all positive relevance, the map laid on the original photo; a map without positive relevance counts 0; "
-            "mean over targets."
-        )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the shares in box and mask."""
@@ -181,17 +177,13 @@ class GridPointing(MapMetric):
     kind = "grid-pointing"
     direction = "higher"
     bounds = (0.0, 1.0)
+    protocol = (
+        "Share of the positive relevance in the target's cell of a mosaic of different classes, whose boxes are "
+        "the cells; a map without positive relevance counts 0; chance is one over the number of cells; mean over "
+        "cells."
+    )
     source = "Böhle et al. 2021, Convolutional Dynamic Alignment Networks for Interpretable Classifications"
     columns: ClassVar[Mapping[str, str]] = {"share": "float64"}
-
-    @property
-    def protocol(self) -> str:
-        """One sentence: what exactly is done."""
-        return (
-            "Share of the positive relevance in the target's cell of a mosaic of different classes, whose boxes are "
-            "the cells; a map without positive relevance counts 0; chance is one over the number of cells; mean over "
-            "cells."
-        )
 
     def measure(self, case: Case) -> dict[str, Any]:
         """Return the share in the target's cell; nothing where the item is no mosaic."""

@@ -83,12 +83,15 @@ class MeanIoU(MapMetric):
         first, place = by_policy[self.word["policy"]]
         if not first:  # one image has no two halves
             first, place = by_policy["mean"]
-        found = [self._figure("all", rows, first, place)]
+        figures = [self._figure("all", rows, first, place)]
         for policy, (here, at) in by_policy.items():
             if here:
-                found += [self._figure(policy, rows, here, at), self._figure(f"{policy}-pixels", rows, here, at, True)]
+                figures += [
+                    self._figure(policy, rows, here, at),
+                    self._figure(f"{policy}-pixels", rows, here, at, True),
+                ]
         values = [_iou(rows, i, place) for i in first]
-        return found + self.classes(values, [rows["item"][i] for i in first], [label_at(rows, i) for i in first])
+        return figures + self.classes(values, [rows["item"][i] for i in first], [label_at(rows, i) for i in first])
 
     def _figure(self, subset: str, rows: Rows, chosen: Sequence[int], place: int, pixels: bool = False) -> Figure:
         items, classes = [rows["item"][i] for i in chosen], [rows["target"][i] for i in chosen]
@@ -141,7 +144,7 @@ def _best(rows: Rows, chosen: Sequence[int]) -> tuple[list[int], int]:
     by_class: dict[Any, list[list[float]]] = {}
     for i in tuned:
         by_class.setdefault(rows["target"][i], []).append(rows["fractions"][i])
-    means = np.mean([np.mean(found, axis=0) for found in by_class.values()], axis=0)
+    means = np.mean([np.mean(fractions, axis=0) for fractions in by_class.values()], axis=0)
     return rest, int(np.argmax(means))
 
 

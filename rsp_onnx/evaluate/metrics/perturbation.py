@@ -34,13 +34,13 @@ class Perturbation(MapMetric):
         """Return the target's probability for each of the inputs [C, H, W]."""
         name, layout = image_input(case)
         dtype = case.feeds.tensors[name].dtype
-        found: list[float] = []
+        curve: list[float] = []
         feeds = (_changed(case.feeds, name, _as_type(_laid_out(x, layout), dtype)[None]) for x in inputs)
         while part := list(islice(feeds, _AT_ONCE)):
             scores = case.explainer.score_batch(part)
             kind = case.explainer.score_kind(part[0])
-            found += [float(probabilities(s, kind)[case.target]) for s in scores]
-        return found
+            curve += [float(probabilities(s, kind)[case.target]) for s in scores]
+        return curve
 
 
 class Deletion(Perturbation):
@@ -59,7 +59,7 @@ class Deletion(Perturbation):
         """One sentence: what exactly is done."""
         fill = "0 in the model's own input" if self.word["fill"] == "zero" else "the mean of each channel of the input"
         return (
-            f"The pixels of the model's input are replaced by {fill} in {self.whole('steps')} equal steps, the most "
+            f"The pixels of the model's input are replaced by {fill} in {self.count('steps')} equal steps, the most "
             "relevant first; area under the target's probability over the share replaced (trapezoids)."
         )
 
@@ -67,7 +67,7 @@ class Deletion(Perturbation):
         """Return the area and the curve, from nothing replaced to all."""
         image = pixels_of(case)
         blank = np.zeros_like(image) if self.word["fill"] == "zero" else np.broadcast_to(_means(image), image.shape)
-        curve = self._curve(case, _moving(image, blank, order_of(case), self.whole("steps")))
+        curve = self._curve(case, _moving(image, blank, order_of(case), self.count("steps")))
         return {"area": _area(curve), "curve": curve}
 
 
@@ -86,7 +86,7 @@ class Insertion(Perturbation):
         """One sentence: what exactly is done."""
         return (
             f"Into the model's input blurred with σ = {self.number['blur']:g} pixels the true pixels are put back in "
-            f"{self.whole('steps')} equal steps, the most relevant first; area under the target's probability over "
+            f"{self.count('steps')} equal steps, the most relevant first; area under the target's probability over "
             "the share put back (trapezoids)."
         )
 
@@ -94,7 +94,7 @@ class Insertion(Perturbation):
         """Return the area and the curve, from all blurred to all true."""
         image = pixels_of(case)
         blurred = np.stack([smooth(channel, self.number["blur"]) for channel in image])
-        curve = self._curve(case, _moving(blurred, image, order_of(case), self.whole("steps")))
+        curve = self._curve(case, _moving(blurred, image, order_of(case), self.count("steps")))
         return {"area": _area(curve), "curve": curve}
 
 
@@ -111,11 +111,11 @@ class RegionPerturbation(Perturbation):
     @property
     def protocol(self) -> str:
         """One sentence: what exactly is done."""
-        size = self.whole("region")
+        size = self.count("region")
         return (
             f"Squares of {size}×{size} pixels of the model's input, ordered by the sum of their relevance, are filled "
             "one by one with uniform noise between the input's smallest and largest value (seeded); AOPC: mean over "
-            f"0..L of how much the target's probability fell, L = {self.whole('steps')} or all the squares there are."
+            f"0..L of how much the target's probability fell, L = {self.count('steps')} or all the squares there are."
         )
 
     def measure(self, case: Case) -> dict[str, Any]:
@@ -127,7 +127,7 @@ class RegionPerturbation(Perturbation):
         image, rng = pixels_of(case), np.random.default_rng(case.seed)
         low, high = float(image.min()), float(image.max())
         yield image
-        for rows, columns in squares(case.heatmap, self.whole("region"))[: self.whole("steps")]:
+        for rows, columns in squares(case.heatmap, self.count("region"))[: self.count("steps")]:
             image = image.copy()
             image[:, rows, columns] = rng.uniform(low, high, image[:, rows, columns].shape)
             yield image
@@ -136,13 +136,13 @@ class RegionPerturbation(Perturbation):
 def squares(heatmap: Array, size: int) -> list[tuple[slice, slice]]:
     """Return the squares of a grid over the map, the one with the largest sum first; the last ones may be cut off."""
     height, width = heatmap.shape
-    found = [
+    places = [
         (slice(y, min(y + size, height)), slice(x, min(x + size, width)))
         for y in range(0, height, size)
         for x in range(0, width, size)
     ]
-    sums = np.array([heatmap[rows, columns].sum() for rows, columns in found])
-    return [found[i] for i in np.argsort(-sums, kind="stable")]
+    sums = np.array([heatmap[rows, columns].sum() for rows, columns in places])
+    return [places[i] for i in np.argsort(-sums, kind="stable")]
 
 
 def image_input(case: Case) -> tuple[str, str]:

@@ -100,9 +100,7 @@ class Case:
     @cached_property
     def on_photo(self) -> Array:
         """float64 [H0, W0]: the heatmap laid exactly on the upright photo."""
-        geometry = self.explanation.geometry
-        small = self.heatmap.astype(np.float32)
-        return (small if geometry is None else geometry.to_original(small)).astype(np.float64)
+        return on_photo(self.explanation, self.heatmap).astype(np.float64)
 
 
 def seen(explanation: Explanation, signed: bool) -> Array:
@@ -110,6 +108,12 @@ def seen(explanation: Explanation, signed: bool) -> Array:
     if signed:
         return np.asarray(explanation.heatmap, np.float64)
     return np.asarray(np.abs(explanation.relevance.astype(np.float64)).sum(axis=0))
+
+
+def on_photo(explanation: Explanation, heatmap: Array) -> Array:
+    """Return a map [H, W] of an explanation laid exactly on the upright photo, float32 [H0, W0]."""
+    small = heatmap.astype(np.float32)
+    return small if explanation.geometry is None else np.asarray(explanation.geometry.to_original(small))
 
 
 @dataclass(frozen=True)

@@ -44,15 +44,15 @@ def weight_layers(model: onnx.ModelProto) -> list[Layer]:
     """
     held = {tensor.name for tensor in model.graph.initializer}
     makers = {output: node for node in model.graph.node for output in node.output}
-    found: dict[str, Layer] = {}
+    layers: dict[str, Layer] = {}
     for node in model.graph.node:
         for name in _weight_inputs(node):
             weight = _origin(name, held, makers)
             if weight is not None:
-                found.pop(weight, None)  # a shared weight acts up to the layer that uses it last
-                found[weight] = Layer(node.name or node.output[0], weight)
+                layers.pop(weight, None)  # a shared weight acts up to the layer that uses it last
+                layers[weight] = Layer(node.name or node.output[0], weight)
                 break
-    return list(found.values())
+    return list(layers.values())
 
 
 def _weight_inputs(node: onnx.NodeProto) -> Sequence[str]:

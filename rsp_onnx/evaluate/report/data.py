@@ -11,17 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rsp_onnx.evaluate.runs.folder import Store, read_columns, read_json
+from rsp_onnx.evaluate.runs.folder import Store, parts_of, read_columns, read_json
 from rsp_onnx.evaluate.runs.settings import PART
-from rsp_onnx.evaluate.runs.table import ARROWS, behind, best, is_rsp, number, overall
+from rsp_onnx.evaluate.runs.table import ARROWS, behind, is_rsp, number
+from rsp_onnx.types import Record
 
 from . import charts
 from .pictures import scalar_columns
+from .tables import subset_tables, table_of_all
 
 
 @dataclass(frozen=True)
 class Group:
-    """One run, whole or in shards: its name, its folders, what run.json says."""
+    """One run, in shards or not: its name, its folders, what run.json says."""
 
     name: str
     stores: tuple[Store, ...]
@@ -30,25 +32,24 @@ class Group:
     @property
     def parts(self) -> list[Path]:
         """The files with rows, in the run's order."""
-        return [path for _, path in sorted((n, p) for store in self.stores for n, p in store.parts().items())]
+        return parts_of(self.stores)
 
     def missing(self) -> int:
         """Return how many parts are not there: of a run not finished, or of shards not given."""
         info = self.run["fingerprint"]
         items = min(info["items"], info["limit"] or info["items"])
-        whole = range(-(-items // PART))
-        shards = {tuple(read["fingerprint"]["shard"]) for read in (store.read_run() or {} for store in self.stores)}
-        wanted = whole if len(self.stores) > 1 else [n for i, of in shards for n in whole[i - 1 :: of]]
+        wanted = range(-(-items // PART))
+        if len(self.stores) == 1:
+            index, count = self.run["fingerprint"]["shard"]
+            wanted = wanted[index - 1 :: count]
         return len(wanted) - len(self.parts)
 
 
 _CLASSES = 40  # classes shown per metric, those with the most rows
-_SUBSETS = 60  # further figures shown per metric; all are in summary.json
 _ERRORS = 200  # shown; all are in errors.csv
-Page = dict[str, Any]
 
 
-def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> Page:
+def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> Record:
     """Return everything the template draws.
 
     summaries: one per group; summary: of all together, methods named as they are shown.
@@ -60,9 +61,9 @@ def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], s
         "counts": summary["counts"],
         "methods": [{"name": m, "colour": colours[m], "rsp": is_rsp(m.rpartition(" · ")[2])} for m in methods],
         "colours": colours,
-        "table": table(summary),
+        "table": table_of_all(summary),
         "behind": behind(summary) if len(groups) == 1 else [],
-        "subsets": subsets(summary),
+        "subsets": subset_tables(summary),
         "metrics": [_metric(spec, groups) for spec in _specs(groups)],
         "pictures": pictures(groups),
         "errors": summary["errors"][:_ERRORS],
@@ -71,60 +72,15 @@ def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], s
     }
 
 
-def table(summary: Mapping[str, Any]) -> Page:
-    """Return methods × metrics: the overall figures."""
-    figures = overall(summary)
-    names = list(dict.fromkeys(metric for _, metric in figures))
-    columns = {name: [f for (_, metric), f in figures.items() if metric == name] for name in names}
-    tops, ends = {n: best(c) for n, c in columns.items()}, {n: charts.limits(c) for n, c in columns.items()}
-    heads = [{"name": n, "arrow": ARROWS[columns[n][0]["direction"]]} for n in names]
-    rows = [
-        {"method": m, "cells": [_cell(figures.get((m, n)), m in tops[n], ends[n]) for n in names]}
-        for m in dict.fromkeys(method for method, _ in figures)
-    ]
-    return {"heads": heads, "rows": rows, "whisker": charts.WHISKER}
-
-
-def _cell(figure: Mapping[str, Any] | None, top: bool, ends: tuple[float, float]) -> Page:
-    if figure is None or figure["value"] is None:
-        return {"text": "–", "sort": "", "n": 0, "best": False, "interval": "", "whisker": None}
-    interval = "" if figure["low"] is None else f"{number(figure['low'])} – {number(figure['high'])}"
-    return {
-        "text": number(figure["value"]), "sort": repr(float(figure["value"])), "n": figure["n"], "best": top,
-        "interval": interval, "whisker": charts.whisker(figure, *ends),
-    }  # fmt: skip
-
-
-def subsets(summary: Mapping[str, Any]) -> list[Page]:
-    """Return per metric a table of its further figures: subsets × methods; [] where it has the overall one alone."""
-    found = []
-    for name in dict.fromkeys(figure["metric"] for figure in summary["metrics"]):
-        lines = [f for f in summary["metrics"] if f["metric"] == name]
-        methods = list(dict.fromkeys(f["method"] for f in lines))
-        by_place = {(f["subset"], f["method"]): f for f in lines}
-        kinds = list(dict.fromkeys(f["subset"] for f in lines))
-        if len(kinds) < 2:
-            continue
-        rows = []
-        for kind in kinds[:_SUBSETS]:
-            figures = [by_place[kind, m] for m in methods if (kind, m) in by_place]
-            tops, ends = best(figures), charts.limits(figures)
-            cells = [_cell(by_place.get((kind, m)), m in tops, ends) for m in methods]
-            rows.append({"name": kind, "n": max(f["n"] for f in figures), "cells": cells})
-        page = {"metric": name, "arrow": ARROWS[lines[0]["direction"]], "methods": methods, "rows": rows}
-        found.append({**page, "count": len(kinds)})
-    return found
-
-
 def _specs(groups: Sequence[Group]) -> list[str]:
     return list(dict.fromkeys(spec for group in groups for spec in group.run["kinds"]))
 
 
-def _metric(spec: str, groups: Sequence[Group]) -> Page:
+def _metric(spec: str, groups: Sequence[Group]) -> Record:
     """Return what a metric is, its values by class, and how they are distributed."""
     having = [group for group in groups if spec in group.run["kinds"]]
     kind = having[0].run["kinds"][spec]
-    page: Page = {**kind, "spec": spec, "arrow": ARROWS[kind["direction"]], "classes": None, "distribution": None}
+    page: Record = {**kind, "spec": spec, "arrow": ARROWS[kind["direction"]], "classes": None, "distribution": None}
     page["curve"] = None
     if kind["of_models"]:
         return page
@@ -159,8 +115,8 @@ def _is_bool(rows: pa.Table, column: str) -> bool:
     return bool(pa.types.is_boolean(rows[column].type))
 
 
-def _classes(values: Mapping[str, tuple[list[str], Any]], kind: Mapping[str, Any]) -> Page | None:
-    """Return the mean by class and method, with the length of its bar as a share of the whole."""
+def _classes(values: Mapping[str, tuple[list[str], Any]], kind: Mapping[str, Any]) -> Record | None:
+    """Return the mean by class and method, with the length of its bar as a share of the scale."""
     sums: dict[str, dict[str, list[float]]] = {}
     for method, (labels, numbers) in values.items():
         for label, value in zip(labels, numbers, strict=True):
@@ -185,39 +141,39 @@ def _scale(bounds: Sequence[float | None], values: Iterable[float]) -> tuple[flo
     return (min(0.0, *every) if low is None else low), (max(0.0, *every) if high is None else high)
 
 
-def _bar_cell(value: float | None, low: float, high: float) -> Page:
+def _bar_cell(value: float | None, low: float, high: float) -> Record:
     if value is None or not np.isfinite(value):
         return {"text": "–", "share": 0.0}
     return {"text": number(value), "share": round(100 * min(max((value - low) / ((high - low) or 1), 0), 1), 1)}
 
 
-def _curve(spec: str, tables: Sequence[tuple[str, Group, pa.Table]]) -> Page | None:
+def _curve(spec: str, tables: Sequence[tuple[str, Group, pa.Table]]) -> Record | None:
     _, first, _ = tables[0]
     names = [n for n, kind in first.run["columns"].items() if n.startswith(f"{spec}.") and kind == "list<float64>"]
     if not names:
         return None
-    found: dict[str, list[list[float]]] = {}
+    curves: dict[str, list[list[float]]] = {}
     for prefix, group, rows in tables:
         for method in group.run["fingerprint"]["methods"]:
             own = rows.filter(pc.equal(rows["method"], method))[names[0]]
-            found[prefix + method] = [c for c in own.to_pylist() if c and None not in c]
-    drawn = charts.curves(found)
+            curves[prefix + method] = [c for c in own.to_pylist() if c and None not in c]
+    drawn = charts.curves(curves)
     return None if drawn is None else {**drawn, "column": names[0].removeprefix(f"{spec}.")}
 
 
-def pictures(groups: Sequence[Group]) -> list[Page]:
+def pictures(groups: Sequence[Group]) -> list[Record]:
     """Return the pictures the runs saved, by group; files that are gone are left out."""
-    found: dict[str, list[Page]] = {}
+    by_title: dict[str, list[Record]] = {}
     for group in groups:
         for store in group.stores:
             index = store.pictures / "pictures.json"
             for one in read_json(index) if index.is_file() else []:
                 title = _prefix(group, groups) + one["group"]
-                found.setdefault(title, []).append(_picture(store.pictures, one))
-    return [{"title": title, "cases": cases} for title, cases in found.items()]
+                by_title.setdefault(title, []).append(_picture(store.pictures, one))
+    return [{"title": title, "cases": cases} for title, cases in by_title.items()]
 
 
-def _picture(folder: Path, one: Mapping[str, Any]) -> Page:
+def _picture(folder: Path, one: Mapping[str, Any]) -> Record:
     maps = [
         {"method": m, "file": folder / name, "value": _value(one["values"].get(m))} for m, name in one["maps"].items()
     ]
@@ -231,7 +187,7 @@ def _value(value: float | bool | None) -> str:
     return number(value)
 
 
-def _origin(group: Group, summary: Mapping[str, Any]) -> Page:
+def _origin(group: Group, summary: Mapping[str, Any]) -> Record:
     """Return where a run's figures come from, as lines of (what, text)."""
     info = summary["fingerprint"]
     shown = {

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from rsp_onnx.evaluate.datasets.annotated import Item
-from rsp_onnx.evaluate.metrics.protocol import seen
+from rsp_onnx.evaluate.metrics.protocol import on_photo, seen
 from rsp_onnx.evaluate.runs.folder import Store, read_columns
 from rsp_onnx.evaluate.runs.plan import Plan
 from rsp_onnx.evaluate.runs.settings import MethodChoice
@@ -19,13 +19,12 @@ from rsp_onnx.explain.explanation import Explanation
 from rsp_onnx.files import make_folder, save_json, save_png
 from rsp_onnx.render import colour_limit, overlay
 from rsp_onnx.render.page import embedded
-from rsp_onnx.types import Array
+from rsp_onnx.types import Array, Record
 
 EACH = 4  # images of each of the three groups
 _SIDE = 224  # longest side of a thumbnail in pixels
 _BOX = (255, 196, 0)
 _SCALAR = ("bool", "float64", "int64")
-Chosen = dict[str, Any]
 
 
 def save_pictures(worker: Worker, plan: Plan, store: Store) -> None:
@@ -44,17 +43,17 @@ def save_pictures(worker: Worker, plan: Plan, store: Store) -> None:
 
 def scalar_columns(columns: Mapping[str, str], kinds: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Return (metric, column) of each metric whose first column is a number or a yes or no."""
-    found = []
+    scalars = []
     for spec, kind in kinds.items():
         own = [name for name in columns if name.startswith(f"{spec}.")]
         if not kind["of_models"] and own and columns[own[0]] in _SCALAR:
-            found.append((spec, own[0]))
-    return found
+            scalars.append((spec, own[0]))
+    return scalars
 
 
-def choose(store: Store, worker: Worker) -> list[Chosen]:
+def choose(store: Store, worker: Worker) -> list[Record]:
     """Return at most ``EACH`` cases (item and target) per group, no item twice."""
-    run = store.read_run() or {}
+    run = store.read("run.json") or {}
     scalars = scalar_columns(run["columns"], run["kinds"])
     if not scalars:
         return []
@@ -63,24 +62,24 @@ def choose(store: Store, worker: Worker) -> list[Chosen]:
     if not cases:
         return []
     signs = np.array([1.0 if run["kinds"][spec]["direction"] == "higher" else -1.0 for spec, _ in scalars])
-    found: list[Chosen] = []
+    chosen: list[Record] = []
     for title, order in _orders(values * signs, methods):
-        used = {one["item"] for one in found}
+        used = {one["item"] for one in chosen}
         for i in _first_unused(order, cases, used):
             shown = {m: _plain(values[i, k, 0], run["columns"][scalars[0][1]]) for k, m in enumerate(methods)}
             case = dict(zip(("item", "target", "label"), cases[i], strict=True))
-            found.append({"group": f"{title}, by {scalars[0][0]}", **case, "metric": scalars[0][0], "values": shown})
-    return found
+            chosen.append({"group": f"{title}, by {scalars[0][0]}", **case, "metric": scalars[0][0], "values": shown})
+    return chosen
 
 
 def _first_unused(order: Array, cases: Sequence[tuple[str, int, str]], used: set[str]) -> list[int]:
     """Return the first ``EACH`` cases of an order whose items are not shown yet, each item once."""
-    found: list[int] = []
+    unused: list[int] = []
     for i in order:
-        if len(found) < EACH and cases[i][0] not in used:
+        if len(unused) < EACH and cases[i][0] not in used:
             used.add(cases[i][0])
-            found.append(int(i))
-    return found
+            unused.append(int(i))
+    return unused
 
 
 def _values(
@@ -89,15 +88,15 @@ def _values(
     """Return cases (item, target, label) and their values [cases, methods, metrics]; those the first metric knows."""
     names = [name for _, name in scalars]
     place = {method: k for k, method in enumerate(methods)}
-    found: dict[tuple[str, int, str], Array] = {}
+    by_case: dict[tuple[str, int, str], Array] = {}
     for path in store.parts().values():  # part by part: as Python objects, all rows at once would take gigabytes
         for row in read_columns([path], ["item", "target", "label", "method", *names]).to_pylist():
             if row["method"] in place and row[names[0]] is not None:
                 case = (row["item"], row["target"], row["label"])
-                values = found.setdefault(case, np.full((len(methods), len(names)), np.nan))
+                values = by_case.setdefault(case, np.full((len(methods), len(names)), np.nan))
                 values[place[row["method"]]] = [np.nan if row[n] is None else float(row[n]) for n in names]
-    whole = {case: v for case, v in found.items() if not np.isnan(v[:, 0]).any()}
-    return list(whole), np.array(list(whole.values())).reshape(len(whole), len(methods), len(names))
+    known = {case: v for case, v in by_case.items() if not np.isnan(v[:, 0]).any()}
+    return list(known), np.array(list(known.values())).reshape(len(known), len(methods), len(names))
 
 
 def _orders(values: Array, methods: Sequence[str]) -> list[tuple[str, Array]]:
@@ -117,9 +116,9 @@ def _plain(value: float, kind: str) -> float | bool | None:
     return bool(value) if kind == "bool" else float(value)
 
 
-def _save(worker: Worker, store: Store, index: int, number: int, one: Chosen) -> None:
+def _save(worker: Worker, store: Store, index: int, number: int, one: Record) -> None:
     """Write one case's photo and maps and add their names to its record."""
-    loaded, found = worker.explain(index, one["target"])
+    loaded, explanations = worker.explain(index, one["target"])
     one["photo"], one["maps"] = None, {}
     if loaded.item is None or loaded.feeds is None or loaded.feeds.photo is None:
         return
@@ -127,7 +126,7 @@ def _save(worker: Worker, store: Store, index: int, number: int, one: Chosen) ->
     photo = loaded.feeds.photo
     small = photo.convert("RGB").resize(_thumbnail(photo.size), Image.Resampling.LANCZOS)
     save_png(store.pictures / one["photo"], _with_boxes(small, photo.size, loaded.item, one["target"]))
-    for k, (choice, explanation) in enumerate(zip(worker.choices, found, strict=False)):
+    for k, (choice, explanation) in enumerate(zip(worker.choices, explanations, strict=False)):
         if explanation is not None and explanation.heatmap.ndim == 2:
             name = f"{number:02d}.{k:02d}.png"
             save_png(store.pictures / name, _map(small, explanation, choice))
@@ -155,11 +154,9 @@ def _with_boxes(small: Image.Image, size: tuple[int, int], item: Item, target: i
 
 def _map(small: Image.Image, explanation: Explanation, choice: MethodChoice) -> Image.Image:
     """Lay a method's map over the thumbnail; of a method without a sign all of it is red."""
-    values = seen(explanation, choice.signed).astype(np.float32)
-    whole = values if explanation.geometry is None else explanation.geometry.to_original(values)
-    limit = colour_limit(whole)
-    shares = np.clip(whole / limit, -1, 1).astype(np.float32)
-    shrinks = small.width < whole.shape[1]
+    heatmap = on_photo(explanation, seen(explanation, choice.signed))
+    shares = np.clip(heatmap / colour_limit(heatmap), -1, 1).astype(np.float32)
+    shrinks = small.width < heatmap.shape[1]
     filter_ = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
     coarse = np.asarray(Image.fromarray(shares).resize(small.size, filter_), np.float64)
     return overlay(small, coarse)

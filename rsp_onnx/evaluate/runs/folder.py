@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import make_folder, save_json, write_atomically
+from rsp_onnx.types import Record
 
 COMMON = {
     "item": "string", "image": "string", "target": "int64", "label": "string", "method": "string", "score": "float64",
@@ -55,21 +56,10 @@ class Store:
             for left in folder.glob(".rsp-*.tmp"):
                 left.unlink(missing_ok=True)
 
-    def read_run(self) -> dict[str, Any] | None:
-        """Return run.json; None where no run has begun here."""
-        path = self.folder / "run.json"
-        if not path.is_file():
-            return None
-        found: dict[str, Any] = read_json(path)
-        return found
-
-    def read_summary(self) -> dict[str, Any] | None:
-        """Return summary.json; None where no run has ended here."""
-        path = self.folder / "summary.json"
-        if not path.is_file():
-            return None
-        found: dict[str, Any] = read_json(path)
-        return found
+    def read(self, name: str) -> Record | None:
+        """Return run.json or summary.json; None where no run has begun, or ended, here."""
+        path = self.folder / name
+        return read_json(path) if path.is_file() else None
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json."""
@@ -81,12 +71,17 @@ class Store:
 
     def parts(self) -> dict[int, Path]:
         """Return the parts that are there, by number, in order."""
-        found = ((_PART_NAME.fullmatch(path.name), path) for path in self.rows.glob("part-*.parquet"))
-        return dict(sorted((int(match[1]), path) for match, path in found if match))
+        files = ((_PART_NAME.fullmatch(path.name), path) for path in self.rows.glob("part-*.parquet"))
+        return dict(sorted((int(match[1]), path) for match, path in files if match))
 
     def write_part(self, number: int, table: pa.Table) -> None:
         """Write a part under a temporary name, then give it its own."""
         write_atomically(self.part(number), lambda file: pq.write_table(table, file, compression="zstd"))
+
+
+def parts_of(stores: Iterable[Store]) -> list[Path]:
+    """Return the parts of a run and its shards, in the run's order."""
+    return [path for _, path in sorted((n, p) for store in stores for n, p in store.parts().items())]
 
 
 def table_of(rows: Rows, schema: pa.Schema) -> pa.Table:

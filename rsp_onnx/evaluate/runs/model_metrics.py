@@ -13,6 +13,7 @@ from rsp_onnx.errors import RspError
 from rsp_onnx.evaluate.metrics.protocol import ModelMetric
 from rsp_onnx.files import make_folder, save_json
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.types import Record
 
 from .folder import Store
 from .plan import Plan
@@ -55,7 +56,7 @@ def _usable(worker: Worker, plan: Plan) -> Any:
             yield from worker.scored([loaded])[0]
 
 
-def _record(worker: Worker, metric: ModelMetric, choice: MethodChoice, ready: Sequence[Ready]) -> dict[str, Any]:
+def _record(worker: Worker, metric: ModelMetric, choice: MethodChoice, ready: Sequence[Ready]) -> Record:
     settings = worker.settings
     cases: list[tuple[Feeds, int, Sequence[int]]] = [
         (one.feeds, next(iter(one.truths)), worker.hostile(choice, one, next(iter(one.truths)))) for one in ready

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Plan:
-    """The run's items as parts of ``PART`` each; a shard has some of the whole run's parts, under their numbers."""
+    """The run's items as parts of ``PART`` each; a shard has some of the run's parts, under their numbers."""
 
     def __init__(self, settings: Settings, size: int) -> None:
         order = np.arange(size)
@@ -50,10 +50,10 @@ class Ahead(Generic[T]):
         self._thread.start()
 
     def __iter__(self) -> Iterator[T]:
-        while (found := self._queue.get()) is not None:
-            if isinstance(found, _Failure):
-                raise found.error
-            yield found
+        while (one := self._queue.get()) is not None:
+            if isinstance(one, _Failure):
+                raise one.error
+            yield one
 
     def close(self) -> None:
         """End the thread; what it has produced is dropped."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from rsp_onnx.evaluate.datasets.annotated import Item
 from rsp_onnx.evaluate.metrics.protocol import Truth
 from rsp_onnx.inputs.tensors import Feeds
-from rsp_onnx.types import Array
+from rsp_onnx.types import Array, Record
 
 from .settings import MethodChoice
 
-Row = dict[str, Any]
 NO_CLASS = "There is no class the model knows"
 
 
@@ -39,7 +37,7 @@ class Ready:
     scores: Array
     truths: dict[int, Truth]
     more: tuple[int, ...]
-    rows: dict[tuple[int, str], Row] = field(default_factory=dict)
+    rows: dict[tuple[int, str], Record] = field(default_factory=dict)
 
 
 def case_seed(seed: int, key: str, target: int) -> int:
@@ -48,7 +46,7 @@ def case_seed(seed: int, key: str, target: int) -> int:
     return int.from_bytes(digest[:4], "big")
 
 
-def row_of(ready: Ready, truth: Truth, label: str, choice: MethodChoice, seconds: float) -> Row:
+def row_of(ready: Ready, truth: Truth, label: str, choice: MethodChoice, seconds: float) -> Record:
     """Return the common columns of one map's row."""
     boxes = truth.boxes
     return {
@@ -59,7 +57,7 @@ def row_of(ready: Ready, truth: Truth, label: str, choice: MethodChoice, seconds
     }  # fmt: skip
 
 
-def in_order(ready: Ready, choices: Sequence[MethodChoice]) -> list[Row]:
+def in_order(ready: Ready, choices: Sequence[MethodChoice]) -> list[Record]:
     """Return an item's rows: targets in ascending order, methods as the user named them."""
     return [ready.rows[target, choice.spec] for target in ready.truths for choice in choices]
 

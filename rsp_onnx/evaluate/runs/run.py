@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.evaluate.metrics.protocol import Metric, ModelMetric
-from rsp_onnx.types import Progress
+from rsp_onnx.types import Progress, Record
 
-from . import lookup
 from .folder import Store, schema_of
-from .lookup import of_models
 from .plan import Plan
-from .settings import Settings, differences, fingerprint
+from .settings import Settings, differences, fingerprint, map_metrics, model_metrics, of_models
 from .worker import Worker
 
 
@@ -40,9 +38,9 @@ class Run:
         self.settings, self.store = settings, Store(folder)
         first = settings.make(settings.choices()[0])
         _ = first.preprocess  # a model that takes no photographs is told before any item is read
-        self.metrics = lookup.map_metrics(settings.metrics)
-        self.model_metrics = lookup.model_metrics(settings.metrics)
-        self.dataset = lookup.dataset_of(settings, first)
+        self.metrics = map_metrics(settings.metrics)
+        self.model_metrics = model_metrics(settings.metrics)
+        self.dataset = settings.dataset(first)
         self.plan = Plan(settings, len(self.dataset))
         self.fingerprint = fingerprint(settings, first.model.sha256, len(self.dataset))
         self.columns = {f"{s}.{c}": kind for s, m in self.metrics for c, kind in m.columns.items()}
@@ -52,7 +50,7 @@ class Run:
 
     def begin(self) -> None:
         """Prepare the folder; BadInput where another run is in it."""
-        old = self.store.read_run()
+        old = self.store.read("run.json")
         if old is not None:
             changed = differences(old.get("fingerprint", {}), self.fingerprint)
             if changed:
@@ -82,11 +80,11 @@ class Run:
         """Do the parts that are not there."""
         there = self.store.parts()
         missing = [part for part in self.plan.parts if part not in there]
-        if missing or self.store.read_run() is None:
+        if missing or self.store.read("run.json") is None:
             self.provider = engine.check()
             self.store.write_run(self._record())
         else:
-            self.provider = (self.store.read_run() or {}).get("provider", "")
+            self.provider = (self.store.read("run.json") or {}).get("provider", "")
         total, done = sum(len(self.plan.items(part)) for part in missing), 0
         for part, table in engine.run(missing) if missing else ():
             self.store.write_part(part, table)
@@ -95,14 +93,14 @@ class Run:
             if progress is not None:
                 progress(done, total)
 
-    def provenance(self, command: str | None, seconds: float) -> dict[str, Any]:
+    def provenance(self, command: str | None, seconds: float) -> Record:
         """Return what summary.json says about where its figures come from."""
-        before = self.store.read_summary()
+        before = self.store.read("summary.json")
         if before is not None and not self.worked:  # all was there: what it took is known
             command, seconds = before["command"], before["seconds"]
         return {**self._record(), "command": command, "seconds": seconds}
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> Record:
         names = self.worker.names
         return {
             "fingerprint": self.fingerprint,
@@ -117,7 +115,7 @@ class Run:
         }
 
 
-def kinds_of(metrics: Sequence[tuple[str, Metric | ModelMetric]]) -> dict[str, dict[str, Any]]:
+def kinds_of(metrics: Sequence[tuple[str, Metric | ModelMetric]]) -> dict[str, Record]:
     """Return by spec what a reader should know of a metric."""
     return {
         spec: {

@@ -1,4 +1,4 @@
-"""What a run is told: model, data, methods and metrics; and how two runs are told apart."""
+"""What a run is told: model, data, methods and metrics, and what they name; how two runs are told apart."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.errors import BadInput
+from rsp_onnx.evaluate.datasets.annotated import Dataset
+from rsp_onnx.evaluate.datasets.formats import open_dataset
+from rsp_onnx.evaluate.metrics.catalogue import find_metric
+from rsp_onnx.evaluate.metrics.protocol import Metric, ModelMetric
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.parameters import parse_spec
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
 PART = 16  # items per part: what is lost at most when a run is killed
@@ -109,6 +114,37 @@ class Settings:
         source = self.model if model is None else model
         return Explainer(source, method=choice.method, **self.explainer, **choice.options)
 
+    def dataset(self, explainer: Explainer) -> Dataset:
+        """Open the dataset with the classes of the explained model."""
+        return open_dataset(
+            self.format, self.data, split=self.split, mapping=self.mapping, names=explainer.labels,
+            classes=class_count(explainer),
+        )  # fmt: skip
+
+
+def class_count(explainer: Explainer) -> int | None:
+    """Return how many scores [N, classes] a model has; None where it leaves that open."""
+    shape = explainer.model.ir.graph.outputs[0].shape
+    last = shape[-1] if shape is not None and len(shape) == 2 else None
+    return last if isinstance(last, int) else None
+
+
+def of_models(metric: Metric | ModelMetric) -> bool:
+    """Tell whether a metric measures a method on a model rather than its maps."""
+    return not hasattr(metric, "measure")
+
+
+def map_metrics(specs: Sequence[str]) -> list[tuple[str, Metric]]:
+    """Return those of the metrics that measure maps, by their specs."""
+    metrics = [(spec, find_metric(spec)) for spec in specs]
+    return [(spec, cast(Metric, metric)) for spec, metric in metrics if not of_models(metric)]
+
+
+def model_metrics(specs: Sequence[str]) -> list[tuple[str, ModelMetric]]:
+    """Return those of the metrics that measure a model, by their specs."""
+    metrics = [(spec, find_metric(spec)) for spec in specs]
+    return [(spec, cast(ModelMetric, metric)) for spec, metric in metrics if of_models(metric)]
+
 
 def check_settings(settings: Settings) -> None:
     """Raise BadInput for numbers and lists that make no run."""
@@ -131,7 +167,7 @@ def check_settings(settings: Settings) -> None:
 _ELSEWHERE = ("device", "threads")  # where and how fast, not what
 
 
-def fingerprint(settings: Settings, model_sha256: str, items: int) -> dict[str, Any]:
+def fingerprint(settings: Settings, model_sha256: str, items: int) -> Record:
     """Return what rows depend on, as plain JSON values; two runs with the same have the same rows, times aside."""
     given = {k: _plain(v) for k, v in settings.explainer.items() if k not in _ELSEWHERE and v is not None}
     return {

@@ -16,36 +16,37 @@ import pyarrow.compute as pc
 
 from rsp_onnx.evaluate.metrics.protocol import Figure
 from rsp_onnx.files import save_bytes, save_json
+from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
-from . import lookup as run_lookup
-from .folder import Store, read_columns, read_json
+from .folder import Store, parts_of, read_columns, read_json
 from .rows import NO_CLASS
+from .settings import map_metrics, model_metrics
 
 _FOR_FIGURES = ("item", "target", "label", "area", "classes", "score", "predicted")
 _PACKAGES = ("onnx", "onnxruntime-gpu", "onnxruntime", "numpy", "pyarrow", "scipy", "scikit-image")
 
 
-def summarise(store: Store, *, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def summarise(store: Store, *, provenance: Mapping[str, Any]) -> Record:
     """Compute the figures of a run's rows, write summary.json and errors.csv, and return the summary."""
-    found = summary_of([store], provenance)
-    save_summary(store.folder, found)
-    return found
+    summary = summary_of([store], provenance)
+    save_summary(store.folder, summary)
+    return summary
 
 
-def save_summary(folder: Path, found: Mapping[str, Any]) -> None:
+def save_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json and errors.csv."""
-    save_json(folder / "summary.json", found)
+    save_json(folder / "summary.json", summary)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["item", "image", "method", "error"])
-    writer.writerows([row["item"], row["image"] or "", row["method"] or "", row["error"]] for row in found["errors"])
+    writer.writerows([row["item"], row["image"] or "", row["method"] or "", row["error"]] for row in summary["errors"])
     save_bytes(folder / "errors.csv", text.getvalue().encode())
 
 
-def summary_of(stores: Sequence[Store], provenance: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(stores: Sequence[Store], provenance: Mapping[str, Any]) -> Record:
     """Return the summary of one run, whole or in shards."""
-    parts = [path for _, path in sorted((n, p) for store in stores for n, p in store.parts().items())]
+    parts = parts_of(stores)
     info = provenance["fingerprint"]
     heads = read_columns(parts, ["item", "image", "method", "error", "seconds"])
     return {
@@ -60,13 +61,13 @@ def summary_of(stores: Sequence[Store], provenance: Mapping[str, Any]) -> dict[s
 
 def versions() -> dict[str, str]:
     """Return the versions of what the figures depend on."""
-    found = {"rsp-onnx": __version__, "python": platform.python_version()}
+    packages = {"rsp-onnx": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return packages
 
 
 def rows_of(parts: Sequence[Path], spec: str, columns: Sequence[str], method: str) -> dict[str, list[Any]]:
@@ -74,34 +75,34 @@ def rows_of(parts: Sequence[Path], spec: str, columns: Sequence[str], method: st
     names = [f"{spec}.{column}" for column in columns]
     table = read_columns(parts, [*_FOR_FIGURES, "method", *names])
     table = table.filter(pc.equal(table["method"], method))
-    found = {name: table[name].to_pylist() for name in _FOR_FIGURES}
-    return {**found, **{column: table[name].to_pylist() for column, name in zip(columns, names, strict=True)}}
+    common = {name: table[name].to_pylist() for name in _FOR_FIGURES}
+    return {**common, **{column: table[name].to_pylist() for column, name in zip(columns, names, strict=True)}}
 
 
-def _figures(parts: Sequence[Path], info: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = []
-    for spec, metric in run_lookup.map_metrics(info["metrics"]):
+def _figures(parts: Sequence[Path], info: Mapping[str, Any]) -> list[Record]:
+    figures = []
+    for spec, metric in map_metrics(info["metrics"]):
         for method in info["methods"]:
             rows = rows_of(parts, spec, list(metric.columns), method)
-            found += [_line(spec, method, figure) for figure in metric.figures(rows)]
-    return found
+            figures += [_line(spec, method, figure) for figure in metric.figures(rows)]
+    return figures
 
 
-def _model_figures(stores: Sequence[Store], info: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _model_figures(stores: Sequence[Store], info: Mapping[str, Any]) -> list[Record]:
     by_name = {(r["metric"], r["method"]): r["records"] for r in _model_records(stores)}
-    found = []
-    for spec, metric in run_lookup.model_metrics(info["metrics"]):
+    figures = []
+    for spec, metric in model_metrics(info["metrics"]):
         for method in info["methods"]:
             lines = by_name.get((spec, method), [])
-            found += [_line(spec, method, figure) for figure in (metric.figures(lines) if lines else [])]
-    return found
+            figures += [_line(spec, method, figure) for figure in (metric.figures(lines) if lines else [])]
+    return figures
 
 
-def _model_records(stores: Sequence[Store]) -> list[dict[str, Any]]:
+def _model_records(stores: Sequence[Store]) -> list[Record]:
     return [read_json(path) for store in stores for path in sorted(store.models.glob("*.json"))]
 
 
-def _model_errors(stores: Sequence[Store]) -> list[dict[str, Any]]:
+def _model_errors(stores: Sequence[Store]) -> list[Record]:
     return [
         {"item": f"({r['metric']})", "image": None, "method": r["method"], "error": r["error"]}
         for r in _model_records(stores)
@@ -109,7 +110,7 @@ def _model_errors(stores: Sequence[Store]) -> list[dict[str, Any]]:
     ]
 
 
-def _line(spec: str, method: str, figure: Figure) -> dict[str, Any]:
+def _line(spec: str, method: str, figure: Figure) -> Record:
     return {
         "method": method, "metric": spec, "subset": figure.subset, "value": _finite(figure.value),
         "low": _finite(figure.low), "high": _finite(figure.high), "n": int(figure.n), "direction": figure.direction,
@@ -120,28 +121,28 @@ def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _errors(heads: pa.Table) -> list[dict[str, Any]]:
+def _errors(heads: pa.Table) -> list[Record]:
     broken = heads.filter(pc.is_valid(heads["error"])).select(["item", "image", "method", "error"])
     return [row for row in broken.to_pylist() if not row["error"].startswith(NO_CLASS)]
 
 
 def _counts(heads: pa.Table) -> dict[str, int]:
     """Count items: usable, without a class the model knows, broken; and rows of methods, good and failed."""
-    whole = heads.filter(pc.is_null(heads["method"]))
-    skipped = sum(error.startswith(NO_CLASS) for error in whole["error"].to_pylist())
+    unusable = heads.filter(pc.is_null(heads["method"]))
+    skipped = sum(error.startswith(NO_CLASS) for error in unusable["error"].to_pylist())
     rows = heads.filter(pc.is_valid(heads["method"]))
     failed = len(rows.filter(pc.is_valid(rows["error"])))
     items = len(pc.unique(heads["item"]))
     return {
-        "items": items, "usable": items - len(whole), "skipped": skipped, "broken": len(whole) - skipped,
+        "items": items, "usable": items - len(unusable), "skipped": skipped, "broken": len(unusable) - skipped,
         "maps": len(rows), "failed_maps": failed,
     }  # fmt: skip
 
 
 def _seconds(heads: pa.Table, methods: Sequence[str]) -> dict[str, float]:
-    found = {}
+    seconds = {}
     for method in methods:
         times = heads.filter(pc.equal(heads["method"], method))["seconds"]
         if len(times):
-            found[method] = float(pc.approximate_median(times).as_py())
-    return found
+            seconds[method] = float(pc.approximate_median(times).as_py())
+    return seconds

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rsp_onnx.types import Record
+
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
-def overall(summary: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+def overall(summary: Mapping[str, Any]) -> dict[tuple[str, str], Record]:
     """Return the overall figure by (method, metric): the first of each."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    figures: dict[tuple[str, str], Record] = {}
     for figure in summary["metrics"]:
-        found.setdefault((figure["method"], figure["metric"]), figure)
-    return found
+        figures.setdefault((figure["method"], figure["metric"]), figure)
+    return figures
 
 
 def best(figures: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -46,7 +48,7 @@ def summary_table(summary: Mapping[str, Any]) -> str:
 
 def behind(summary: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each metric that no variant of RSP leads."""
-    figures, found = overall(summary), []
+    figures, sentences = overall(summary), []
     for name in dict.fromkeys(metric for _, metric in figures):
         column = [f for (_, metric), f in figures.items() if metric == name and f["value"] is not None]
         leaders = best(column)
@@ -56,13 +58,13 @@ def behind(summary: Mapping[str, Any]) -> list[str]:
         choose = max if column[0]["direction"] == "higher" else min
         mine = choose(own, key=lambda f: f["value"])
         top = next(f for f in column if f["method"] in leaders)
-        apart = mine["low"] is not None and top["low"] is not None and not _overlap(mine, top)
-        close = "" if apart else ", within the intervals"
-        found.append(
+        separate = mine["low"] is not None and top["low"] is not None and not _overlap(mine, top)
+        close = "" if separate else ", within the intervals"
+        sentences.append(
             f"RSP does not lead {name}: {top['method']} {number(top['value'])}, {mine['method']} "
             f"{number(mine['value'])}{close}."
         )
-    return found
+    return sentences
 
 
 def number(value: float | None) -> str:

@@ -14,9 +14,9 @@ from rsp_onnx.inputs.batching import portions, same_shapes
 from rsp_onnx.inputs.classes import choose_hostile
 from rsp_onnx.inputs.labels import label_of
 from rsp_onnx.inputs.tensors import Feeds
-from rsp_onnx.types import Array
+from rsp_onnx.types import Array, Record
 
-from .rows import Loaded, Ready, Row, beyond, case_seed, chunks, in_order, no_class, row_of
+from .rows import Loaded, Ready, beyond, case_seed, chunks, in_order, no_class, row_of
 from .settings import MethodChoice, Settings
 
 _BATCH = 8  # where the model leaves the batch free
@@ -90,22 +90,19 @@ class Worker:
                 if number == len(tried):
                     raise _does_not_work(choice, error) from error
 
-    def rows(self, loaded: Iterable[Loaded]) -> list[Row]:
+    def rows(self, loaded: Iterable[Loaded]) -> list[Record]:
         """Return the rows of the items of a part, in the order items, targets, methods."""
-        found: list[Row] = []
-        for batch in chunks(loaded, self.batch_size):
-            found += self._batch(batch)
-        return found
+        return [row for batch in chunks(loaded, self.batch_size) for row in self._batch(batch)]
 
     def explain(self, index: int, target: int) -> tuple[Loaded, list[Explanation | None]]:
         """Explain one item's target by every method once more, for a picture; None where a method fails."""
         loaded = self.load(index)
         ready = self.scored([loaded])[0] if loaded.error is None else []
-        found: list[Explanation | None] = []
+        explanations: list[Explanation | None] = []
         for choice, explainer in zip(self.choices, self.explainers, strict=True) if ready else ():
             result, _ = self._explained(choice, explainer, ready)
-            found.append(None if isinstance(result[0], str) else result[0][target])
-        return loaded, found
+            explanations.append(None if isinstance(result[0], str) else result[0][target])
+        return loaded, explanations
 
     def hostile(self, choice: MethodChoice, ready: Ready, target: int) -> list[int]:
         """Return the classes a target is held against."""
@@ -116,19 +113,19 @@ class Worker:
     def _kind(self, ready: Ready) -> str:
         return self.explainers[0].score_kind(ready.feeds)
 
-    def _batch(self, batch: Sequence[Loaded]) -> list[Row]:
+    def _batch(self, batch: Sequence[Loaded]) -> list[Record]:
         ready, failed = self.scored([one for one in batch if one.error is None])
         for choice, explainer in zip(self.choices, self.explainers, strict=True):
             self._measure(choice, explainer, ready)
         by_key = {one.item.key: one for one in ready}
-        found: list[Row] = []
+        rows: list[Record] = []
         for one in batch:
             if one.key in by_key and one.error is None:
-                found += in_order(by_key[one.key], self.choices)
+                rows += in_order(by_key[one.key], self.choices)
             else:
                 image = None if one.item is None else str(one.item.image)
-                found.append({"item": one.key, "image": image, "error": one.error or failed[one.key]})
-        return found
+                rows.append({"item": one.key, "image": image, "error": one.error or failed[one.key]})
+        return rows
 
     def scored(self, batch: Sequence[Loaded]) -> tuple[list[Ready], dict[str, str]]:
         """Return the items with the model's own scores, once for all methods; and those it fails on, with the error."""
@@ -165,7 +162,7 @@ class Worker:
         """Return by item the explanations by class: the targets', then those that metrics ask for."""
         targets = [[*one.truths, *one.more] for one in batch]
         rivals = [[self.hostile(choice, one, t) for t in ts] for one, ts in zip(batch, targets, strict=True)]
-        found: list[dict[int, Explanation]] = [{} for _ in batch]
+        explained: list[dict[int, Explanation]] = [{} for _ in batch]
         size = max(explainer.activation_bytes(one.feeds) for one in batch)
         room = max(_MEMORY // (len(self.choices) * _PER_MAP * max(size, 1)), 1)
         for run in portions([len(ts) for ts in targets], room):
@@ -173,31 +170,31 @@ class Worker:
                 [batch[i].feeds for i, _ in run], [targets[i][s] for i, s in run], [rivals[i][s] for i, s in run]
             )
             for (i, part), maps in zip(run, results, strict=True):
-                found[i].update(zip(targets[i][part], maps, strict=True))
-        return found
+                explained[i].update(zip(targets[i][part], maps, strict=True))
+        return explained
 
     def _explained(
         self, choice: MethodChoice, explainer: Explainer, batch: Sequence[Ready]
     ) -> tuple[list[dict[int, Explanation] | str], float]:
         """Return explanations or the error by item, and the seconds per map; a batch that fails is done one by one."""
         began = time.perf_counter()
-        found: list[dict[int, Explanation] | str] = []
+        explained: list[dict[int, Explanation] | str] = []
         try:
-            found += self._explain(choice, explainer, batch)
+            explained += self._explain(choice, explainer, batch)
         except RspError as error:
             if len(batch) == 1:
                 return [str(error)], time.perf_counter() - began
             for one in batch:
-                found += self._explained(choice, explainer, [one])[0]
+                explained += self._explained(choice, explainer, [one])[0]
         maps = sum(len(one.truths) + len(one.more) for one in batch)
-        return found, (time.perf_counter() - began) / max(maps, 1)
+        return explained, (time.perf_counter() - began) / max(maps, 1)
 
     def _measure(self, choice: MethodChoice, explainer: Explainer, batch: Sequence[Ready]) -> None:
         """Explain a batch by one method and put a row per target into its items."""
         if not batch:
             return
-        found, seconds = self._explained(choice, explainer, batch)
-        for ready, results in zip(batch, found, strict=True):
+        explained, seconds = self._explained(choice, explainer, batch)
+        for ready, results in zip(batch, explained, strict=True):
             for number, (target, truth) in enumerate(ready.truths.items()):
                 row = row_of(ready, truth, label_of(target, self.names), choice, seconds)
                 if isinstance(results, str):
@@ -212,16 +209,16 @@ class Worker:
                     row.update(self._metrics(case))
                 ready.rows[target, choice.spec] = row
 
-    def _metrics(self, case: Case) -> Row:
+    def _metrics(self, case: Case) -> Record:
         """Return the metrics' columns, ``<metric>.<column>``; an error of one leaves its columns empty and is told."""
-        found: Row = {}
+        columns: Record = {}
         errors: list[str] = []
         for spec, metric in self.metrics:
             try:
-                found.update({f"{spec}.{name}": value for name, value in metric.measure(case).items()})
+                columns.update({f"{spec}.{name}": value for name, value in metric.measure(case).items()})
             except RspError as error:
                 errors.append(str(error))
-        return {**found, "error": " ".join(dict.fromkeys(errors)) or None}
+        return {**columns, "error": " ".join(dict.fromkeys(errors)) or None}
 
 
 def _does_not_work(choice: MethodChoice, error: RspError) -> RspError:

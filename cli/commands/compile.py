@@ -8,34 +8,21 @@ import click
 
 from rsp_onnx import Options, save_explainer
 
-from ._options import (
-    json_option,
-    method_option,
-    model_argument,
-    output_option,
-    own_ops,
-    print_json,
-    region_option,
-    rsp_options,
-    section_option,
-)
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json  # noqa: TID252
 
 
 @click.command("compile", short_help="Write one .onnx file that returns scores and relevance.")
-@model_argument
-@click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help="The .onnx file to write.")
-@method_option
+@shared.model_argument
+@shared.out_file_option("The .onnx file to write.")
+@shared.method_option
 @click.option(
-    "--tensor",
-    "tensors",
-    multiple=True,
-    metavar="NAME",
-    help="Return the relevance of this tensor too; repeatable.",
+    "--tensor", "tensors", multiple=True, metavar="NAME", help="Return the relevance of this tensor too; repeatable."
 )
-@section_option
-@output_option
-@region_option
-@rsp_options
+@shared.section_option
+@shared.output_option
+@shared.region_option
+@shared.rsp_options
 @click.option(
     "--input-shape",
     "shapes",
@@ -43,16 +30,10 @@ from ._options import (
     metavar="NAME=N,3,224,224",
     help="Sizes the model leaves free; N stays free.",
 )
-@own_ops
-@json_option
+@shared.own_ops
+@shared.json_option
 def compile_command(
-    model: str,
-    out: str,
-    method: str,
-    tensors: tuple[str, ...],
-    shapes: tuple[str, ...],
-    as_json: bool,
-    **options: Any,
+    model: str, out: str, method: str, tensors: tuple[str, ...], shapes: tuple[str, ...], as_json: bool, **options: Any
 ) -> None:
     """Compile a model into one .onnx file that returns its scores and their relevance; it runs with onnxruntime alone.
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ._options import json_option, print_json
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json  # noqa: TID252
 
 
 @click.command(short_help="Compare runs, or put shards of one together.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(), metavar="RUN...")
-@click.option(
-    "-o",
-    "--out",
-    default="rsp-report",
-    show_default=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder for report.html, summary.json and errors.csv.",
-)
-@json_option
+@shared.out_option("rsp-report", "Folder for report.html, summary.json and errors.csv.")
+@shared.json_option
 def report(runs: tuple[str, ...], out: str, as_json: bool) -> None:
     """Put runs of `rsp-onnx evaluate` side by side; shards of one run become one.
 

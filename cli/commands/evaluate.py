@@ -8,30 +8,14 @@ from typing import Any
 
 import click
 
-from ._options import (
-    device_option,
-    json_option,
-    model_argument,
-    output_option,
-    own_ops,
-    preprocess_options,
-    print_json,
-    region_option,
-    running_bar,
-    shard,
-)
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json, running_bar  # noqa: TID252
 
 
 @click.command(short_help="Measure methods on a dataset and write a report.")
-@model_argument
-@click.argument("data", type=click.Path())
-@click.option(
-    "--format",
-    "format",
-    required=True,
-    type=click.Choice(["voc", "coco", "imagenet", "folder", "csv"]),
-    help="How the dataset lies on disk.",
-)
+@shared.model_argument
+@shared.data_argument
+@shared.format_option
 @click.option(
     "--method",
     "methods",
@@ -51,19 +35,14 @@ from ._options import (
     metavar="NAME[:KEY=VALUE,...]",
     help="One of `rsp-onnx metrics`; repeat for several.",
 )
-@click.option("--split", metavar="NAME", help="Part of the dataset, such as val; default: the format's own.")
+@shared.split_option
+@shared.mapping_option
+@shared.labels_option()
+@shared.limit_option("At most that many items.")
+@shared.seed_option("With --limit a random choice of items; also for metrics that draw numbers.")
 @click.option(
-    "--mapping", type=click.Path(), metavar="FILE", help="Which of the dataset's classes is which of the model's."
+    "--shard", type=shared.shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares."
 )
-@click.option("--labels", type=click.Path(), metavar="FILE", help="Class names: a text file, one per line, or JSON.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most that many items.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="With --limit a random choice of items; also for metrics that draw numbers.",
-)
-@click.option("--shard", type=shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares.")
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Items at a time; default: 8 where it can.")
 @click.option(
     "--model-metric-items",
@@ -73,11 +52,11 @@ from ._options import (
     metavar="N",
     help="Items that metrics of the whole model are measured on.",
 )
-@preprocess_options
-@output_option
-@region_option
-@device_option
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of ONNX Runtime; default: all cores.")
+@shared.preprocess_options
+@shared.output_option
+@shared.region_option
+@shared.device_option()
+@shared.threads_option
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -86,18 +65,10 @@ from ._options import (
     help="Where the work is done: in this process, or on a Ray cluster.",
 )
 @click.option("--address", metavar="HOST:PORT|auto", help="Of the Ray cluster; default: one on this machine.")
-@click.option(
-    "-o",
-    "--out",
-    default="rsp-run",
-    show_default=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder of the run; the same command goes on with what is there.",
-)
-@click.option("--report/--no-report", default=True, show_default=True, help="Write report.html with pictures.")
-@own_ops
-@json_option
+@shared.out_option("rsp-run", "Folder of the run; the same command goes on with what is there.")
+@shared.report_option("Write report.html with pictures.")
+@shared.own_ops
+@shared.json_option
 def evaluate(model: str, data: str, **options: Any) -> None:
     """Measure methods on a dataset, and write rows, figures and a report.
 

@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from ._options import json_option, own_ops, print_json, progress_bar
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json, progress_bar  # noqa: TID252
 
 
 @click.command("check", short_help="Check a model's scores and maps against what was recorded.")
@@ -14,10 +15,8 @@ from ._options import json_option, own_ops, print_json, progress_bar
 @click.option("--record", "recording", is_flag=True, help="Write the goldens instead; they must not be there yet.")
 @click.option("--update", is_flag=True, help="Record again, replacing the goldens, and print what changed.")
 @click.option("--model", metavar="FILE", type=click.Path(), help="Use this model instead of SPEC's own.")
-@click.option("--preprocess", metavar="PRESET|FILE", help="Use this preprocessing instead of SPEC's own.")
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="cpu", show_default=True, help="Where to run."
-)
+@shared.preprocess_option("Use this preprocessing instead of SPEC's own.")
+@shared.device_option("cpu")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -30,8 +29,8 @@ from ._options import json_option, own_ops, print_json, progress_bar
 @click.option("--markdown", metavar="FILE", type=click.Path(), help="Write a table for a pull request.")
 @click.option("--sarif", metavar="FILE", type=click.Path(), help="Write SARIF for a code-scanning tab.")
 @click.option("--report", metavar="FILE", type=click.Path(), help="Write an HTML page with the maps of failing images.")
-@own_ops
-@json_option
+@shared.own_ops
+@shared.json_option
 def check_command(
     specs: tuple[str, ...], recording: bool, update: bool, model: str | None, preprocess: str | None, device: str,
     threads: int, costs: bool, junit: str | None, markdown: str | None, sarif: str | None, report: str | None,

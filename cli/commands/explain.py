@@ -9,64 +9,30 @@ import click
 
 from rsp_onnx import Explainer, explain_files
 
-from ._options import (
-    device_option,
-    json_option,
-    method_option,
-    model_argument,
-    output_option,
-    own_ops,
-    preprocess_options,
-    print_json,
-    progress_bar,
-    region_option,
-    rsp_options,
-    section_option,
-)
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json, progress_bar  # noqa: TID252
 
 
 @click.command(short_help="Paint which pixels speak for a class, and which against it.")
-@model_argument
+@shared.model_argument
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    default=["auto"],
-    show_default=True,
-    metavar="auto|INDEX|LABEL|topk:N",
-    help="The class to explain; repeat for several.",
+@shared.target_option("The class to explain; repeat for several.")
+@shared.hostile_option(
+    "Classes the target is held against; repeat for several. auto: for multi-label models the classes present, "
+    "for single-label models none."
 )
-@click.option(
-    "--hostile",
-    "rivals",
-    multiple=True,
-    default=["auto"],
-    show_default=True,
-    metavar="auto|none|runners-up|INDEX|LABEL",
-    help="Classes the target is held against; repeat for several. auto: for multi-label models the classes present, "
-    "for single-label models none.",
-)
-@click.option("--labels", type=click.Path(), metavar="FILE", help="Class names: a text file, one per line, or JSON.")
-@preprocess_options
-@section_option
-@output_option
-@region_option
-@method_option
-@rsp_options
-@device_option
+@shared.labels_option()
+@shared.preprocess_options
+@shared.section_option
+@shared.output_option
+@shared.region_option
+@shared.method_option
+@shared.rsp_options
+@shared.device_option()
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
-@click.option(
-    "-o",
-    "--out",
-    default="rsp-explanations",
-    show_default=True,
-    type=click.Path(),
-    metavar="DIR",
-    help="Folder for the results.",
-)
-@own_ops
-@json_option
+@shared.out_option("rsp-explanations")
+@shared.own_ops
+@shared.json_option
 def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).
 

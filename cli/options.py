@@ -1,50 +1,121 @@
-"""Options that several commands share."""
+"""Options that several commands share, each declared once."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, cast
 
 import click
 
 from rsp_onnx import load_rules, register_custom_ops
+from rsp_onnx.evaluate import dataset_formats
 
 F = TypeVar("F", bound=Callable[..., Any])
+Option: TypeAlias = "Callable[[Any], Any]"  # a decorator of commands
 
 model_argument = click.argument("model", type=click.Path())
+data_argument = click.argument("data", type=click.Path())
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
 section_option = click.option(
-    "--layer",
-    "--section",
-    "section",
-    metavar="NAME",
+    "--layer", "--section", "section", metavar="NAME",
     help="Tensor where head and features meet; default: found (see `rsp-onnx inspect`).",
-)
+)  # fmt: skip
 output_option = click.option(
     "--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first."
 )
 region_option = click.option(
-    "--region",
-    default="auto",
-    show_default=True,
-    metavar="auto|mask|peak|all|INDEX|X0,Y0,X1,Y1",
+    "--region", default="auto", show_default=True, metavar="auto|mask|peak|all|INDEX|X0,Y0,X1,Y1",
     help="Of a model that scores every position or box: which of them count.",
+)  # fmt: skip
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of ONNX Runtime; default: all cores."
 )
-device_option = click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to run.",
-)
-
-
 method_option = click.option(
     "--method", default="rsp", show_default=True, metavar="NAME", help="One of `rsp-onnx methods`."
 )
+format_option = click.option(
+    "--format", "format", required=True, type=click.Choice([one["name"] for one in dataset_formats()]),
+    help="How the dataset lies on disk.",
+)  # fmt: skip
+split_option = click.option(
+    "--split", metavar="NAME", help="Part of the dataset, such as val; default: the format's own."
+)
+mapping_option = click.option(
+    "--mapping", type=click.Path(), metavar="FILE", help="Which of the dataset's classes is which of the model's."
+)
+
+
+def device_option(default: str = "auto") -> Option:
+    """Add --device."""
+    return click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default=default, show_default=True,
+        help="Where to run.",
+    )  # fmt: skip
+
+
+def labels_option(says: str = "Class names: a text file, one per line, or JSON.") -> Option:
+    """Add --labels."""
+    return click.option("--labels", type=click.Path(), metavar="FILE", help=says)
+
+
+def limit_option(says: str) -> Option:
+    """Add --limit."""
+    return click.option("--limit", type=click.IntRange(min=1), metavar="N", help=says)
+
+
+def seed_option(says: str, **default: Any) -> Option:
+    """Add --seed."""
+    return click.option("--seed", type=click.IntRange(min=0), metavar="N", help=says, **default)
+
+
+def target_option(says: str) -> Option:
+    """Add --target, as ``targets``."""
+    return click.option(
+        "--target", "targets", multiple=True, default=["auto"], show_default=True,
+        metavar="auto|INDEX|LABEL|topk:N", help=says,
+    )  # fmt: skip
+
+
+def hostile_option(says: str = "Classes the target is held against; repeat for several.") -> Option:
+    """Add --hostile, as ``rivals``."""
+    return click.option(
+        "--hostile", "rivals", multiple=True, default=["auto"], show_default=True,
+        metavar="auto|none|runners-up|INDEX|LABEL", help=says,
+    )  # fmt: skip
+
+
+def preprocess_option(says: str) -> Option:
+    """Add --preprocess alone."""
+    return click.option("--preprocess", metavar="PRESET|FILE", help=says)
+
+
+def pictures_option(least: int, default: int, says: str) -> Option:
+    """Add --pictures."""
+    return click.option(
+        "--pictures", type=click.IntRange(min=least), default=default, show_default=True, metavar="N", help=says
+    )
+
+
+def out_option(default: str, says: str = "Folder for the results.") -> Option:
+    """Add --out with a folder."""
+    return click.option(
+        "-o", "--out", default=default, show_default=True, type=click.Path(), metavar="DIR", help=says
+    )  # fmt: skip
+
+
+def markdown_option(says: str = "Print a Markdown page.") -> Option:
+    """Add --markdown."""
+    return click.option("--markdown", is_flag=True, help=says)
+
+
+def out_file_option(says: str) -> Option:
+    """Add --out with a file, which must be given."""
+    return click.option("-o", "--out", required=True, type=click.Path(), metavar="FILE", help=says)
+
+
+def report_option(says: str = "Write report.html.") -> Option:
+    """Add --report and --no-report."""
+    return click.option("--report/--no-report", default=True, show_default=True, help=says)
 
 
 def _each(action: Callable[[str], None]) -> Callable[[click.Context, click.Parameter, tuple[str, ...]], None]:
@@ -57,7 +128,7 @@ def _each(action: Callable[[str], None]) -> Callable[[click.Context, click.Param
 
 def own_ops(command: F) -> F:
     """Add --custom-ops and --rules, which take effect before the command runs."""
-    options: list[Callable[[Any], Any]] = [
+    options: list[Option] = [
         click.option(
             "--custom-ops", multiple=True, metavar="FILE", type=click.Path(), expose_value=False, is_eager=True,
             callback=_each(register_custom_ops),
@@ -74,7 +145,7 @@ def own_ops(command: F) -> F:
 
 def rsp_options(command: F) -> F:
     """Add the parameters of RSP."""
-    options: list[Callable[[Any], Any]] = [
+    options: list[Option] = [
         click.option("--purge", is_flag=True, help="RSP: remove conflicting units before every layer."),
         click.option(
             "--split", type=float, default=2.0, show_default=True, metavar="NUMBER",
@@ -114,11 +185,10 @@ def numbers(value: str) -> tuple[float, ...]:
 
 def preprocess_options(command: F) -> F:
     """Add --preprocess and the flags that override single values."""
-    options: list[Callable[[Any], Any]] = [
-        click.option(
-            "--preprocess", metavar="PRESET|FILE",
-            help="imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the file "
-            "MODEL.preprocess.toml beside the model, else its metadata, else a guess.",
+    options: list[Option] = [
+        preprocess_option(
+            "imagenet-torch, imagenet-caffe, imagenet-tf, unit, raw, or a TOML file; default: the file "
+            "MODEL.preprocess.toml beside the model, else its metadata, else a guess."
         ),
         click.option("--size", type=size, metavar="SIZE", help="Height and width, where the model leaves them free."),
         click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="Order of the colour channels."),
@@ -130,50 +200,8 @@ def preprocess_options(command: F) -> F:
     return _decorated(command, options)
 
 
-def _decorated(command: F, options: list[Callable[[Any], Any]]) -> F:
+def _decorated(command: F, options: list[Option]) -> F:
     decorated: Any = command
     for decorate in reversed(options):
         decorated = decorate(decorated)
     return cast(F, decorated)
-
-
-@contextmanager
-def progress_bar(length: int, label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar on a terminal's stderr; where there is no terminal, nothing."""
-    if length < 2 or not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=length, label=label, file=sys.stderr) as bar:
-        yield lambda done, _: bar.update(done - bar.pos)
-
-
-@contextmanager
-def running_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar with the time left; its length is known when the first call comes."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    bars: list[Any] = []
-
-    def update(done: int, total: int) -> None:
-        if not bars:
-            bars.append(click.progressbar(length=total, label=label, file=sys.stderr, show_eta=True, show_pos=True))
-            bars[0].__enter__()
-        bars[0].update(done - bars[0].pos)
-
-    try:
-        yield update
-    finally:
-        for bar in bars:
-            bar.__exit__(None, None, None)
-
-
-def print_json(value: Any) -> None:
-    """Print a value as indented JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def table(rows: list[list[str]]) -> str:
-    """Lay rows out in columns."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -8,26 +8,18 @@ import click
 
 from rsp_onnx import inspect_model, summary_numbers
 
-from ._options import (
-    json_option,
-    model_argument,
-    output_option,
-    own_ops,
-    print_json,
-    region_option,
-    section_option,
-    table,
-)
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json, table  # noqa: TID252
 
 
 @click.command(short_help="Show inputs, ops and their rules, the section, costs, warnings.")
-@model_argument
-@section_option
-@output_option
-@region_option
-@own_ops
+@shared.model_argument
+@shared.section_option
+@shared.output_option
+@shared.region_option
+@shared.own_ops
 @click.option("--nodes", is_flag=True, help="Say for every node what its rule does.")
-@json_option
+@shared.json_option
 def inspect(model: str, section: str | None, output_name: str | None, region: str, nodes: bool, as_json: bool) -> None:
     """Show what would happen to a model: inputs, ops and their rules, the section, the conv rules' forms, warnings.
 
@@ -100,22 +92,10 @@ def _forms(report: dict[str, Any]) -> list[str]:
     rows = [["node", "form", "Mop", "MiB"]]
     for row in report["forms"]:
         name = row["node"] or row["output"]
-        rows.append(
-            [
-                _short(name),
-                row["form"],
-                f"{row['operations'] / 1e6:.1f}",
-                f"{row['memory'] / 2**20:.1f}",
-            ]
-        )
+        rows.append([_short(name), row["form"], f"{row['operations'] / 1e6:.1f}", f"{row['memory'] / 2**20:.1f}"])
     totals = summary_numbers(report)
     rows.append(
-        [
-            "in all (memory: the largest)",
-            "",
-            f"{totals['operations'] / 1e6:.1f}",
-            f"{totals['memory'] / 2**20:.1f}",
-        ]
+        ["in all (memory: the largest)", "", f"{totals['operations'] / 1e6:.1f}", f"{totals['memory'] / 2**20:.1f}"]
     )
     return ["Conv rules, for one sample and one target:", table(rows)]
 

@@ -43,7 +43,7 @@ class ParameterRandomisation(Named):
             "Weights of convolutions and matrix products are drawn anew (normal with the weight's own mean and "
             "standard deviation, stored integers permuted; seeded; biases and normalisations stay), the top layer "
             f"first: all layers from the top down to one (cascade), and that one alone (independent), at up to "
-            f"{self.whole('stages')} layers spaced from top to bottom; |Spearman| of the signed maps, so that a map "
+            f"{self.count('stages')} layers spaced from top to bottom; |Spearman| of the signed maps, so that a map "
             "turned upside down does not count as changed, Spearman of the absolute maps, and SSIM of the maps divided "
             "by their largest absolute value, between the deployed model's map and the changed model's for the same "
             "class; mean over images and stages; a map that becomes constant counts 0."
@@ -69,13 +69,13 @@ class ParameterRandomisation(Named):
 
     def _plan(self, layers: Sequence[Layer]) -> list[tuple[str, int, Sequence[Layer]]]:
         """Return (mode, how many layers from the top, the layers that are drawn anew)."""
-        found: list[tuple[str, int, Sequence[Layer]]] = []
-        for stage in stages(len(layers), self.whole("stages")):
+        steps: list[tuple[str, int, Sequence[Layer]]] = []
+        for stage in stages(len(layers), self.count("stages")):
             if self.word["mode"] != "independent":
-                found.append(("cascade", stage, layers[:stage]))
+                steps.append(("cascade", stage, layers[:stage]))
             if self.word["mode"] != "cascade" and not (stage == 1 and self.word["mode"] == "both"):
-                found.append(("independent", stage, layers[stage - 1 : stage]))  # the top one alone is in the cascade
-        return found
+                steps.append(("independent", stage, layers[stage - 1 : stage]))  # the top one alone is in the cascade
+        return steps
 
     def figures(self, records: Sequence[Mapping[str, Any]]) -> list[Figure]:
         """Return |Spearman| overall, the other measures, both modes, the last layer, and every stage."""
@@ -84,28 +84,27 @@ class ParameterRandomisation(Named):
         groups["last-layer"] = [r for r in good if r["stage"] == 1]
         for mode, stage in dict.fromkeys((r["mode"], r["stage"]) for r in good):
             groups[f"{mode}:{stage}"] = [r for r in groups[mode] if r["stage"] == stage]
-        found = [self._figure("all", good, "spearman"), self._figure("spearman-absolute", good, "spearman-absolute")]
-        found += [self._figure("ssim", good, "ssim")]
-        found += [self._figure(subset, here, "spearman") for subset, here in groups.items()]
-        return [figure for figure in found if figure is not None]
+        figures = [self._figure("all", good, "spearman"), self._figure("spearman-absolute", good, "spearman-absolute")]
+        figures += [self._figure("ssim", good, "ssim")]
+        figures += [self._figure(subset, here, "spearman") for subset, here in groups.items()]
+        return [figure for figure in figures if figure is not None]
 
     def _figure(self, subset: str, records: Sequence[Mapping[str, Any]], measure: str) -> Figure | None:
         chosen = [r for r in records if r.get(measure) is not None]
         if not chosen:
             return None
         values = [abs(r[measure]) if measure == "spearman" else r[measure] for r in chosen]
-        found = mean_of_classes(values, [r["case"] for r in chosen])
-        return Figure(self.name, subset, found.value, found.low, found.high, found.n, self.direction)
+        return self.figure(subset, mean_of_classes(values, [r["case"] for r in chosen]))
 
 
 def maps_of(explainer: Explainer, cases: Sequence[CaseOf], signed: bool) -> list[Array]:
     """Return the map of every case, float64 [H, W]."""
-    found: list[Array] = []
+    maps: list[Array] = []
     for start in range(0, len(cases), _AT_ONCE):
         part = cases[start : start + _AT_ONCE]
         explained = explainer.explain_each([c[0] for c in part], [[c[1]] for c in part], [[list(c[2])] for c in part])
-        found += [seen(one[0], signed) for one in explained]
-    return found
+        maps += [seen(one[0], signed) for one in explained]
+    return maps
 
 
 def compare(old: Array, new: Array) -> dict[str, float | None]:
@@ -113,15 +112,15 @@ def compare(old: Array, new: Array) -> dict[str, float | None]:
 
     SSIM is None where a side is shorter than its window.
     """
-    found: dict[str, float | None] = {
+    measures: dict[str, float | None] = {
         "spearman": spearman(old, new),
         "spearman-absolute": spearman(np.abs(old), np.abs(new)),
         "ssim": None,
     }
     if min(old.shape) >= _WINDOW:
         ssim = need("skimage.metrics").structural_similarity
-        found["ssim"] = float(ssim(_scaled(old), _scaled(new), data_range=2.0, win_size=_WINDOW))
-    return found
+        measures["ssim"] = float(ssim(_scaled(old), _scaled(new), data_range=2.0, win_size=_WINDOW))
+    return measures
 
 
 def spearman(old: Array, new: Array) -> float:

@@ -1,18 +1,22 @@
-"""ILSVRC 2012's own devkit: which class each validation photo is of.
+"""Which class each of ImageNet's validation photos is of: by ILSVRC 2012's devkit, or a solution's CSV.
 
+LOC_val_solution.csv                      ImageId,PredictionString: "n01978287 240 170 260 240 ..." with boxes
 ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt     line n is photo n's ILSVRC2012_ID
 ILSVRC2012_devkit_t12/data/meta.mat                                   ILSVRC2012_ID to WordNet id
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.extras import need
 
-from .files import read_lines
+from .annotated import BadItem
+from .files import Annotated, numbers_of, read_lines
+from .photo_file import PhotoFile
 
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _PHOTO = "ILSVRC2012_val_{:08d}"
@@ -31,12 +35,12 @@ def devkit_classes(root: Path) -> dict[str, str]:
     if folder is None:
         return {}
     wnids = _wnids(folder / "meta.mat")
-    found: dict[str, str] = {}
+    classes: dict[str, str] = {}
     for number, line in enumerate(read_lines(folder / _TRUTH), 1):
         if not line.isdecimal() or int(line) not in wnids:
             raise BadInput(f"Line {number} of {folder / _TRUTH} is {line!r}, which meta.mat has no class for.")
-        found[_PHOTO.format(number)] = wnids[int(line)]
-    return found
+        classes[_PHOTO.format(number)] = wnids[int(line)]
+    return classes
 
 
 def _wnids(path: Path) -> dict[int, str]:
@@ -49,3 +53,28 @@ def _wnids(path: Path) -> dict[int, str]:
         raise
     except Exception as error:  # scipy raises many kinds of exception on damaged files
         raise BadInput(f"{path} cannot be read as the devkit's table of classes: {error}.") from error
+
+
+def read_solution(root: Path, split: str) -> dict[str, str]:
+    """Return by photo's name what LOC_SPLIT_solution.csv says; {} where there is none."""
+    path = root / f"LOC_{split}_solution.csv"
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"ImageId", "PredictionString"} <= set(rows.fieldnames or ()):
+                raise BadInput(f"{path} needs the columns ImageId,PredictionString in its first line.")
+            return {row["ImageId"]: row["PredictionString"] or "" for row in rows}
+    except (OSError, ValueError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read as CSV: {error}.") from error
+
+
+def solution_objects(text: str, photo: PhotoFile, what: str) -> list[Annotated]:
+    """Return the objects of "WNID xmin ymin xmax ymax WNID ..."; BadItem where it is malformed."""
+    words = text.split()
+    if not words or len(words) % 5:
+        raise BadItem(f"The line of {what} in the CSV file is not groups of a WordNet id and four numbers.")
+    where = f"The line of {what} in the CSV file"
+    groups = [words[i : i + 5] for i in range(0, len(words), 5)]
+    return [Annotated(g[0], photo.box(numbers_of(g[1:], where), where)) for g in groups]

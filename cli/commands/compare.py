@@ -8,39 +8,24 @@ from typing import Any
 
 import click
 
-from ._options import device_option, method_option, own_ops, print_json, progress_bar
+from .. import options as shared  # noqa: TID252
+from ..printing import print_json, progress_bar  # noqa: TID252
 
 
 @click.command(short_help="Compare the explanations of two models on the same images.")
 @click.argument("a", type=click.Path(), metavar="A.onnx")
 @click.argument("b", type=click.Path(), metavar="B.onnx")
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
-@click.option(
-    "--target",
-    "targets",
-    multiple=True,
-    default=["auto"],
-    show_default=True,
-    metavar="auto|INDEX|LABEL|topk:N",
-    help="The class to explain, one of A's; auto: what A predicts; repeat for several.",
-)
-@click.option(
-    "--hostile",
-    "rivals",
-    multiple=True,
-    default=["auto"],
-    show_default=True,
-    metavar="auto|none|runners-up|INDEX|LABEL",
-    help="Classes the target is held against, decided by A's scores; repeat for several.",
-)
-@click.option("--labels", type=click.Path(), metavar="FILE", help="A's class names: a text file or JSON.")
+@shared.target_option("The class to explain, one of A's; auto: what A predicts; repeat for several.")
+@shared.hostile_option("Classes the target is held against, decided by A's scores; repeat for several.")
+@shared.labels_option("A's class names: a text file or JSON.")
 @click.option("--labels-b", type=click.Path(), metavar="FILE", help="B's; where names differ, classes match by name.")
 @click.option("--class-offset", type=int, metavar="N", help="B's class is A's class + N, such as 1 of 1000 and 1001.")
-@click.option("--preprocess", metavar="PRESET|FILE", help="How A's photographs are prepared; default: as A says.")
+@shared.preprocess_option("How A's photographs are prepared; default: as A says.")
 @click.option("--preprocess-b", metavar="PRESET|FILE", help="How B's are; default: as B says.")
-@method_option
-@device_option
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of ONNX Runtime; default: all cores.")
+@shared.method_option
+@shared.device_option()
+@shared.threads_option
 @click.option(
     "--fail-below",
     multiple=True,
@@ -49,26 +34,11 @@ from ._options import device_option, method_option, own_ops, print_json, progres
     "image; repeatable.",
 )
 @click.option("--max-flips", type=click.IntRange(min=0), metavar="N", help="Exit with 1 where more predictions flip.")
-@click.option(
-    "--pictures",
-    type=click.IntRange(min=0),
-    default=6,
-    show_default=True,
-    metavar="N",
-    help="Images drawn side by side.",
-)
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(),
-    metavar="DIR",
-    default="rsp-compare",
-    show_default=True,
-    help="Folder for the results.",
-)
-@click.option("--report/--no-report", default=True, show_default=True, help="Write report.html.")
-@own_ops
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for a program to read.")
+@shared.pictures_option(0, 6, "Images drawn side by side.")
+@shared.out_option("rsp-compare")
+@shared.report_option()
+@shared.own_ops
+@shared.json_option
 def compare(a: str, b: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Explain the same images by two models: whose predictions flip, whose explanations move.
 
@@ -85,10 +55,10 @@ def compare(a: str, b: str, images: tuple[str, ...], as_json: bool, **options: A
 
     targets, rivals = options.pop("targets"), options.pop("rivals")
     with progress_bar(len(images), "comparing") as progress:
-        found = compare_models(a, b, images, target=targets, hostile=rivals, progress=progress, **options)
+        comparison = compare_models(a, b, images, target=targets, hostile=rivals, progress=progress, **options)
     if as_json:
-        print_json(found)
+        print_json(comparison)
     else:
-        click.echo("\n".join(comparison_lines(found)))
+        click.echo("\n".join(comparison_lines(comparison)))
         click.echo(f"All of it: {Path(options['out'])}")
-    sys.exit(1 if found["failures"] else 0)
+    sys.exit(1 if comparison["failures"] else 0)

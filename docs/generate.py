@@ -1,0 +1,72 @@
+"""Write what docs/ takes from the registries: three pages, and tables between marks in two others.
+
+Run it by ``make docs``. A mark is a line ``<!-- generated: NAME -->``; its table ends at ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from rsp_onnx.checks import CHECKS, Check
+from rsp_onnx.cli.main import main
+from rsp_onnx.evaluate import dataset_formats
+
+DOCS = Path(__file__).parent
+LISTINGS = ("methods", "metrics", "ops")
+GROUPS = ("model", "scores", "maps", "places", "behaviour", "costs")  # in the reports' order
+
+
+def pages() -> dict[Path, str]:
+    """Return every page that is generated or has a generated table, with the text it should have."""
+    texts = {DOCS / f"{name}.md": printed(name) for name in LISTINGS}
+    texts[DOCS / "checks.md"] = _with_table("checks.md", "checks", checks_table)
+    texts[DOCS / "evaluation.md"] = _with_table("evaluation.md", "dataset formats", formats_table)
+    return texts
+
+
+def printed(listing: str) -> str:
+    """Return what a command prints as Markdown."""
+    return CliRunner().invoke(main, [listing, "--markdown"], catch_exceptions=False).stdout
+
+
+def checks_table() -> str:
+    """Return the checks in the reports' order, with what they say and their thresholds."""
+    checks = sorted(CHECKS.values(), key=lambda check: GROUPS.index(check.group))
+    return _table(["check", "what holds", "default"], [[f"`{c.name}`", c.says, _default(c)] for c in checks])
+
+
+def formats_table() -> str:
+    """Return the formats a dataset may have."""
+    rows = [[f"`{one['name']}`", one["layout"], ", else ".join(one["splits"]) or "-"] for one in dataset_formats()]
+    return _table(["`--format`", "layout", "split by default"], rows)
+
+
+def _default(check: Check) -> str:
+    higher = check.direction == "higher"
+    if check.default is not None:
+        return f"{'≥' if higher else '≤'} {check.default:g}{', warns' if check.warns else ''}"
+    return "on" if check.slack is None else f"recorded {'−' if higher else '+'} {check.slack:g}"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _with_table(page: str, name: str, table: Callable[[], str]) -> str:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    block = re.compile(rf"(<!-- generated: {name} -->\n).*?(\n?<!-- end -->)", re.DOTALL)
+    if len(block.findall(text)) != 1:
+        raise ValueError(f"docs/{page} needs the marks of the generated table {name!r}, once")
+    return block.sub(lambda marks: f"{marks[1]}\n{table()}\n{marks[2]}", text)
+
+
+if __name__ == "__main__":
+    for path, text in pages().items():
+        if path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8", newline="\n")
+            print(f"Renewed docs/{path.name}")

@@ -1,0 +1,20 @@
+"""The pages of docs/ that are generated are what the registries say."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+generator = runpy.run_path(str(Path(__file__).parent.parent / "docs" / "generate.py"))
+PAGES = generator["pages"]()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_generated_page_is_up_to_date(path):
+    assert path.read_text(encoding="utf-8") == PAGES[path], f"docs/{path.name} is stale; renew it: make docs"
+
+
+def test_the_tables_have_a_row_for_every_check_and_format():
+    checks, formats = generator["checks_table"](), generator["formats_table"]()
+    assert [line.count(" | ") for line in checks.splitlines()] == [2] * (len(generator["CHECKS"]) + 2)
+    assert [line.count(" | ") for line in formats.splitlines()] == [2] * (len(generator["dataset_formats"]()) + 2)
