@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rsp_onnx.explain.inspection import inspect_model, summary_numbers
     from rsp_onnx.explain.saving import save_activations, save_explainer
     from rsp_onnx.explain.supported_ops import supported_ops
+    from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
     from rsp_onnx.graph.rule_modules import load_rules
     from rsp_onnx.inputs.presets import PRESETS, Preprocess
     from rsp_onnx.model.activations import collect_activations
@@ -30,75 +31,40 @@ if TYPE_CHECKING:
 
     from .errors import BadInput, BadModel, BadOutput, BadTarget, DeviceUnavailable, RspError, UnsupportedOp
 
-_HOMES = {
-    "BadInput": "errors",
-    "BadModel": "errors",
-    "BadOutput": "errors",
-    "BadTarget": "errors",
-    "Context": "rulekit.context",
-    "DeviceUnavailable": "errors",
-    "Explainer": "explain.explainer",
-    "Explanation": "explain.explanation",
-    "Options": "rulekit.context",
-    "PRESETS": "inputs.presets",
-    "Preprocess": "inputs.presets",
-    "RspError": "errors",
-    "UnsupportedOp": "errors",
-    "collect_activations": "model.activations",
-    "compile_explainer": "explain.compile",
-    "explain_files": "explain.explain_files",
-    "inspect_model": "explain.inspection",
-    "load_rules": "graph.rule_modules",
-    "methods": "attribution.catalogue",
-    "moves": "rulekit.registry",
-    "no_flow": "rulekit.registry",
-    "register_custom_ops": "model.custom_ops",
-    "rule": "rulekit.registry",
-    "save_activations": "explain.saving",
-    "save_explainer": "explain.saving",
-    "summary_numbers": "explain.inspection",
-    "supported_ops": "explain.supported_ops",
-    "vjp": "rulekit.registry",
+_ROOMS = {
+    "attribution.catalogue": ("methods",),
+    "errors": ("BadInput", "BadModel", "BadOutput", "BadTarget", "DeviceUnavailable", "RspError", "UnsupportedOp"),
+    "explain.compile": ("compile_explainer",),
+    "explain.explain_files": ("explain_files",),
+    "explain.explainer": ("Explainer",),
+    "explain.explanation": ("Explanation",),
+    "explain.inspection": ("inspect_model", "summary_numbers"),
+    "explain.saving": ("save_activations", "save_explainer"),
+    "explain.supported_ops": ("supported_ops",),
+    "graph.op_facts": ("Data", "Layout", "Role", "Sign", "op_facts"),
+    "graph.rule_modules": ("load_rules",),
+    "inputs.presets": ("PRESETS", "Preprocess"),
+    "model.activations": ("collect_activations",),
+    "model.custom_ops": ("register_custom_ops",),
+    "rulekit.context": ("Context", "Options"),
+    "rulekit.registry": ("moves", "no_flow", "rule", "vjp"),
 }
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
-    "PRESETS",
-    "BadInput",
-    "BadModel",
-    "BadOutput",
-    "BadTarget",
-    "Context",
-    "DeviceUnavailable",
-    "Explainer",
-    "Explanation",
-    "Options",
-    "Preprocess",
-    "RspError",
-    "UnsupportedOp",
-    "__version__",
-    "collect_activations",
-    "compile_explainer",
-    "explain_files",
-    "inspect_model",
-    "load_rules",
-    "methods",
-    "moves",
-    "no_flow",
-    "register_custom_ops",
-    "rule",
-    "save_activations",
-    "save_explainer",
-    "summary_numbers",
-    "supported_ops",
-    "vjp",
-]
+    "PRESETS", "BadInput", "BadModel", "BadOutput", "BadTarget", "Context", "Data", "DeviceUnavailable", "Explainer",
+    "Explanation", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign", "UnsupportedOp", "__version__",
+    "collect_activations", "compile_explainer", "explain_files", "inspect_model", "load_rules", "methods", "moves",
+    "no_flow", "op_facts", "register_custom_ops", "rule", "save_activations", "save_explainer", "summary_numbers",
+    "supported_ops", "vjp",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for: pytest loads the plugin of this package in runs without a model."""
-    if name not in _HOMES:
+    if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return getattr(import_module(f".{_ROOM_OF[name]}", __name__), name)
 
 
 def __dir__() -> list[str]:

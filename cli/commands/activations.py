@@ -8,8 +8,8 @@ import click
 
 from rsp_onnx import Explainer, save_activations
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json
 
 
 @click.command()

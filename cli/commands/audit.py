@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, running_bar  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, running_bar
 
 
 @click.command(short_help="Look for a class that is decided by something else than its object.")

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, progress_bar  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, progress_bar
 
 
 @click.command("check", short_help="Check a model's scores and maps against what was recorded.")

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, progress_bar  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, progress_bar
 
 
 @click.command(short_help="Compare the explanations of two models on the same images.")

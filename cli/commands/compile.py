@@ -8,8 +8,8 @@ import click
 
 from rsp_onnx import Options, save_explainer
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json
 
 
 @click.command("compile", short_help="Write one .onnx file that returns scores and relevance.")

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, running_bar  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, running_bar
 
 
 @click.command(short_help="Measure methods on a dataset and write a report.")

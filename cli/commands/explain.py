@@ -9,8 +9,8 @@ import click
 
 from rsp_onnx import Explainer, explain_files
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, progress_bar  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, progress_bar
 
 
 @click.command(short_help="Paint which pixels speak for a class, and which against it.")

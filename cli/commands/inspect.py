@@ -8,8 +8,8 @@ import click
 
 from rsp_onnx import inspect_model, summary_numbers
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, table  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, table
 
 
 @click.command(short_help="Show inputs, ops and their rules, the section, costs, warnings.")

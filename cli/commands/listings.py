@@ -8,8 +8,8 @@ import click
 
 from rsp_onnx import methods, supported_ops
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json, table  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json, table
 
 Records = list[dict[str, Any]]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .. import options as shared  # noqa: TID252
-from ..printing import print_json  # noqa: TID252
+from .. import options as shared
+from ..printing import print_json
 
 
 @click.command(short_help="Compare runs, or put shards of one together.")

@@ -15,8 +15,8 @@ from rsp_onnx.checks.spec.read import read_spec
 from rsp_onnx.checks.spec.spec import Spec
 
 if TYPE_CHECKING:
+    from rsp_onnx.audit.report import audit_lines
     from rsp_onnx.audit.run import audit
-    from rsp_onnx.audit.text import audit_lines
     from rsp_onnx.compare.report import comparison_lines
     from rsp_onnx.compare.run import compare_models
 
@@ -44,9 +44,9 @@ __all__ = [
     "write_reports",
 ]
 
-_WHERE = {
+_ROOM_OF = {
     "audit": "rsp_onnx.audit.run",
-    "audit_lines": "rsp_onnx.audit.text",
+    "audit_lines": "rsp_onnx.audit.report",
     "compare_models": "rsp_onnx.compare.run",
     "comparison_lines": "rsp_onnx.compare.report",
 }
@@ -54,6 +54,6 @@ _WHERE = {
 
 def __getattr__(name: str) -> Any:
     """Import what only comparisons and audits need when it is first asked for."""
-    if name not in _WHERE:
+    if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    return getattr(import_module(_ROOM_OF[name]), name)

@@ -18,7 +18,8 @@ from rsp_onnx.rewrite.expand import expand, needs_expansion
 from rsp_onnx.rewrite.regions import pool, scores_positions
 from rsp_onnx.rulekit.registry import stops
 
-from .section import Section, find_logits, find_section
+from .logits import find_logits
+from .section import Section, find_section
 
 Shapes: TypeAlias = "Mapping[str, Sequence[int | None]]"  # of the inputs, by name
 

@@ -12,10 +12,9 @@ from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Options
 
 from .analysis import Analysis
-from .begin import add_classes, emit_walk
+from .interface import add_classes, add_output, add_outputs, describe, emit_walk
 from .loop import Body, Repetition, repeat
 from .method import Method
-from .outputs import add_output, add_outputs, describe
 
 
 def compile_repeated(

@@ -29,25 +29,24 @@ __all__ = [
     "write_report",
 ]
 
-_WHERE = {
-    "dataset_formats": ("datasets.formats", "dataset_formats"),
-    "evaluate": ("run_and_report", "evaluate"),
-    "find_metric": ("metrics.catalogue", "find_metric"),
-    "list_metrics": ("metrics.catalogue", "list_metrics"),
-    "open_dataset": ("datasets.formats", "open_dataset"),
-    "summary_table": ("runs.table", "summary_table"),
-    "write_mapping": ("datasets.mapping", "write_mapping"),
-    "write_report": ("report.report", "write_report"),
+_ROOM_OF = {
+    "dataset_formats": "datasets.formats",
+    "evaluate": "run_and_report",
+    "find_metric": "metrics.catalogue",
+    "list_metrics": "metrics.catalogue",
+    "open_dataset": "datasets.formats",
+    "summary_table": "runs.table",
+    "write_mapping": "datasets.mapping",
+    "write_report": "report.report",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for; BadInput where a package it needs is not installed."""
-    if name not in _WHERE:
+    if name not in _ROOM_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, function = _WHERE[name]
     try:
-        return getattr(import_module(f"{__name__}.{module}"), function)
+        return getattr(import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
     except ModuleNotFoundError as error:
         if str(error.name).startswith("rsp_onnx"):
             raise

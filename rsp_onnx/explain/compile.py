@@ -10,9 +10,8 @@ import onnx_ir as ir
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, analyse
-from rsp_onnx.compiler.begin import check_names, checked, emit_walk
 from rsp_onnx.compiler.compile_loop import compile_repeated
-from rsp_onnx.compiler.outputs import add_ledger, add_outputs, describe
+from rsp_onnx.compiler.interface import add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.rulekit.context import Options

@@ -9,7 +9,7 @@ from typing import Any
 import onnx_ir as ir
 
 from rsp_onnx.compiler.analysis import Analysis, analyse
-from rsp_onnx.compiler.begin import begin
+from rsp_onnx.compiler.interface import begin
 from rsp_onnx.compiler.walk import feature_nodes, head_nodes
 from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.graph.op_facts import op_name

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import onnx
 import onnx_ir as ir
 
 from .rule_modules import load_all_rules
@@ -135,7 +136,7 @@ UNKNOWN = OpFacts(Data.COMPUTES, Role.OTHER, Sign.ANY)
 _FACTS: dict[str, OpFacts] = {}
 
 
-def op_name(node: ir.Node) -> str:
+def op_name(node: ir.Node | onnx.NodeProto) -> str:
     """Return the op type, with its domain where that is not ONNX's own."""
     return node.op_type if node.domain in STANDARD else f"{node.domain}::{node.op_type}"
 

@@ -66,42 +66,14 @@ def _as_number(op: Emitter, truth: ir.Value) -> ir.Value:
     return op.Cast(truth, to=int(op.type))
 
 
-def _relu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return _as_number(op, op.Greater(y, 0.0))
-
-
-def _leaky_relu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Where(op.Less(x, 0.0), a("alpha", 0.01), 1.0)
-
-
-def _elu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Where(op.Less(x, 0.0), op.Mul(op.Exp(op.Min(x, 0.0)), a("alpha", 1.0)), 1.0)
-
-
 def _selu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
     alpha, gamma = a("alpha", 1.6732632423543772), a("gamma", 1.0507009873554805)
     return op.Where(op.Greater(x, 0.0), gamma, op.Mul(op.Exp(op.Min(x, 0.0)), alpha * gamma))
 
 
-def _celu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Where(op.Less(x, 0.0), op.Exp(op.Div(op.Min(x, 0.0), a("alpha", 1.0))), 1.0)
-
-
-def _sigmoid(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Mul(y, op.Sub(1.0, y))
-
-
 def _hard_sigmoid(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
     inside = op.And(op.Greater(y, 0.0), op.Less(y, 1.0))
     return op.Mul(_as_number(op, inside), a("alpha", 0.2))
-
-
-def _tanh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Sub(1.0, op.Mul(y, y))
-
-
-def _softplus(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Sigmoid(x)
 
 
 def _softsign(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
@@ -119,91 +91,49 @@ def _mish(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float
     return op.Add(t, op.Mul(op.Mul(x, op.Sigmoid(x)), op.Sub(1.0, op.Mul(t, t))))
 
 
-def _thresholded_relu(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return _as_number(op, op.Greater(x, a("alpha", 1.0)))
-
-
-def _erf(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2.0 / math.sqrt(math.pi))
-
-
-def _exp(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Min(y, float(np.finfo(op.dtype).max))  # behind 1/(1 + eˣ) an infinite y meets a gradient of 0
-
-
-def _log(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Reciprocal(x)
-
-
-def _sqrt(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Div(0.5, y)
-
-
-def _abs(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Sign(x)
-
-
-def _shrink(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return _as_number(op, op.Greater(op.Abs(x), a("lambd", 0.5)))
-
-
 def _swish(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
     gate = op.Sigmoid(op.Mul(x, a("alpha", 1.0)))
     return op.Add(gate, op.Mul(op.Mul(y, op.Sub(1.0, gate)), a("alpha", 1.0)))
-
-
-def _sin(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Cos(x)
-
-
-def _cos(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Neg(op.Sin(x))
-
-
-def _tan(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Add(op.Mul(y, y), 1.0)
 
 
 def _asin(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
     return op.Div(1.0, op.Sqrt(op.Sub(1.0, op.Mul(x, x))))
 
 
-def _acos(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Neg(_asin(op, x, y, a))
-
-
-def _atan(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Div(1.0, op.Add(op.Mul(x, x), 1.0))
-
-
-def _sinh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Mul(op.Add(op.Exp(x), op.Exp(op.Neg(x))), 0.5)
-
-
-def _cosh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Mul(op.Sub(op.Exp(x), op.Exp(op.Neg(x))), 0.5)
-
-
-def _asinh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Div(1.0, op.Sqrt(op.Add(op.Mul(x, x), 1.0)))
-
-
-def _acosh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Div(1.0, op.Sqrt(op.Sub(op.Mul(x, x), 1.0)))
-
-
-def _atanh(op: Emitter, x: ir.Value, y: ir.Value, a: Callable[[str, float], float]) -> ir.Value:
-    return op.Div(1.0, op.Sub(1.0, op.Mul(x, x)))
-
-
 _DERIVATIVES: dict[str, Derivative] = {
-    "Relu": _relu, "LeakyRelu": _leaky_relu, "Elu": _elu, "Selu": _selu, "Celu": _celu, "Sigmoid": _sigmoid,
-    "HardSigmoid": _hard_sigmoid, "Tanh": _tanh, "Softplus": _softplus, "Softsign": _softsign,
-    "HardSwish": _hard_swish, "Mish": _mish, "ThresholdedRelu": _thresholded_relu, "Erf": _erf, "Exp": _exp,
-    "Log": _log, "Sqrt": _sqrt, "Abs": _abs, "Shrink": _shrink, "Swish": _swish, "Sin": _sin, "Cos": _cos, "Tan": _tan,
-    "Asin": _asin, "Acos": _acos, "Atan": _atan, "Sinh": _sinh, "Cosh": _cosh, "Asinh": _asinh, "Acosh": _acosh,
-    "Atanh": _atanh,
-}  # fmt: skip
+    "Relu": lambda op, x, y, a: _as_number(op, op.Greater(y, 0.0)),
+    "LeakyRelu": lambda op, x, y, a: op.Where(op.Less(x, 0.0), a("alpha", 0.01), 1.0),
+    "Elu": lambda op, x, y, a: op.Where(op.Less(x, 0.0), op.Mul(op.Exp(op.Min(x, 0.0)), a("alpha", 1.0)), 1.0),
+    "Selu": _selu,
+    "Celu": lambda op, x, y, a: op.Where(op.Less(x, 0.0), op.Exp(op.Div(op.Min(x, 0.0), a("alpha", 1.0))), 1.0),
+    "Sigmoid": lambda op, x, y, a: op.Mul(y, op.Sub(1.0, y)),
+    "HardSigmoid": _hard_sigmoid,
+    "Tanh": lambda op, x, y, a: op.Sub(1.0, op.Mul(y, y)),
+    "Softplus": lambda op, x, y, a: op.Sigmoid(x),
+    "Softsign": _softsign,
+    "HardSwish": _hard_swish,
+    "Mish": _mish,
+    "ThresholdedRelu": lambda op, x, y, a: _as_number(op, op.Greater(x, a("alpha", 1.0))),
+    "Erf": lambda op, x, y, a: op.Mul(op.Exp(op.Neg(op.Mul(x, x))), 2.0 / math.sqrt(math.pi)),
+    # behind 1/(1 + eˣ) an infinite y meets a gradient of 0
+    "Exp": lambda op, x, y, a: op.Min(y, float(np.finfo(op.dtype).max)),
+    "Log": lambda op, x, y, a: op.Reciprocal(x),
+    "Sqrt": lambda op, x, y, a: op.Div(0.5, y),
+    "Abs": lambda op, x, y, a: op.Sign(x),
+    "Shrink": lambda op, x, y, a: _as_number(op, op.Greater(op.Abs(x), a("lambd", 0.5))),
+    "Swish": _swish,
+    "Sin": lambda op, x, y, a: op.Cos(x),
+    "Cos": lambda op, x, y, a: op.Neg(op.Sin(x)),
+    "Tan": lambda op, x, y, a: op.Add(op.Mul(y, y), 1.0),
+    "Asin": lambda op, x, y, a: op.Div(1.0, op.Sqrt(op.Sub(1.0, op.Mul(x, x)))),
+    "Acos": lambda op, x, y, a: op.Neg(_asin(op, x, y, a)),
+    "Atan": lambda op, x, y, a: op.Div(1.0, op.Add(op.Mul(x, x), 1.0)),
+    "Sinh": lambda op, x, y, a: op.Mul(op.Add(op.Exp(x), op.Exp(op.Neg(x))), 0.5),
+    "Cosh": lambda op, x, y, a: op.Mul(op.Sub(op.Exp(x), op.Exp(op.Neg(x))), 0.5),
+    "Asinh": lambda op, x, y, a: op.Div(1.0, op.Sqrt(op.Add(op.Mul(x, x), 1.0))),
+    "Acosh": lambda op, x, y, a: op.Div(1.0, op.Sqrt(op.Sub(op.Mul(x, x), 1.0))),
+    "Atanh": lambda op, x, y, a: op.Div(1.0, op.Sub(1.0, op.Mul(x, x))),
+}
 _OF_OUTPUT_ALONE = {"Relu", "Sigmoid", "HardSigmoid", "Tanh", "Exp", "Sqrt", "Tan"}  # the input need not be kept
 
 

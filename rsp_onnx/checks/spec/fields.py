@@ -102,7 +102,7 @@ IMAGE: dict[str, tuple[Fits, str]] = {
 }
 FOLDER: dict[str, tuple[Fits, str]] = {
     "data": (is_text, "a folder's name"),
-    "format": (lambda v: v in FORMATS, f"one of {', '.join(FORMATS)}"),
+    "format": (lambda v: is_text(v) and v in FORMATS, f"one of {', '.join(FORMATS)}"),
     "mapping": _FILE,
     "limit": (lambda v: is_whole(v) and v >= 1, "a whole number from 1"),
 }

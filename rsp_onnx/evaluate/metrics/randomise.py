@@ -10,14 +10,9 @@ import onnx
 from onnx import numpy_helper
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.op_facts import facts_of_op, op_name
 from rsp_onnx.types import Array
 
-_WEIGHT_AT = {
-    "Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": None, "ConvInteger": 1, "MatMulInteger": 1, "QLinearConv": 3,
-    "QLinearMatMul": 3, "FusedConv": 1, "FusedGemm": 1, "FusedMatMul": None, "QGemm": 3,
-    "LSTM": 1, "GRU": 1, "RNN": 1,
-}  # fmt: skip
-_PASSING = ("Identity", "Cast", "Transpose", "Reshape", "DequantizeLinear", "QuantizeLinear", "Unsqueeze", "Squeeze")
 _CONSTANT = "value"
 
 
@@ -56,12 +51,12 @@ def weight_layers(model: onnx.ModelProto) -> list[Layer]:
 
 
 def _weight_inputs(node: onnx.NodeProto) -> Sequence[str]:
-    if node.op_type not in _WEIGHT_AT:
+    facts = facts_of_op(op_name(node))
+    if facts is None or facts.weight is None:
         return ()
-    place = _WEIGHT_AT[node.op_type]
-    if place is None:  # of a matrix product either side may be the weight
+    if facts.weight < 0:  # of a matrix product either side may be the weight
         return tuple(node.input[1::-1])
-    return tuple(node.input[place : place + 1])
+    return tuple(node.input[facts.weight : facts.weight + 1])
 
 
 def _origin(name: str, held: set[str], makers: dict[str, onnx.NodeProto]) -> str | None:
@@ -74,7 +69,8 @@ def _origin(name: str, held: set[str], makers: dict[str, onnx.NodeProto]) -> str
             return None
         if node.op_type == "Constant":
             return name if any(a.name == _CONSTANT for a in node.attribute) else None
-        if node.op_type not in _PASSING:
+        facts = facts_of_op(op_name(node))
+        if facts is None or not facts.neutral:
             return None
         name = node.input[0]
     return None
