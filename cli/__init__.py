@@ -1,4 +1,4 @@
 """The command line: the group of commands, the options they share, and how they print.
 
-Public: main.
+Public: main, print_json, progress_bar, running_bar, table.
 """

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The methods, one module per family, each a tuple of ``Method``.
+
+Public: find_method, methods.
+"""

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadInput, BadModel, UnsupportedOp
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.shapes import UNKNOWN
+from rsp_onnx.graph.shapes import UNKNOWN_OP
 from rsp_onnx.rewrite.expand import refuse_unexpanded
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
@@ -60,7 +60,7 @@ def check_method(found: Analysis, method: Method) -> None:
 def emit_walk(found: Analysis, method: Method, options: Options) -> tuple[Context, Outcome]:
     """Check that every op has its rule, and write a method's backward pass behind the model."""
     check_method(found, method)
-    if (why := found.graph.model.metadata_props.get(UNKNOWN)) is not None:
+    if (why := found.graph.model.metadata_props.get(UNKNOWN_OP)) is not None:
         raise UnsupportedOp(why)
     ctx, plan = begin(found, options)
     return ctx, method.emit(ctx, replace(plan, parameters=method.parameters))

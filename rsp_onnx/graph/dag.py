@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 import onnx_ir as ir
 
-from .fold import evaluate
+from .fold import fold_node
 from .nodes import captured, subgraphs
 from .op_facts import STANDARD, is_layer
 from .shapes import Dims, carries, dims, leads_with_batch
@@ -152,7 +152,7 @@ class Graph:
         arrays = [None if v is None else self.constant(v) for v in node.inputs]
         if any(v is not None and a is None for v, a in zip(node.inputs, arrays, strict=True)):
             return None
-        results = evaluate(node, self.model.graph.opset_imports, arrays)
+        results = fold_node(node, self.model.graph.opset_imports, arrays)
         for output, result in zip(node.outputs, results, strict=False):
             self._constants[output] = result
         return self._constants.get(value)

@@ -16,7 +16,7 @@ from rsp_onnx.model.custom_ops import custom_op_libraries
 _LOG = logging.getLogger(__name__)
 
 
-def evaluate(
+def fold_node(
     node: ir.Node, opsets: dict[str, int], arrays: Sequence[np.ndarray | None], *, runtime_first: bool = False
 ) -> list[np.ndarray | None]:
     """Compute one node on constant inputs; None where neither ONNX's reference nor the runtime knows the op."""

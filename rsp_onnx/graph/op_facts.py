@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
 from .rule_modules import load_all_rules
 
-if TYPE_CHECKING:
-    from .dag import Graph
-
 STANDARD = ("", "ai.onnx")
-MS = "com.microsoft::"
+MICROSOFT = "com.microsoft::"
 
 
 class Data(Enum):
@@ -68,7 +66,14 @@ class Layout(Enum):
     UNKNOWN = "as in its input, or anywhere"
 
 
-SignOf: TypeAlias = "Callable[[Graph, ir.Node], Sign]"
+class Known(Protocol):
+    """What a graph knows of its tensors before run time: see ``Graph``."""
+
+    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """Return the value of a tensor that does not depend on any input, or None."""
+
+
+SignOf: TypeAlias = "Callable[[Known, ir.Node], Sign]"
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class OpFacts:
     data, role, layout
         See there.
     sign : Sign or callable
-        Of the output; a callable ``(graph, node) -> Sign`` where it depends on the node.
+        Of the output; a callable ``(known, node) -> Sign`` where it depends on the node.
     data_inputs : int, optional
         How many inputs in front are data; None for all of them.
     stands_for : str
@@ -132,7 +137,7 @@ class OpFacts:
         return self.data is not Data.COMPUTES
 
 
-UNKNOWN = OpFacts(Data.COMPUTES, Role.OTHER, Sign.ANY)
+NOTHING_KNOWN = OpFacts(Data.COMPUTES, Role.OTHER, Sign.ANY)
 _FACTS: dict[str, OpFacts] = {}
 
 
@@ -161,7 +166,7 @@ def op_facts(*ops: str, **facts: Any) -> None:
 def facts_of(node: ir.Node) -> OpFacts:
     """Return the facts of a node's op; of an op nobody declared, that nothing is known."""
     load_all_rules()
-    return _FACTS.get(op_name(node), UNKNOWN)
+    return _FACTS.get(op_name(node), NOTHING_KNOWN)
 
 
 def facts_of_op(op: str) -> OpFacts | None:

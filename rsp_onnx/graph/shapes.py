@@ -18,7 +18,7 @@ from .op_facts import facts_of
 
 Dims = tuple["int | None", ...]
 BATCH = "N"
-UNKNOWN = "rsp_onnx.unknown_op"  # why the model cannot be run here, noted on it
+UNKNOWN_OP = "rsp_onnx.unknown_op"  # why the model cannot be run here, noted on it
 _TOKENS = "rsp_onnx.tokens"
 _LOG = logging.getLogger(__name__)
 _SMALL_INTS = {ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (4, 8, 16)}
@@ -191,7 +191,7 @@ def _shapes_at(model: ir.Model, values: list[ir.Value], batch: int) -> list[tupl
     try:
         results = _run(work, names, feeds)
     except UnsupportedOp as error:  # no library has it: told where the model is compiled, after missing rules
-        model.metadata_props[UNKNOWN] = str(error)
+        model.metadata_props[UNKNOWN_OP] = str(error)
         return [None] * len(values)
     except Exception as error:  # shapes stay unknown; whoever needs one says which
         _LOG.debug("the probing run failed: %s", error)

@@ -1,1 +1,5 @@
-"""TODO."""
+"""The deployed file as a checked model in memory, and running it.
+
+Public: collect_activations, custom_op_libraries, is_large, load_model, Model, ModelSource, register_custom_ops,
+resolve_device, Session.
+"""

@@ -21,7 +21,7 @@ from onnx_ir.passes.common import (
 )
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.fold import evaluate
+from rsp_onnx.graph.fold import fold_node
 from rsp_onnx.model.load import Model
 
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
@@ -131,7 +131,7 @@ def _computed(value: ir.Value | None, opsets: dict[str, int]) -> np.ndarray | No
     arrays = [_computed(v, opsets) for v in node.inputs]
     if any(a is None and v is not None for v, a in zip(node.inputs, arrays, strict=True)):
         return None
-    return evaluate(node, opsets, arrays, runtime_first=True)[value.index() or 0]
+    return fold_node(node, opsets, arrays, runtime_first=True)[value.index() or 0]
 
 
 def _known(node: ir.Node, version: int) -> bool:

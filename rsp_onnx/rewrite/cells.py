@@ -6,7 +6,7 @@ Gates come out of a sigmoid of their own and are told as gates by it, so all rel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
@@ -19,7 +19,6 @@ from rsp_onnx.graph.nodes import attribute
 
 State: TypeAlias = "list[ir.Value | None]"
 
-_ACTIVATIONS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 _DEFAULTS: dict[str, tuple[float | None, float | None]] = {
     "affine": (1.0, 0.0), "leakyrelu": (0.01, None), "thresholdedrelu": (1.0, None), "scaledtanh": (1.0, 1.0),
     "hardsigmoid": (0.2, 0.5), "elu": (1.0, None),
@@ -143,12 +142,36 @@ def rnn_step(cell: Cell, x: ir.Value, state: State) -> State:
     return [cell.act(0, op.Add(x, total) if h is None else op.Sum(x, op.MatMul(h, cell.r), total))]
 
 
-STEPS = {"LSTM": lstm_step, "GRU": gru_step, "RNN": rnn_step}
+@dataclass(frozen=True)
+class Kind:
+    """A kind of recurrent layer.
+
+    Attributes
+    ----------
+    step : callable
+        (cell, x, state) → the next state, of which the first tensor is put out.
+    activations : tuple of str
+        What its functions are unless the node says otherwise.
+    states : int
+        How many tensors a state has.
+    flag : str
+        The attribute that changes how a step goes; empty for none.
+    """
+
+    step: Callable[[Cell, ir.Value, State], State]
+    activations: tuple[str, ...]
+    states: int = 1
+    flag: str = ""
 
 
-def functions_of(node: ir.Node, kind: str, index: int) -> tuple[Activation, ...]:
+LSTM = Kind(lstm_step, ("sigmoid", "tanh", "tanh"), 2, "input_forget")
+GRU = Kind(gru_step, ("sigmoid", "tanh"), flag="linear_before_reset")
+RNN = Kind(rnn_step, ("tanh",))
+
+
+def functions_of(node: ir.Node, kind: Kind, index: int) -> tuple[Activation, ...]:
     """Return one direction's activation functions; the parameters are handed out in the order of the functions."""
-    usual = list(_ACTIVATIONS[kind])
+    usual = list(kind.activations)
     names = cast("list[str]", attribute(node, "activations")) or usual * 2
     values = [iter(cast("list[float]", attribute(node, key) or [])) for key in ("activation_alpha", "activation_beta")]
     found = [_function(str(name).lower(), *values) for name in names]

@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import CannotExpandError
-from rsp_onnx.graph.op_facts import MS
-
-from .registry import expands
-
-if TYPE_CHECKING:
-    from .expansion import Expansion
-
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute, input_at
+from rsp_onnx.graph.op_facts import MICROSOFT
+
+from .registry import Writing, expands
 
 _INT64 = int(ir.DataType.INT64)
 
 
 @expands(
-    f"{MS}SkipLayerNormalization", f"{MS}SkipSimplifiedLayerNormalization", f"{MS}EmbedLayerNormalization",
-    f"{MS}Attention", f"{MS}MultiHeadAttention",
+    f"{MICROSOFT}SkipLayerNormalization", f"{MICROSOFT}SkipSimplifiedLayerNormalization",
+    f"{MICROSOFT}EmbedLayerNormalization", f"{MICROSOFT}Attention", f"{MICROSOFT}MultiHeadAttention",
     how="written out in the standard ops it was fused from",
 )  # fmt: skip
-def expand_fused(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value | None]:
+def expand_fused(expansion: Writing, node: ir.Node) -> Sequence[ir.Value | None]:
     """Write a fused node out in standard ops; one tensor per output, None for outputs nobody reads.
 
     Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -13,17 +13,14 @@ from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
 
 from .recurrent import split_steps
-from .registry import expands
-
-if TYPE_CHECKING:
-    from .expansion import Expansion
+from .registry import Writing, expands
 
 _MOST_STEPS = 10_000  # of a loop; more would be no model to explain but one that does not end
 _ON_IMAGE = "computed from the input; choose a section behind it with --section, or export the model for a fixed size"
 
 
 @expands("If", how="replaced by the branch taken, where the condition is known before run time")
-def take_branch(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+def take_branch(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
     """Put the branch that is taken in the place of an If."""
     taken = expansion.constant(node.inputs[0])
     if taken is None:
@@ -33,7 +30,7 @@ def take_branch(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
 
 
 @expands("Loop", how="unrolled, where the number of steps is known before run time")
-def unroll_loop(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+def unroll_loop(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
     """Unroll while trip count and condition are known from step to step."""
     bounds = (*node.inputs, None, None)[:2]
     most, going = (expansion.constant(v) for v in bounds)
@@ -58,7 +55,7 @@ def unroll_loop(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     return [*state, *(_joined(op, row, 0) for row in rows)]
 
 
-def _goes_on(expansion: Expansion, condition: ir.Value) -> bool:
+def _goes_on(expansion: Writing, condition: ir.Value) -> bool:
     known = expansion.constant(condition)
     if known is None:
         raise CannotExpandError(f"whether it goes on depends on {_name(condition)}, which is {_ON_IMAGE}")
@@ -66,7 +63,7 @@ def _goes_on(expansion: Expansion, condition: ir.Value) -> bool:
 
 
 @expands("Scan", how="unrolled, over a known length")
-def unroll_scan(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+def unroll_scan(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
     """Unroll over the known length of the scanned inputs."""
     body, count = node.attributes["body"].as_graph(), cast("int", attribute(node, "num_scan_inputs"))
     inputs = cast("list[ir.Value]", list(node.inputs))
@@ -87,7 +84,7 @@ def unroll_scan(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     return [*state, *stacked]
 
 
-def _cut(expansion: Expansion, value: ir.Value, axis: int, backward: int) -> list[ir.Value]:
+def _cut(expansion: Writing, value: ir.Value, axis: int, backward: int) -> list[ir.Value]:
     size = None if value.shape is None else value.shape[axis]
     if not isinstance(size, int):
         raise CannotExpandError(
@@ -108,7 +105,7 @@ def _joined(op: Emitter, row: Sequence[ir.Value], axis: int) -> ir.Value:
     return op.Concat(*row, axis=axis)
 
 
-def _scalar(expansion: Expansion, number: np.generic) -> ir.Value:
+def _scalar(expansion: Writing, number: np.generic) -> ir.Value:
     return expansion.emitter(None).constant(np.asarray(number))
 
 

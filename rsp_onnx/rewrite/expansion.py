@@ -12,7 +12,7 @@ from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 
-from .registry import WHY, handler_of
+from .registry import WHY, expands, handler_of
 from .sequences import Sequences
 
 _FOLDED = 4096  # entries of a constant that is worth knowing: indices and conditions, not weights
@@ -138,3 +138,13 @@ class Expansion:
         value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
         self.graph.register_initializer(value)
         return value
+
+
+@expands(
+    "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence", "SequenceAt",
+    "SequenceLength", "ConcatFromSequence",
+    how="resolved to its tensors",
+)  # fmt: skip
+def resolve(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
+    """Note what a node writes into a sequence, or return what it reads."""
+    return expansion.sequences.resolve(node)

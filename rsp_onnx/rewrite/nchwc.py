@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -20,24 +20,20 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from rsp_onnx.graph.emit import Emitter
-
-from .registry import expands
-
-if TYPE_CHECKING:
-    from .expansion import Expansion
-
 from rsp_onnx.graph.nodes import attribute, attributes
+
+from .registry import Writing, expands
 
 NCHWC = "com.microsoft.nchwc::"
 _OWN = ("activation", "activation_params")
 
 
 @expands(
-    *(f"{NCHWC}{op}" for op in ("Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool", "Upsample",
-                                "ReorderInput", "ReorderOutput")),
+    f"{NCHWC}Conv", f"{NCHWC}MaxPool", f"{NCHWC}AveragePool", f"{NCHWC}GlobalMaxPool", f"{NCHWC}GlobalAveragePool",
+    f"{NCHWC}Upsample", f"{NCHWC}ReorderInput", f"{NCHWC}ReorderOutput",
     how="written out in the standard op it stands for, without the blocked layout",
 )  # fmt: skip
-def expand_blocked(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
+def expand_blocked(expansion: Writing, node: ir.Node) -> Sequence[ir.Value] | None:
     """Write a blocked node out in standard ops; None where its weights are not known before run time."""
     op, constant = expansion.emitter(node.inputs[0]), expansion.constant
     x = cast("ir.Value", node.inputs[0])

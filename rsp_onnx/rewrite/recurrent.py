@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -16,19 +16,12 @@ import onnx_ir as ir
 from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute, input_at
-from rsp_onnx.graph.op_facts import MS, Data, Role, Sign, facts_of, op_facts
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, facts_of, op_facts
 
-from .cells import STEPS, Cell, State, functions_of
-from .registry import Constant, expands
+from .cells import GRU, LSTM, RNN, Cell, Kind, State, functions_of
+from .registry import Constant, Writing, expands
 
-if TYPE_CHECKING:
-    from .expansion import Expansion
-
-Function: TypeAlias = "Callable[[ir.Value], ir.Value]"
-
-_QUANTISED = "DynamicQuantize"
-_GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
-
+_HOW = "written out step by step in standard ops, over a known length"
 
 op_facts("LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, weight=1)
 
@@ -45,19 +38,27 @@ def split_steps(op: Emitter, x: ir.Value, count: int, axis: int) -> list[ir.Valu
     return [v for half, size in zip(halves, sizes, strict=True) for v in split_steps(op, half, size, axis)]
 
 
-@expands(
-    "LSTM", "GRU", "RNN", f"{MS}DynamicQuantizeLSTM",
-    how="written out step by step in standard ops, over a known length",
-)  # fmt: skip
-def expand_recurrent(expansion: Expansion, node: ir.Node) -> list[ir.Value]:
-    """Write a recurrent layer out and return Y, Y_h (and Y_c).
+@expands("LSTM", f"{MICROSOFT}DynamicQuantizeLSTM", how=_HOW)
+def expand_lstm(expansion: Writing, node: ir.Node) -> list[ir.Value]:
+    """Return Y, Y_h and Y_c."""
+    return _expand(expansion, node, LSTM)
 
-    Raises
-    ------
-    CannotExpandError
-        The length of the sequence, or a weight, is not known before run time.
-    """
-    op, constant, kind = expansion.emitter(node.inputs[0]), expansion.constant, node.op_type.removeprefix(_QUANTISED)
+
+@expands("GRU", how=_HOW)
+def expand_gru(expansion: Writing, node: ir.Node) -> list[ir.Value]:
+    """Return Y and Y_h."""
+    return _expand(expansion, node, GRU)
+
+
+@expands("RNN", how=_HOW)
+def expand_rnn(expansion: Writing, node: ir.Node) -> list[ir.Value]:
+    """Return Y and Y_h."""
+    return _expand(expansion, node, RNN)
+
+
+def _expand(expansion: Writing, node: ir.Node, kind: Kind) -> list[ir.Value]:
+    """Write a recurrent layer out; CannotExpandError where its length or a weight is not known before run time."""
+    op, constant = expansion.emitter(node.inputs[0]), expansion.constant
     layout = cast("int", attribute(node, "layout", 0))
     source = node.inputs[0]
     shape = [] if source is None or source.shape is None else list(source.shape)
@@ -73,9 +74,9 @@ def expand_recurrent(expansion: Expansion, node: ir.Node) -> list[ir.Value]:
     finals: list[State] = []
     for index, backward in enumerate(ways):
         cell = _cell(op, constant, node, kind, index)
-        state: State = [_initial(op, constant, node, s, index, layout) for s in range(5, 7 if kind == "LSTM" else 6)]
+        state: State = [_initial(op, constant, node, s, index, layout) for s in range(5, 5 + kind.states)]
         steps = split_steps(op, op.MatMul(x, cell.w), length, 1)
-        ys, state = _run(cell, partial(STEPS[kind], cell), steps[::-1] if backward else steps, state,
+        ys, state = _run(cell, partial(kind.step, cell), steps[::-1] if backward else steps, state,
                          mask[::-1] if backward else mask)  # fmt: skip
         sequences.append(op.Concat(*(ys[::-1] if backward else ys), axis=1))
         finals.append(state)
@@ -162,16 +163,16 @@ def is_zero(constant: Constant, value: ir.Value | None) -> bool:
     return moves and is_zero(constant, node.inputs[0])
 
 
-def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: str, index: int) -> Cell:
+def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: Kind, index: int) -> Cell:
     """Read one direction's weights and settings."""
-    quantised = node.op_type.startswith(_QUANTISED)
+    quantised = node.op_type.startswith("DynamicQuantize")
     weights = [_weight(constant, node, slot, 8 + 2 * i if quantised else None)[index] for i, slot in enumerate((1, 2))]
     w, r = (np.ascontiguousarray(v if quantised else v.T) for v in weights)
     hidden = len(r)
-    bias = np.zeros(2 * _GATES[kind] * hidden) if input_at(node, 3) is None else _weight(constant, node, 3)[index]
-    look = _weight(constant, node, 7)[index] if kind == "LSTM" and input_at(node, 7) is not None else None
+    bias = np.zeros(2 * r.shape[1]) if input_at(node, 3) is None else _weight(constant, node, 3)[index]
+    look = None if input_at(node, 7) is None else _weight(constant, node, 7)[index]
     clip = attribute(node, "clip")
-    flag = attribute(node, "input_forget" if kind == "LSTM" else "linear_before_reset", 0)
+    flag = attribute(node, kind.flag, 0)
     return Cell(
         op, hidden, w, r, (bias[: bias.size // 2], bias[bias.size // 2 :]), look, functions_of(node, kind, index),
         None if clip is None else float(cast("float", clip)), bool(flag),

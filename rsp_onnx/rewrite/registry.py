@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 
+from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import op_name
 
-if TYPE_CHECKING:
-    from .expansion import Expansion
 
-Handler: TypeAlias = "Callable[[Expansion, ir.Node], Sequence[ir.Value | None] | None]"
+class Writing(Protocol):
+    """What whoever writes a node out may ask: see ``Expansion``."""
+
+    def constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """Return what is known of a tensor before run time."""
+
+    def emitter(self, value: ir.Value | None) -> Emitter:
+        """Return the emitter whose floats have a tensor's type."""
+
+    def inline(self, body: ir.Graph, given: Sequence[ir.Value], prefix: str) -> list[ir.Value]:
+        """Copy a subgraph's nodes into the graph, on these inputs, and return its outputs."""
+
+
+Handler: TypeAlias = "Callable[[Any, ir.Node], Sequence[ir.Value | None] | None]"  # of a Writing and a node
 Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"  # what is known of a tensor before run time
 WHY = "rsp_onnx/why"  # what kept a node from being written out, noted on it
 _HANDLERS: dict[str, Handler] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -14,25 +14,12 @@ from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Data, Role, Sign, facts_of, op_facts
 
 from .recurrent import split_steps
-from .registry import Constant, expands
-
-if TYPE_CHECKING:
-    from .expansion import Expansion
+from .registry import Constant
 
 op_facts(
     "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence",
     role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, writes_sequence=True,
 )  # fmt: skip
-
-
-@expands(
-    "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence", "SequenceAt",
-    "SequenceLength", "ConcatFromSequence",
-    how="resolved to its tensors",
-)  # fmt: skip
-def resolve(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
-    """Note what a node writes into a sequence, or return what it reads."""
-    return expansion.sequences.resolve(node)
 
 
 class Sequences:

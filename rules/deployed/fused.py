@@ -10,9 +10,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel, UnsupportedOp
-from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import attributes, input_at
-from rsp_onnx.graph.op_facts import MS, Data, Layout, Role, Sign, facts_of_op, op_facts
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Known, Layout, Role, Sign, facts_of_op, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import EPSILON, safe_divide, swap
@@ -21,7 +20,7 @@ from rsp_onnx.rulekit.registry import Parts, find_linear, find_rule, find_vjp, l
 from ..shared.reasons import UNSEEN
 
 
-def _of_activation(_: Graph, node: ir.Node) -> Sign:
+def _of_activation(_: Known, node: ir.Node) -> Sign:
     """Tell the sign of what the fused activation puts out."""
     facts = facts_of_op(node.attributes.get_string("activation", ""))
     return facts.sign if facts is not None and isinstance(facts.sign, Sign) else Sign.ANY
@@ -29,11 +28,13 @@ def _of_activation(_: Graph, node: ir.Node) -> Sign:
 
 _FUSED = {"role": Role.LAYER, "data": Data.COMPUTES, "loses": UNSEEN}
 
-op_facts(f"{MS}FusedConv", **_FUSED, sign=_of_activation, layout=Layout.CHANNELS_FIRST,
+op_facts(f"{MICROSOFT}FusedConv", **_FUSED, sign=_of_activation, layout=Layout.CHANNELS_FIRST,
          stands_for="Conv", weight=1)  # fmt: skip
-op_facts(f"{MS}FusedGemm", **_FUSED, sign=_of_activation, layout=Layout.CHANNELS_LAST,
+op_facts(f"{MICROSOFT}FusedGemm", **_FUSED, sign=_of_activation, layout=Layout.CHANNELS_LAST,
          stands_for="Gemm", weight=1)  # fmt: skip
-op_facts(f"{MS}FusedMatMul", **_FUSED, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, stands_for="MatMul", weight=-1)
+op_facts(
+    f"{MICROSOFT}FusedMatMul", **_FUSED, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, stands_for="MatMul", weight=-1
+)
 
 
 _FINAL = ("Sigmoid", "HardSigmoid", "Softmax", "LogSoftmax")
@@ -41,7 +42,7 @@ _OF_SIGN = ("Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid")  # th
 _PARAMETERS = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta")}
 
 
-@rule(f"{MS}FusedConv")
+@rule(f"{MICROSOFT}FusedConv")
 def propagate_conv(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As Conv; a residual input first takes its share, as in an Add. The activation passes relevance unchanged."""
     twin, residual = _conv(ctx, node), input_at(node, 3)
@@ -58,7 +59,7 @@ def propagate_conv(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return parts
 
 
-@vjp(f"{MS}FusedConv")
+@vjp(f"{MICROSOFT}FusedConv")
 def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Convᵀ(g', W) with g' = g·f'(y); a residual input gets g'. A sigmoid that ends the model is left out."""
     g, twin = _behind_activation(ctx, node, g), _conv(ctx, node)
@@ -68,7 +69,7 @@ def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return [found(ctx, twin, g)[0], *rest[1:]]
 
 
-@rule(f"{MS}FusedGemm")
+@rule(f"{MICROSOFT}FusedGemm")
 def propagate_gemm(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As Gemm; the activation passes relevance unchanged."""
     twin = _gemm(ctx, node)
@@ -77,7 +78,7 @@ def propagate_gemm(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return found(ctx, twin, r)
 
 
-@vjp(f"{MS}FusedGemm")
+@vjp(f"{MICROSOFT}FusedGemm")
 def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Gemm's gradient of g' = g·f'(y). A sigmoid that ends the model is left out."""
     twin = _gemm(ctx, node)
@@ -86,7 +87,7 @@ def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return found(ctx, twin, _behind_activation(ctx, node, g))
 
 
-@linear(f"{MS}FusedConv", f"{MS}FusedGemm", f"{MS}FusedMatMul")
+@linear(f"{MICROSOFT}FusedConv", f"{MICROSOFT}FusedGemm", f"{MICROSOFT}FusedMatMul")
 def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     """Return the layer before its activation; a residual input is told of."""
     residual = input_at(node, 3) if node.op_type == "FusedConv" else None
@@ -100,7 +101,7 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     return None if layer is None else replace(layer, inputs=len(node.inputs), residual=slot)
 
 
-@reports(f"{MS}FusedConv", f"{MS}FusedGemm")
+@reports(f"{MICROSOFT}FusedConv", f"{MICROSOFT}FusedGemm")
 def describe(ctx: Context, node: ir.Node) -> dict[str, object] | None:
     """Say what the op without its activation says."""
     return node_report(ctx, _conv(ctx, node) if node.op_type == "FusedConv" else _gemm(ctx, node))
@@ -156,7 +157,7 @@ def _before_activation(ctx: Context, node: ir.Node) -> ir.Value:
     return x
 
 
-@rule(f"{MS}FusedMatMul")
+@rule(f"{MICROSOFT}FusedMatMul")
 def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As MatMul; a product of two activations gives relevance to the right one, the left one acts as its weights."""
     twin = _matmul(ctx, node)
@@ -170,7 +171,7 @@ def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [None, _turn_back(ctx, node, 1, op.Mul(op.MatMul(swap(ctx.op, a, len(ctx.dims(node.inputs[0]))), s), b))]
 
 
-@vjp(f"{MS}FusedMatMul")
+@vjp(f"{MICROSOFT}FusedMatMul")
 def product_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """alpha·g·Bᵀ and alpha·Aᵀ·g for the factors as they are multiplied."""
     op, twin = ctx.op, _matmul(ctx, node)

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.graph.op_facts import MS, Data, Role, Sign, op_facts
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import add_all
 from rsp_onnx.rulekit.registry import Parts, find_vjp, rule, vjp
 
-_GELUS = (f"{MS}Gelu", f"{MS}FastGelu", f"{MS}BiasGelu")
+_GELUS = (f"{MICROSOFT}Gelu", f"{MICROSOFT}FastGelu", f"{MICROSOFT}BiasGelu")
 op_facts(*_GELUS, role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.ANY, stands_for="Gelu")
-op_facts(f"{MS}QuickGelu", role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.ANY)
+op_facts(f"{MICROSOFT}QuickGelu", role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.ANY)
 
 
-@rule(*_GELUS, f"{MS}QuickGelu")
+@rule(*_GELUS, f"{MICROSOFT}QuickGelu")
 def pass_through(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Pass relevance unchanged; the bias takes nothing."""
     return [r] + [None] * (len(node.inputs) - 1)
@@ -31,7 +31,7 @@ def scale_by_gelu(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return [back] + [None] * (len(node.inputs) - 1)
 
 
-@vjp(f"{MS}QuickGelu")
+@vjp(f"{MICROSOFT}QuickGelu")
 def scale_by_quick_gelu(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g·(s + αx·s·(1 − s)) with s = sigmoid(αx)."""
     op = ctx.op

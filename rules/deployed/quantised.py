@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel, UnsupportedOp
-from rsp_onnx.graph.op_facts import MS, Data, Layout, Role, Sign, op_facts, plain_op
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Layout, Role, Sign, op_facts, plain_op
 from rsp_onnx.rulekit.affine import affine_behind_integers, folded_bias, scaled_weight
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
@@ -34,43 +34,40 @@ from rsp_onnx.rulekit.registry import (
 
 from ..shared.reasons import CANCELLED, CONSTANT_PART, UNSEEN
 
-_CONV = {"role": Role.LAYER, "data": Data.COMPUTES, "sign": Sign.ANY, "layout": Layout.CHANNELS_FIRST,
-         "stands_for": "Conv", "loses": UNSEEN}  # fmt: skip
+_NEW = {"data": Data.COMPUTES, "sign": Sign.ANY}
+_CONV = {**_NEW, "role": Role.LAYER, "layout": Layout.CHANNELS_FIRST, "stands_for": "Conv", "loses": UNSEEN}
 _PRODUCT = {**_CONV, "layout": Layout.CHANNELS_LAST, "stands_for": "MatMul"}
+_ROUNDS = {"role": Role.OTHER, "data": Data.QUANTISES, "sign": Sign.KEEPS_NONNEGATIVE}
+_Q = f"{MICROSOFT}QLinear"
 
-op_facts("QuantizeLinear", f"{MS}QuantizeLinear", role=Role.OTHER, data=Data.QUANTISES, sign=Sign.KEEPS_NONNEGATIVE,
-         output_scale=1)  # fmt: skip
-op_facts("DynamicQuantizeLinear", role=Role.OTHER, data=Data.QUANTISES, sign=Sign.KEEPS_NONNEGATIVE,
-         stands_for="QuantizeLinear")  # fmt: skip
+op_facts("QuantizeLinear", f"{MICROSOFT}QuantizeLinear", **_ROUNDS, output_scale=1)
+op_facts("DynamicQuantizeLinear", **_ROUNDS, stands_for="QuantizeLinear")
 op_facts("QLinearConv", **_CONV, weight=3, output_scale=6)
 op_facts("ConvInteger", **_CONV, weight=1, integer_sums=True)
 op_facts("QLinearMatMul", **_PRODUCT, weight=3, output_scale=6)
 op_facts("MatMulInteger", **_PRODUCT, weight=1, integer_sums=True)
-op_facts(f"{MS}DynamicQuantizeMatMul", f"{MS}MatMulIntegerToFloat", **_PRODUCT, weight=1)
-op_facts(f"{MS}QGemm", **{**_PRODUCT, "stands_for": "Gemm"}, weight=3, output_scale=7)
-op_facts(f"{MS}QLinearAdd", role=Role.ARITHMETIC, data=Data.COMPUTES, sign=Sign.ANY, stands_for="Add", sums=True,
-         output_scale=6)  # fmt: skip
-op_facts(f"{MS}QLinearMul", role=Role.ARITHMETIC, data=Data.COMPUTES, sign=Sign.ANY, stands_for="Mul", output_scale=6)
-op_facts(f"{MS}QLinearConcat", role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, stands_for="Concat", output_scale=0,
+op_facts(f"{MICROSOFT}DynamicQuantizeMatMul", f"{MICROSOFT}MatMulIntegerToFloat", **_PRODUCT, weight=1)
+op_facts(f"{MICROSOFT}QGemm", **{**_PRODUCT, "stands_for": "Gemm"}, weight=3, output_scale=7)
+op_facts(f"{_Q}Add", **_NEW, role=Role.ARITHMETIC, stands_for="Add", sums=True, output_scale=6)
+op_facts(f"{_Q}Mul", **_NEW, role=Role.ARITHMETIC, stands_for="Mul", output_scale=6)
+op_facts(f"{_Q}Concat", role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, stands_for="Concat", output_scale=0,
          loses=CONSTANT_PART)  # fmt: skip
-op_facts(f"{MS}QLinearGlobalAveragePool", role=Role.POOL, data=Data.COMPUTES, sign=Sign.ANY, output_scale=3,
-         stands_for="GlobalAveragePool", loses=CANCELLED)  # fmt: skip
-op_facts(f"{MS}QLinearAveragePool", role=Role.POOL, data=Data.COMPUTES, sign=Sign.ANY, output_scale=3,
-         layout=Layout.CHANNELS_FIRST, stands_for="AveragePool", loses=CANCELLED)  # fmt: skip
-op_facts(f"{MS}QLinearSigmoid", role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.UNIT, output_scale=3,
+op_facts(f"{_Q}GlobalAveragePool", **_NEW, role=Role.POOL, output_scale=3, stands_for="GlobalAveragePool",
+         loses=CANCELLED)  # fmt: skip
+op_facts(f"{_Q}AveragePool", **_NEW, role=Role.POOL, output_scale=3, layout=Layout.CHANNELS_FIRST,
+         stands_for="AveragePool", loses=CANCELLED)  # fmt: skip
+op_facts(f"{_Q}Sigmoid", role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.UNIT, output_scale=3,
          stands_for="Sigmoid", score_kind="sigmoid")  # fmt: skip
-op_facts(f"{MS}QLinearSoftmax", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.UNIT, output_scale=3,
-         stands_for="Softmax", score_kind="softmax")  # fmt: skip
-op_facts(f"{MS}QLinearLeakyRelu", role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.ANY, output_scale=3,
-         stands_for="LeakyRelu")  # fmt: skip
-
+op_facts(f"{_Q}Softmax", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.UNIT, output_scale=3, stands_for="Softmax",
+         score_kind="softmax")  # fmt: skip
+op_facts(f"{_Q}LeakyRelu", **_NEW, role=Role.ACTIVATION, output_scale=3, stands_for="LeakyRelu")
 statistics("DynamicQuantizeLinear", 1, 2, reason="the scale and the zero point are statistics of the image")
 
-_LAYERS = ("QLinearConv", "QLinearMatMul", f"{MS}QGemm")
+_LAYERS = ("QLinearConv", "QLinearMatMul", f"{MICROSOFT}QGemm")
 _INTEGER = ("ConvInteger", "MatMulInteger")
-_SCALED = (f"{MS}DynamicQuantizeMatMul", f"{MS}MatMulIntegerToFloat")
+_SCALED = (f"{MICROSOFT}DynamicQuantizeMatMul", f"{MICROSOFT}MatMulIntegerToFloat")
 _REST = tuple(
-    f"{MS}QLinear{op}"
+    f"{MICROSOFT}QLinear{op}"
     for op in ("Add", "Mul", "Concat", "GlobalAveragePool", "AveragePool", "Softmax", "Sigmoid", "LeakyRelu")
 )
 _RECTIFYING = ("Conv", "MatMul", "Gemm", "Add", "Mul")  # a ReLU behind them is dropped when the model is quantised
@@ -84,13 +81,13 @@ _KEPT = {
 }
 
 
-@rule("QuantizeLinear", f"{MS}QuantizeLinear")
+@rule("QuantizeLinear", f"{MICROSOFT}QuantizeLinear")
 def hand_through_quantisation(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Hand relevance on unchanged: integers carry what the numbers they stand for carry."""
     return [r] + [None] * (len(node.inputs) - 1)
 
 
-@vjp("QuantizeLinear", f"{MS}QuantizeLinear")
+@vjp("QuantizeLinear", f"{MICROSOFT}QuantizeLinear")
 def straight_through_rounding(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Hand the gradient on unchanged (straight-through estimator), but none where a negative was cut off to 0."""
     return [_rectified(ctx, node, g)] + [None] * (len(node.inputs) - 1)
@@ -136,7 +133,7 @@ def _rectified(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     return op.Mul(g, op.Cast(op.Greater(ctx.read(y), 0.0), to=int(op.type)))
 
 
-@linear(*_LAYERS, *_INTEGER, *_SCALED, f"{MS}QLinearGlobalAveragePool", f"{MS}QLinearAveragePool")
+@linear(*_LAYERS, *_INTEGER, *_SCALED, f"{MICROSOFT}QLinearGlobalAveragePool", f"{MICROSOFT}QLinearAveragePool")
 def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     """Return the layer on the numbers the integers stand for."""
     twin = _twin(ctx, node)

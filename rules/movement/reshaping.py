@@ -8,9 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import attributes
-from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
+from rsp_onnx.graph.op_facts import Data, Known, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import cut, pad, scatter_along, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, moves, rule, vjp
@@ -19,10 +18,10 @@ from ..shared.places import add_at, numbered
 from ..shared.reasons import CONSTANT_PART
 
 
-def _of_pad(graph: Graph, node: ir.Node) -> Sign:
+def _of_pad(known: Known, node: ir.Node) -> Sign:
     if len(node.inputs) < 3 or node.inputs[2] is None:
         return Sign.KEEPS_NONNEGATIVE
-    fill = graph.constant(node.inputs[2])
+    fill = known.constant(node.inputs[2])
     return Sign.KEEPS_NONNEGATIVE if fill is not None and bool((fill >= 0).all()) else Sign.ANY
 
 

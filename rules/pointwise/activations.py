@@ -9,20 +9,19 @@ from typing import TypeAlias, cast
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.op_facts import Data, Role, Sign, facts_of, op_facts
+from rsp_onnx.graph.op_facts import Data, Known, Role, Sign, facts_of, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import unbroadcast
 from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 
-def _of_clip(graph: Graph, node: ir.Node) -> Sign:
-    low = graph.constant(node.inputs[1]) if len(node.inputs) > 1 else None
+def _of_clip(known: Known, node: ir.Node) -> Sign:
+    low = known.constant(node.inputs[1]) if len(node.inputs) > 1 else None
     return Sign.NONNEGATIVE if low is not None and bool((low >= 0).all()) else Sign.ANY
 
 
-def _of_log(_: Graph, node: ir.Node) -> Sign:
+def _of_log(_: Known, node: ir.Node) -> Sign:
     """Tell of the logarithm of a probability, such as a log-sigmoid written out."""
     source = None if node.inputs[0] is None else node.inputs[0].producer()
     return Sign.NONPOSITIVE if source is not None and facts_of(source).sign is Sign.UNIT else Sign.ANY

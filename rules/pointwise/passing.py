@@ -5,12 +5,12 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.op_facts import MS, Data, Role, Sign, op_facts
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import Parts, moves, no_flow
 
 op_facts("Identity", "Cast", "CastLike", "Dropout", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
-op_facts("DequantizeLinear", f"{MS}DequantizeLinear", role=Role.OTHER, data=Data.QUANTISES,
+op_facts("DequantizeLinear", f"{MICROSOFT}DequantizeLinear", role=Role.OTHER, data=Data.QUANTISES,
          sign=Sign.KEEPS_NONNEGATIVE)  # fmt: skip
 
 no_flow("Shape", "Size", reason="a shape says nothing about the pixels' values")
@@ -43,7 +43,7 @@ def hand_on_what_stays(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [r] + [None] * (len(node.inputs) - 1)
 
 
-@moves("DequantizeLinear", f"{MS}DequantizeLinear")
+@moves("DequantizeLinear", f"{MICROSOFT}DequantizeLinear")
 def hand_through_dequantisation(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Hand relevance on unchanged: integers carry what the numbers they stand for carry."""
     return [r] + [None] * (len(node.inputs) - 1)

@@ -1,4 +1,4 @@
-"""MS COCO (Lin et al. 2014): instances as JSON, or panoptic segmentation as JSON and PNG.
+"""MICROSOFT COCO (Lin et al. 2014): instances as JSON, or panoptic segmentation as JSON and PNG.
 
     ROOT/annotations/instances_SPLIT.json   ROOT/SPLIT/PHOTO.jpg
     ROOT/annotations/panoptic_SPLIT.json    ROOT/annotations/panoptic_SPLIT/PHOTO.png    ROOT/SPLIT/PHOTO.jpg
@@ -187,7 +187,7 @@ def _annotation_file(root: Path, split: str | None) -> Path:
         for kind in ("instances", "panoptic"):
             by_split = {f.stem.removeprefix(f"{kind}_"): f for f in sorted(folder.glob(f"{kind}_*.json"))}
             if by_split and (split is None or split in by_split or kind == "panoptic"):
-                return by_split[choose_split(split, by_split, COCO_FORMAT.splits, root)]
+                return by_split[choose_split(split, by_split, COCO_FORMATS[0].splits, root)]
     raise BadInput(
         f"{root} holds no annotations/instances_SPLIT.json or panoptic_SPLIT.json: give the JSON file's path."
     )
@@ -209,9 +209,11 @@ def _panoptic_folder(path: Path) -> Path:
     return path.with_suffix("")
 
 
-COCO_FORMAT = Format(
-    "coco",
-    "`annotations/instances_<split>.json` beside the folder of images, or panoptic PNGs with their JSON",
-    open_coco,
-    splits=("val2014", "val2017"),
+COCO_FORMATS = (
+    Format(
+        "coco",
+        "`annotations/instances_<split>.json` beside the folder of images, or panoptic PNGs with their JSON",
+        open_coco,
+        splits=("val2014", "val2017"),
+    ),
 )

@@ -223,9 +223,11 @@ def _one_line(text: str | None) -> str:
     return " ".join((text or "").splitlines()).strip()
 
 
-FOLDER_FORMAT = Format("folder", "one folder of images per class", open_folder)
-CSV_FORMAT = Format(
-    "csv",
-    "`boxes.csv` beside the images: `image,width,height,class_index,wnid,xmin,ymin,xmax,ymax`, one row per box",
-    open_table,
+FOLDER_FORMATS = (
+    Format("folder", "one folder of images per class", open_folder),
+    Format(
+        "csv",
+        "`boxes.csv` beside the images: `image,width,height,class_index,wnid,xmin,ymin,xmax,ymax`, one row per box",
+        open_table,
+    ),
 )

@@ -9,12 +9,12 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Record
 
 from .annotated import Dataset, OpenOptions
-from .coco import COCO_FORMAT
-from .folders import CSV_FORMAT, FOLDER_FORMAT
-from .imagenet import IMAGENET_FORMAT
-from .voc import VOC_FORMAT
+from .coco import COCO_FORMATS
+from .folders import FOLDER_FORMATS
+from .imagenet import IMAGENET_FORMATS
+from .voc import VOC_FORMATS
 
-FORMATS = {one.name: one for one in (VOC_FORMAT, COCO_FORMAT, IMAGENET_FORMAT, FOLDER_FORMAT, CSV_FORMAT)}
+FORMATS = {one.name: one for one in (*VOC_FORMATS, *COCO_FORMATS, *IMAGENET_FORMATS, *FOLDER_FORMATS)}
 
 
 def dataset_formats() -> list[Record]:

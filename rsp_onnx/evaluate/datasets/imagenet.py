@@ -166,7 +166,7 @@ def _places(root: Path, split: str | None) -> Places:
     bases = [b for b in (root / "ILSVRC", root) if b.is_dir()]
     if not bases:
         raise BadInput(f"There is no folder {root}.")
-    tried = (split,) if split else IMAGENET_FORMAT.splits
+    tried = (split,) if split else IMAGENET_FORMATS[0].splits
     photos = first_folder(
         (*(b / part / s for b in bases for s in tried for part in ("Data/CLS-LOC", "")), *(() if split else (root,))),
         "of photos",
@@ -196,9 +196,11 @@ def _named(places: Places, table: dict[str, str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-IMAGENET_FORMAT = Format(
-    "imagenet",
-    "the validation folder (flat, or by wnid) with boxes as XML or CSV, or masks like ImageNet-S's",
-    open_imagenet,
-    splits=("val", "validation"),
+IMAGENET_FORMATS = (
+    Format(
+        "imagenet",
+        "the validation folder (flat, or by wnid) with boxes as XML or CSV, or masks like ImageNet-S's",
+        open_imagenet,
+        splits=("val", "validation"),
+    ),
 )

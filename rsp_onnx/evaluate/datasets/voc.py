@@ -99,7 +99,7 @@ def open_voc(root: Path, options: OpenOptions) -> Voc:
     sources = _sources(lists, splits)
     split = options.split
     if splits or split is not None:
-        split = choose_split(split, splits, VOC_FORMAT.splits, folder)
+        split = choose_split(split, splits, VOC_FORMATS[0].splits, folder)
         keys = [line.split()[0] for line in read_lines(splits[split])]
     else:
         keys = sorted(f.stem for f in (folder / "Annotations").glob("*.xml"))
@@ -131,10 +131,12 @@ def _sources(lists: dict[str, Path], splits: dict[str, Path]) -> tuple[str, ...]
     return tuple(sorted(owners)) or VOC_CLASSES
 
 
-VOC_FORMAT = Format(
-    "voc",
-    "`Annotations/*.xml`, `JPEGImages`, `ImageSets/Main/<split>.txt`, `SegmentationClass`; DATA is the devkit or one "
-    "year in it",
-    open_voc,
-    splits=("test", "val", "trainval", "train"),
+VOC_FORMATS = (
+    Format(
+        "voc",
+        "`Annotations/*.xml`, `JPEGImages`, `ImageSets/Main/<split>.txt`, `SegmentationClass`; DATA is the devkit or "
+        "one year in it",
+        open_voc,
+        splits=("test", "val", "trainval", "train"),
+    ),
 )

@@ -114,3 +114,6 @@ class Runtime(MapMetric):
     def figures(self, rows: Rows) -> list[Figure]:
         """Return the median over maps."""
         return self.medians(rows, "seconds")
+
+
+BOOKKEEPING_METRICS = (ClassSensitivity, Conservation, Runtime)

@@ -9,18 +9,18 @@ from rsp_onnx.parameters import parse_spec
 from rsp_onnx.types import Record
 
 from .base import Named
-from .bookkeeping import ClassSensitivity, Conservation, Runtime
-from .localisation import GridPointing, Inside, Pointing
-from .miou import MeanIoU
-from .parameter_randomisation import ParameterRandomisation
-from .perturbation import Deletion, Insertion, RegionPerturbation
+from .bookkeeping import BOOKKEEPING_METRICS
+from .localisation import LOCALISATION_METRICS
+from .miou import MIOU_METRICS
+from .parameter_randomisation import PARAMETER_RANDOMISATION_METRICS
+from .perturbation import PERTURBATION_METRICS
 from .protocol import Metric, ModelMetric
 
 METRICS: dict[str, type[Named]] = {
-    one.kind: one
-    for one in (
-        Pointing, Inside, MeanIoU, GridPointing, Insertion, Deletion, RegionPerturbation, ClassSensitivity,
-        ParameterRandomisation, Conservation, Runtime,
+    metric.kind: metric
+    for metric in (
+        *LOCALISATION_METRICS, *MIOU_METRICS, *PERTURBATION_METRICS, *BOOKKEEPING_METRICS,
+        *PARAMETER_RANDOMISATION_METRICS,
     )
 }  # fmt: skip
 

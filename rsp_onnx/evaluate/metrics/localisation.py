@@ -206,3 +206,6 @@ def is_mosaic(case: Case) -> bool:
     for left, top, right, bottom in boxes:
         together[round(top) : round(bottom) + 1, round(left) : round(right) + 1] = True
     return abs(covered - width * height) <= 0.01 * width * height and bool(together.mean() >= 0.99)
+
+
+LOCALISATION_METRICS = (Pointing, Inside, GridPointing)

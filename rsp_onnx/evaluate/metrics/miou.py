@@ -151,3 +151,6 @@ def _best(rows: Rows, chosen: Sequence[int]) -> tuple[list[int], int]:
 def for_tuning(key: object) -> bool:
     """Tell whether an image is of the half that choices are made on: its key's hash is even."""
     return hashlib.sha256(str(key).encode()).digest()[-1] % 2 == 0
+
+
+MIOU_METRICS = (MeanIoU,)

@@ -134,3 +134,6 @@ def spearman(old: Array, new: Array) -> float:
 def _scaled(heatmap: Array) -> Array:
     top = float(np.abs(heatmap).max())
     return heatmap / top if top > 0 else heatmap
+
+
+PARAMETER_RANDOMISATION_METRICS = (ParameterRandomisation,)

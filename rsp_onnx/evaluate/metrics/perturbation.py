@@ -202,3 +202,6 @@ def _area(curve: Sequence[float]) -> float:
     """Return the mean height of the trapezoids under a curve over 0..1."""
     values = np.asarray(curve)
     return float((values[:-1] + values[1:]).mean() / 2)
+
+
+PERTURBATION_METRICS = (Insertion, Deletion, RegionPerturbation)
