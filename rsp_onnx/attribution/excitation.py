@@ -19,10 +19,7 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Role, facts_of, is_layer
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide
-from rsp_onnx.rulekit.registry import find_linear, find_rule
+from rsp_onnx.rulekit import Context, LinearLayer, add_all, find_linear, find_rule, per_sample, safe_divide
 
 from .cams import enlarge
 from .lrp_rules import Chooser, Composite, share_by

@@ -17,10 +17,17 @@ import onnx_ir as ir
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import facts_of
 from rsp_onnx.graph.signs import is_nonnegative
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import add_all, safe_divide, unbroadcast
-from rsp_onnx.rulekit.registry import Parts, Rule, find_linear, find_rule
+from rsp_onnx.rulekit import (
+    Context,
+    LinearLayer,
+    Parts,
+    Rule,
+    add_all,
+    find_linear,
+    find_rule,
+    safe_divide,
+    unbroadcast,
+)
 
 STABILISER = 1e-6  # what keeps the sum of signed branches away from zero, as in Bach et al. 2015
 LinearRule: TypeAlias = Callable[[Context, LinearLayer, ir.Value], ir.Value]

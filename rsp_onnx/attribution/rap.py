@@ -14,10 +14,17 @@ import onnx_ir as ir
 from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import walk
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide, uniform_shift
-from rsp_onnx.rulekit.registry import find_linear, find_rule, find_vjp
+from rsp_onnx.rulekit import (
+    Context,
+    LinearLayer,
+    add_all,
+    find_linear,
+    find_rule,
+    find_vjp,
+    per_sample,
+    safe_divide,
+    uniform_shift,
+)
 
 from .lrp_rules import Composite, LinearRule, epsilon, products, signed_shares, z_box
 

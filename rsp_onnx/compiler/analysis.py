@@ -16,7 +16,7 @@ from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
 from rsp_onnx.rewrite.regions import pool, scores_positions
-from rsp_onnx.rulekit.registry import stops
+from rsp_onnx.rulekit import stops
 
 from .logits import find_logits
 from .section import Section, find_section

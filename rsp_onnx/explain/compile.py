@@ -14,7 +14,7 @@ from rsp_onnx.compiler.compile_loop import compile_repeated
 from rsp_onnx.compiler.interface import add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.model.load import Model, ModelSource
-from rsp_onnx.rulekit.context import Options
+from rsp_onnx.rulekit import Options
 
 
 def compile_explainer(

@@ -19,7 +19,7 @@ from rsp_onnx.inputs.presets import Preprocess
 from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of
 from rsp_onnx.model.load import ModelSource, load_model
 from rsp_onnx.model.session import Session, resolve_device
-from rsp_onnx.rulekit.context import Options
+from rsp_onnx.rulekit import Options
 from rsp_onnx.types import Array
 
 from .compile import compile_ir

@@ -41,7 +41,7 @@ class Explanation:
     relevances : dict
         By input name, and of every tensor asked for, without the batch axis, in the graph's own layout.
     outputs : dict
-        The model's own outputs, bit for bit, without the batch axis.
+        The model's own outputs, without the batch axis.
     warnings : tuple of str
         What the reader should know, such as a map that is zero everywhere.
     """

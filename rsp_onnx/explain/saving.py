@@ -19,7 +19,7 @@ from rsp_onnx.inputs.tensors import Picture
 from rsp_onnx.model.activations import collect_activations
 from rsp_onnx.model.load import ModelSource
 from rsp_onnx.model.weights import is_large
-from rsp_onnx.rulekit.context import Options
+from rsp_onnx.rulekit import Options
 
 from .compile import compile_ir
 from .explainer import Explainer

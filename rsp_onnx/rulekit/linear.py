@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, cast
@@ -226,8 +225,3 @@ def dense(ctx: Context, node: ir.Node) -> Dense | None:
     flat = len(sizes) == 2 and len(ctx.dims(weight)) == 2 and not (ctx.single and sizes[0] != 1)
     transposed = bool(attribute(node, "transB" if slot == 0 else "transA", 0)) == (slot == 0)
     return Dense(slot, weight, transposed, float(cast("float", attribute(node, "alpha", 1.0))), flat)
-
-
-def positions(sizes: tuple[int, ...]) -> int:
-    """Return the number of positions of a spatial extent."""
-    return math.prod(sizes)

@@ -22,21 +22,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rsp_onnx.rulekit.context import Options
-from rsp_onnx.rulekit.registry import find_rule, find_vjp
+from rsp_onnx.rulekit import Options, find_rule, find_vjp
 
 from .models import Ops, Source, compile_ops, read_ops, rule_model, vjp_model
 from .reference import runner
-
-__all__ = [
-    "check_adjoint",
-    "check_batch",
-    "check_conservation",
-    "rule_model",
-    "runner",
-    "sample_inputs",
-    "vjp_model",
-]
 
 Array: TypeAlias = "NDArray[Any]"
 Feeds: TypeAlias = "Mapping[str, NDArray[Any]]"

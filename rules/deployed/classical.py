@@ -10,9 +10,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import safe_divide
-from rsp_onnx.rulekit.registry import Parts, find_rule, moves, no_flow, no_rule, rule, statistics, vjp
+from rsp_onnx.rulekit import Context, Parts, find_rule, moves, no_flow, no_rule, rule, safe_divide, statistics, vjp
 
 from ..pointwise.normalization import through_norm
 from ..shared.reasons import UNSEEN

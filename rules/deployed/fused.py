@@ -12,10 +12,22 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel, UnsupportedOp
 from rsp_onnx.graph.nodes import attributes, input_at
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Known, Layout, Role, Sign, facts_of_op, op_facts
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import EPSILON, safe_divide, swap
-from rsp_onnx.rulekit.registry import Parts, find_linear, find_rule, find_vjp, linear, node_report, reports, rule, vjp
+from rsp_onnx.rulekit import (
+    EPSILON,
+    Context,
+    LinearLayer,
+    Parts,
+    find_linear,
+    find_rule,
+    find_vjp,
+    linear,
+    node_report,
+    reports,
+    rule,
+    safe_divide,
+    swap,
+    vjp,
+)
 
 from ..shared.reasons import UNSEEN
 

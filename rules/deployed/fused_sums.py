@@ -8,9 +8,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import add_all
-from rsp_onnx.rulekit.registry import Parts, find_vjp, rule, vjp
+from rsp_onnx.rulekit import Context, Parts, add_all, find_vjp, rule, vjp
 
 _GELUS = (f"{MICROSOFT}Gelu", f"{MICROSOFT}FastGelu", f"{MICROSOFT}BiasGelu")
 op_facts(*_GELUS, role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.ANY, stands_for="Gelu")

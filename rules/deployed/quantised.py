@@ -14,20 +14,22 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel, UnsupportedOp
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Layout, Role, Sign, op_facts, plain_op
-from rsp_onnx.rulekit.affine import affine_behind_integers, folded_bias, scaled_weight
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.registry import (
+from rsp_onnx.rulekit import (
+    Context,
+    LinearLayer,
     Parts,
     Rule,
+    affine_behind_integers,
     find_linear,
     find_rule,
     find_vjp,
+    folded_bias,
     linear,
     moves,
     node_report,
     reports,
     rule,
+    scaled_weight,
     statistics,
     vjp,
 )

@@ -6,9 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import EPSILON, add_all, unbroadcast
-from rsp_onnx.rulekit.registry import Parts, find_vjp, frozen, rule, vjp
+from rsp_onnx.rulekit import EPSILON, Context, Parts, add_all, find_vjp, frozen, rule, unbroadcast, vjp
 
 from ..shared.gates import is_deviation, is_gate, is_statistic
 
