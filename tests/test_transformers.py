@@ -73,6 +73,16 @@ def test_the_section_is_the_last_blocks_tokens():
         assert found.classes == CLASSES
 
 
+def test_a_class_token_is_no_place_and_every_patch_spreads_its_worth_evenly():
+    model = export(make("vit"), SHAPE, opset=17)
+    section = analyse(model).section.name
+    start = run(compile_explainer(model, tensors=[section]), image(5))[f"relevance/{section}"][0, 0]
+    assert start.shape == (17, 24)
+    assert not start[0].any()
+    assert (np.abs(start[1:]) > 0).all()
+    np.testing.assert_allclose(start, np.repeat(start[:, :1], 24, axis=1), rtol=1e-6)
+
+
 @networks
 def test_target_and_hostile_swapped_turn_the_start(name):
     model = compile_explainer(
