@@ -351,6 +351,14 @@ def test_the_table_marks_the_best_and_says_where_rsp_does_not_lead():
     assert "does not lead d" not in text
 
 
+def test_all_methods_with_the_best_figure_are_marked():
+    figure = {"metric": "m", "subset": "all", "low": None, "high": None, "n": 7, "direction": "higher"}
+    figures = [{**figure, "method": method, "value": value} for method, value in (("rsp", 0.7), ("a", 0.7), ("b", 0.6))]
+    counts = {"items": 7, "usable": 7, "skipped": 0, "broken": 0, "maps": 21, "failed_maps": 0}
+    lines = summary_table({"metrics": figures, "counts": counts}).splitlines()
+    assert [line.endswith("0.700*") for line in lines[1:4]] == [True, True, False]
+
+
 # ---- the command line ----
 
 
