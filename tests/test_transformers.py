@@ -54,6 +54,7 @@ def test_relevance_is_finite_and_nowhere_lost_without_a_reason(name, how):
         assert np.abs(relevance).sum() > 0
 
 
+@pytest.mark.slow
 @networks
 def test_the_same_map_from_every_exporter(name):
     maps = [
