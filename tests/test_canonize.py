@@ -177,6 +177,7 @@ def test_newer_opsets_are_kept(version):
     assert opset(compile_explainer(model)) == version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [9, 11, 13])
 @pytest.mark.parametrize("name", ["vgg", "alexnet", "resnet_v2", "mobilenet_v2", "shufflenet_v1", "googlenet"])
 def test_lifted_families_give_the_same_scores(name, version):

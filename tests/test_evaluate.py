@@ -129,6 +129,7 @@ def test_shards_have_every_part_of_the_run_once():
     assert sorted(i for s in shards for i in s.all_items()) == whole.all_items()
 
 
+@pytest.mark.slow
 def test_shards_put_together_are_the_whole_run(done, digits, data, tmp_path):
     for i in (1, 2):
         run(digits, data, tmp_path / str(i), shard=(i, 2), metrics=["hit", "share", "layers"])

@@ -319,7 +319,7 @@ def test_every_item_of_a_batch_has_the_models_outputs_for_itself(digits, repo):
     scenes = sorted((repo / "models/scenes").glob("scene_?.png"))[:3]
     outputs = [found.outputs["present"] for (found,) in digits.explain_batch(scenes, 1)]
     for path, output in zip(scenes, outputs, strict=True):
-        np.testing.assert_allclose(output, digits.scores(path), rtol=1e-5)
+        np.testing.assert_allclose(output, digits.scores(path), atol=1e-6)
     assert not np.allclose(outputs[0], outputs[1])
 
 

@@ -31,6 +31,7 @@ def explained(path, name):
     return run(opened, {image.name: x, **asked(3)})["relevance"]
 
 
+@pytest.mark.slow
 @names
 @pytest.mark.parametrize("model", DIGITS)
 def test_the_digits_are_explained(model, name):

@@ -43,6 +43,7 @@ def test_gradients_equal_torchs(name, how):
     assert np.linalg.norm(found - wanted) < 1e-4 * np.linalg.norm(wanted)
 
 
+@pytest.mark.slow
 @networks
 @exporters
 def test_relevance_is_finite_and_nowhere_lost_without_a_reason(name, how):
