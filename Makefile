@@ -1,7 +1,6 @@
-# make demo       explain the handwritten digits of models/ and say where the pictures are
-# make test       run all tests
-# make test-fast  run all but the slow ones: a few minutes
-# make lint       check style and types, as CI does
+# make demo   explain the handwritten digits of models/ and say where the pictures are
+# make test   run all tests; make test-fast leaves out the slow ones
+# make lint   check style and types, as CI does
 #
 # Each needs Python 3.10 or newer and make, nothing else: the first run makes .venv and installs into it, later runs
 # are quick, and a changed pyproject.toml installs again. Another Python: make test PYTHON=python3.12
@@ -14,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := rsp-onnx explain models/digits_pytorch.onnx models/scenes/scene_?.png --target topk:2 --hostile auto -o demo-output
 
-.PHONY: demo test test-fast lint
+.PHONY: demo test lint
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -26,6 +25,7 @@ demo: $(VENV)/.installed-demo
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: test-fast
 test-fast: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 

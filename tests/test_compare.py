@@ -16,7 +16,7 @@ from rsp_onnx.compare.classes import pair_classes
 from rsp_onnx.compare.layers import channels, pair_rows
 from rsp_onnx.compare.models import flip
 from rsp_onnx.compare.pictures import beside
-from rsp_onnx.compare.run import failures_of, image_files, read_limits, summary_of
+from rsp_onnx.compare.run import failures_of, image_files, read_limits
 from rsp_onnx.errors import BadInput, BadTarget
 from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
 
@@ -245,12 +245,6 @@ def test_rows_pair_by_name_else_by_order_else_not_at_all():
 
 
 # ---- limits ----
-
-
-def test_the_median_is_no_mean():
-    figures = [dict.fromkeys(MEASURES, value) for value in (0.1, 0.9, 1.0)]
-    records = [{"image": i, "flip": False, "score_a": 0, "score_b": 0, **f} for i, f in enumerate(figures)]
-    assert all(summary_of(records)[name] == {"median": 0.9, "worst": 0.1, "worst_image": 0} for name in MEASURES)
 
 
 def test_limits_are_of_the_median_or_of_the_worst():
