@@ -1,5 +1,5 @@
 # make demo   explain the handwritten digits of models/ and say where the pictures are
-# make test   run all tests
+# make test   run all tests; make test-fast leaves out the slow ones
 # make lint   check style and types, as CI does
 # make docs   renew what docs/ takes from the registries
 #
@@ -25,6 +25,10 @@ demo: $(VENV)/.installed-demo
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: test-fast
+test-fast: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-lint
 	$(BIN)/python -m ruff check

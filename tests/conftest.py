@@ -24,3 +24,10 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is not here; this test needs the real models and photographs")
     return SHARED_DATA
+
+
+def pytest_collection_modifyitems(items):
+    """Mark every test of torch's newer exporter as slow: it takes seconds for the smallest network."""
+    for item in items:
+        if "dynamo" in item.name:
+            item.add_marker(pytest.mark.slow)

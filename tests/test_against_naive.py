@@ -145,6 +145,7 @@ def test_a_section_of_one_position_keeps_every_units_side():
 # ---- float32 ----
 
 
+@pytest.mark.slow
 @families
 def test_float32_maps_are_the_naive_ones(name):
     model, section = exported(name)

@@ -177,6 +177,7 @@ def test_newer_opsets_are_kept(version):
     assert opset(compile_explainer(model)) == version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [9, 11, 13])
 @pytest.mark.parametrize("name", ["vgg", "alexnet", "resnet_v2", "mobilenet_v2", "shufflenet_v1", "googlenet"])
 def test_lifted_families_give_the_same_scores(name, version):
@@ -192,6 +193,18 @@ def test_reductions_and_pads_with_attributes_are_lifted():
     model.graph.node[4].CopyFrom(helper.make_node("ReduceMean", ["a"], ["p"], axes=[2, 3], keepdims=1))
     assert model.graph.node[4].output[0] == "p"
     assert opset(assert_same(model)) == 18
+
+
+def test_bounds_and_fills_that_were_attributes_have_the_dtype_of_their_tensor():
+    model = parser.parse_model("""<ir_version: 8, opset_import: ["" : 10]>
+        g (float16[N,3,8,8] x) => (float16[N,3] y) {
+            c = Clip<min=0.0, max=0.5>(x) d = Pad<pads=[0,0,1,1,0,0,1,1], value=0.25>(c)
+            p = GlobalAveragePool(d) y = Flatten(p) }""")
+    rewritten = canonized(model)
+    onnx.checker.check_model(rewritten, full_check=True)
+    x = image().astype(np.float16)
+    padded = np.pad(np.clip(x.astype(np.float64), 0, 0.5), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.25)
+    np.testing.assert_allclose(run(rewritten, {"x": x})["y"], padded.mean((2, 3)), atol=1e-3)
 
 
 def test_the_source_is_left_as_it_was():

@@ -30,6 +30,10 @@ def test_a_map_is_like_itself_and_like_nothing_turned_round(maps):
     assert s.top_overlap(-a, a) == 0
 
 
+def test_signs_weigh_what_the_golden_map_has_there():
+    assert s.sign_agreement(np.array([[5.0, 1.0, 1.0]]), np.array([[3.0, -1.0, 0.0]])) == 0.75
+
+
 def test_empty_constant_and_tiny_maps():
     zero, one = np.zeros((4, 4)), np.ones((4, 4))
     for a, b in ((zero, zero), (zero, one), (np.ones((1, 1)), np.ones((1, 1))), (np.ones((1, 7)), np.ones((1, 7)))):

@@ -251,6 +251,7 @@ def test_limits_are_of_the_median_or_of_the_worst():
     assert read_limits(["ssim=0.5", "worst-sign=0.25"]) == {"ssim": 0.5, "worst-sign": 0.25}
     summary = {"flips": 0, "images": 1, "ssim": {"median": 0.6, "worst": 0.1, "worst_image": "p/x.png"}}
     assert failures_of(summary, {"ssim": 0.5}, None) == []
+    assert failures_of(summary, {"worst-ssim": summary["ssim"]["worst"], "ssim": summary["ssim"]["median"]}, None) == []
     assert failures_of(summary, {"worst-ssim": 0.5}, 0) == ["The worst ssim is 0.100 (x.png), below 0.5."]
 
 

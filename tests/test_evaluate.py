@@ -129,6 +129,7 @@ def test_shards_have_every_part_of_the_run_once():
     assert sorted(i for s in shards for i in s.all_items()) == whole.all_items()
 
 
+@pytest.mark.slow
 def test_shards_put_together_are_the_whole_run(done, digits, data, tmp_path):
     for i in (1, 2):
         run(digits, data, tmp_path / str(i), shard=(i, 2), metrics=["hit", "share", "layers"])
@@ -349,6 +350,14 @@ def test_the_table_marks_the_best_and_says_where_rsp_does_not_lead():
     assert "0.100*" in lines[1] and "0.700*" in lines[3] and text.count("*") == 3
     assert "RSP does not lead m: clrp 0.700, rsp:split=1 0.600." in text
     assert "does not lead d" not in text
+
+
+def test_all_methods_with_the_best_figure_are_marked():
+    figure = {"metric": "m", "subset": "all", "low": None, "high": None, "n": 7, "direction": "higher"}
+    figures = [{**figure, "method": method, "value": value} for method, value in (("rsp", 0.7), ("a", 0.7), ("b", 0.6))]
+    counts = {"items": 7, "usable": 7, "skipped": 0, "broken": 0, "maps": 21, "failed_maps": 0}
+    lines = summary_table({"metrics": figures, "counts": counts}).splitlines()
+    assert [line.endswith("0.700*") for line in lines[1:4]] == [True, True, False]
 
 
 # ---- the command line ----

@@ -195,6 +195,7 @@ def test_the_digits_are_explained(model, name):
     assert np.isfinite(r).all() and r.any()
 
 
+@pytest.mark.slow
 @names
 @pytest.mark.parametrize("model", ["squeezenet1.1_nchw_fp32", "mobilenet_v2_nhwc_int8_qdq"])
 def test_real_models_are_explained(shared_data, model, name):

@@ -32,6 +32,7 @@ def halves(heatmap, axis):
     return first.sum(), second.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_dog_is_red_and_the_cat_blue_and_the_other_way_round(explainers, shared_data, name):
     explainer, (guess, first) = explainers[name], MODELS[name]
@@ -47,6 +48,7 @@ def test_the_dog_is_red_and_the_cat_blue_and_the_other_way_round(explainers, sha
     assert (explainer.preprocess.name, explainer.preprocess.source) == (guess, "guessed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_elephant_is_right_and_the_zebra_left(explainers, shared_data, name):
     explainer, (_, first) = explainers[name], MODELS[name]

@@ -315,6 +315,14 @@ def test_a_batch_equals_one_by_one(digits, repo):
                 assert together.warnings == alone.warnings
 
 
+def test_every_item_of_a_batch_has_the_models_outputs_for_itself(digits, repo):
+    scenes = sorted((repo / "models/scenes").glob("scene_?.png"))[:3]
+    outputs = [found.outputs["present"] for (found,) in digits.explain_batch(scenes, 1)]
+    for path, output in zip(scenes, outputs, strict=True):
+        np.testing.assert_allclose(output, digits.scores(path), atol=1e-6)
+    assert not np.allclose(outputs[0], outputs[1])
+
+
 def test_photos_of_different_sizes_in_one_batch(digits):
     photos = [photo(20, 30), photo(50, 20, 1), photo(96, 96, 2)]
     batch = digits.explain_batch(photos, 3, "none")

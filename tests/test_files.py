@@ -37,6 +37,19 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path, error):
     assert os.listdir(tmp_path) == ["result.bin"]
 
 
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "result.bin"
+
+    def write(file):
+        file.write(b"the outer")
+        save_bytes(path, b"the inner")
+        assert path.read_bytes() == b"the inner"
+
+    write_atomically(path, write)
+    assert path.read_bytes() == b"the outer"
+    assert os.listdir(tmp_path) == ["result.bin"]
+
+
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     def write(file):
         raise OSError(28, "No space left on device")

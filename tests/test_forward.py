@@ -26,7 +26,7 @@ EXPORTS = {
     "dynamo": {"dynamo": True},
 }
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
-SLOW_LIGHT = {"light_densenet121"}
+SLOW_LIGHT = {f"light_{name}" for name in ("densenet121", "inception_v1", "inception_v2", "resnet50", "vgg19")}
 REAL = [
     "squeezenet1.1_nchw_fp32",
     "resnet20_cifar10_nchw_fp32",
@@ -103,6 +103,7 @@ def onnx_names(listed):
     return [name.strip(' "') for name in listed.strip("[]").split(",")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_scores_of_real_models_stay(shared_data, name):
     """The quantised one's bit for bit: a reader between its integer nodes would move them by whole steps."""

@@ -34,6 +34,7 @@ def maps(target, hostile, image, **options):
     return nchw["relevance"], nhwc["relevance"].transpose(0, 1, 4, 2, 3), nchw["present"], nhwc["present"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SCENES, ids=lambda path: path.stem)
 def test_both_exports_give_one_map_of_every_class(path):
     for hostile in ((), (3,), (0, 7)):
@@ -44,6 +45,7 @@ def test_both_exports_give_one_map_of_every_class(path):
             assert relative_l2(theirs[target], ours[target]) < SAME, (target, hostile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{"purge": True}, {"signed_inputs": "abs"}, {"form": "unfold"}, {"form": "gram"}], ids=str
 )

@@ -132,6 +132,13 @@ def test_the_margins_of_a_letterbox_leave_no_trace(original, tensor):
     np.testing.assert_allclose(geometry.to_original(heatmap), 1.0, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("original", "inside"), [((10, 5), (2, 0, 7, 10)), ((5, 10), (0, 2, 10, 7)), ((10, 4), (3, 0, 7, 10))]
+)
+def test_a_letterboxs_odd_pixel_is_on_the_right_or_below(original, inside):
+    assert Geometry.fit(original, (10, 10), "pad").inside == inside
+
+
 def test_a_crop_of_a_very_thin_photo_still_sees_something():
     back = Geometry.fit((1, 1000), (224, 224), "crop").to_original(np.ones((224, 224)))
     assert back.max() == pytest.approx(1.0)

@@ -274,6 +274,11 @@ def test_raw_pixels_in_every_type():
     assert np.array_equal(signed[0].astype(int) + 128, PHOTO)
 
 
+def test_values_of_integer_inputs_are_rounded_to_the_nearest():
+    found = prepare(PHOTO, wants(1, 8, 8, 3, dtype="uint8"), Preprocess(scale=0.7)).tensor[0]
+    assert np.array_equal(found, np.rint(0.7 * PHOTO.astype(np.float64)))
+
+
 @pytest.mark.parametrize("preset", ["imagenet-torch", "imagenet-tf", "imagenet-caffe", "unit"])
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])
 def test_float_values_in_an_integer_input_are_refused(preset, dtype):

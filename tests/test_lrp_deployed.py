@@ -31,6 +31,7 @@ def explained(path, name):
     return run(opened, {image.name: x, **asked(3)})["relevance"]
 
 
+@pytest.mark.slow
 @names
 @pytest.mark.parametrize("model", DIGITS)
 def test_the_digits_are_explained(model, name):
@@ -38,6 +39,7 @@ def test_the_digits_are_explained(model, name):
     assert np.isfinite(r).all() and r.any()
 
 
+@pytest.mark.slow
 @names
 @pytest.mark.parametrize("model", ["squeezenet1.1_nchw_fp32", "mobilenet_v2_nhwc_int8_qdq"])
 def test_real_models_are_explained(shared_data, model, name):
@@ -132,6 +134,7 @@ def quantised(tmp_path_factory):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEADY)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_quantised_model_is_explained_nearly_as_the_original(quantised, kind, name):

@@ -342,6 +342,13 @@ def test_unseen_classes_are_skipped_and_intervals_hold_the_value():
     assert found.low < 0.5 < found.high and found.n == 20
 
 
+def test_a_class_without_weight_is_left_out():
+    found = mean_of_classes([1, 0, 1], [0, 0, 0], denominators=[2, 0, 2], classes=["a", "b", "a"])
+    assert found == (0.5, 0.5, 0.5, 3)
+    drawn = mean_of_classes([1.0] * 6, range(6), classes=list("aabbcc"))
+    assert drawn == (1, 1, 1, 6), "a class that was not drawn is left out as well"
+
+
 def test_targets_of_one_image_are_drawn_together():
     values = np.repeat([0.0, 1.0] * 10, 10)
     alone = mean_of_classes(values, range(200))
@@ -405,9 +412,10 @@ class Model:
         return "sigmoid"
 
 
-def perturbed(spec, heatmap):
+def perturbed(spec, heatmap, photo=1.0):
     model = Model()
-    one = replace(case(heatmap), explainer=model, feeds=Feeds({"x": np.ones((1, 1, 4, 4), np.float32)}))
+    x = np.broadcast_to(photo, (1, 1, 4, 4)).astype(np.float32)
+    one = replace(case(heatmap), explainer=model, feeds=Feeds({"x": x}))
     return find_metric(spec).measure(one), model
 
 
@@ -415,6 +423,18 @@ def test_deletion_by_hand():
     found, model = perturbed("deletion:steps=4", np.arange(16).reshape(4, 4))
     assert found["curve"] == [1, 0.75, 0.5, 0.25, 0] and found["area"] == 0.5
     assert model.seen[1][0, 0].tolist() == [[1] * 4] * 3 + [[0] * 4], "the most relevant first"
+
+
+def test_the_area_is_that_of_trapezoids():
+    photo = np.zeros((4, 4))
+    photo[3, 3] = 16
+    found, _ = perturbed("deletion:steps=4", np.arange(16).reshape(4, 4), photo)
+    assert found["curve"] == [1, 0, 0, 0, 0] and found["area"] == 1 / 8
+
+
+def test_pixels_of_equal_relevance_go_in_reading_order():
+    _, model = perturbed("deletion:steps=4", np.zeros((4, 4)))
+    assert model.seen[1][0, 0].tolist() == [[0] * 4] + [[1] * 4] * 3
 
 
 def test_deletion_that_fills_with_the_mean_of_a_flat_photo_changes_nothing():

@@ -35,6 +35,7 @@ def run(command):
     return re.sub(r"in \d+\.\d s", "in 3.2 s", printed)  # the clock's
 
 
+@pytest.mark.slow
 def test_console_blocks_show_what_the_commands_print(repo, checkout):
     shown = blocks(repo, "console")
     assert len(shown) >= 3

@@ -276,6 +276,7 @@ def test_the_section_is_a_layers_sequence_with_steps_as_positions(name, channels
     assert (found.section.channel_axis, found.section.position_axes) == (2, (1,))
 
 
+@pytest.mark.slow
 def test_every_exporter_gives_the_same_map():
     network, x = make("gru"), sequence(1, *SHAPE[1:], seed=8)
     maps = [explained(written(network, how), x)[1]["relevance"] for how in EXPORTS]

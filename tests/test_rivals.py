@@ -258,6 +258,7 @@ def test_rollout_says_what_it_needs():
         compile_explainer(signal_net(), "attention-rollout")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rap", "attribution-equilibrium", "full-grad"])
 @pytest.mark.parametrize("name", ["digits_pytorch", "digits_keras", "digits_vit"])
 def test_every_layout_and_a_batch_as_one_by_one(method, name, repo):

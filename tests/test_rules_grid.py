@@ -75,6 +75,7 @@ def test_samples_and_targets_do_not_mix(row):
     check_batch(model, sample_inputs(model, samples=3, low=row.span[0], high=row.span[1]))
 
 
+@pytest.mark.slow
 @rows(lambda row: True)
 def test_float32_in_the_runtime_is_float64_rounded(row):
     single, double = row.model(np.float32), row.model()

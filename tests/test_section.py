@@ -106,6 +106,11 @@ def test_a_1x1_convolution_with_other_channels_than_classes_is_no_classifier():
     assert analyse(model).section.name == outputs_of(model, "Relu")[-1]
 
 
+def test_a_1x1_convolution_whose_channels_are_gated_in_pairs_is_no_classifier():
+    model = network(*features(), nn.Conv2d(8, 20, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.GLU(1))
+    assert analyse(model).section.name == outputs_of(model, "Relu")[-1]
+
+
 def test_final_down_pooling_belongs_to_the_head_and_pooling_between_does_not():
     down = [nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(72, 10)]
     model = network(*features(), *down)

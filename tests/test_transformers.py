@@ -43,6 +43,7 @@ def test_gradients_equal_torchs(name, how):
     assert np.linalg.norm(found - wanted) < 1e-4 * np.linalg.norm(wanted)
 
 
+@pytest.mark.slow
 @networks
 @exporters
 def test_relevance_is_finite_and_nowhere_lost_without_a_reason(name, how):
@@ -54,6 +55,7 @@ def test_relevance_is_finite_and_nowhere_lost_without_a_reason(name, how):
         assert np.abs(relevance).sum() > 0
 
 
+@pytest.mark.slow
 @networks
 def test_the_same_map_from_every_exporter(name):
     maps = [
@@ -71,6 +73,16 @@ def test_the_section_is_the_last_blocks_tokens():
         assert (found.section.channel_axis, found.section.position_axes) == (2, (1,))
         assert found.graph.dims(found.section.value)[1:] == (17, 24)
         assert found.classes == CLASSES
+
+
+def test_a_class_token_is_no_place_and_every_patch_spreads_its_worth_evenly():
+    model = export(make("vit"), SHAPE, opset=17)
+    section = analyse(model).section.name
+    start = run(compile_explainer(model, tensors=[section]), image(5))[f"relevance/{section}"][0, 0]
+    assert start.shape == (17, 24)
+    assert not start[0].any()
+    assert (np.abs(start[1:]) > 0).all()
+    np.testing.assert_allclose(start, np.repeat(start[:, :1], 24, axis=1), rtol=1e-6)
 
 
 @networks

@@ -1,0 +1,46 @@
+"""Nothing is too faint to be divided by: a network without biases explains a dark image as it does a bright one."""
+
+import numpy as np
+import pytest
+
+from rsp_onnx import compile_explainer
+
+from .little import RNG, little
+from .running import asked, relative_l2, run
+
+FAINT = np.float32(2.0**-27)  # 7e-9, a power of two: nothing is rounded
+METHODS = ["rsp", "lrp-0", "lrp-z-plus", "lrp-alpha-beta", "excitation-backprop", "rap"]
+
+
+def without_biases():
+    return little(
+        """g (float[N,2,10,10] x) => (float[N,3] y) {
+            a = Conv(x, w) r = Relu(a) b = Conv<strides=[2,2]>(r, k) s = Relu(b) c = Conv(s, t) q = Relu(c)
+            m = MaxPool<kernel_shape=[2,2], strides=[2,2]>(q) f = Flatten(m) d = MatMul(f, u) e = Relu(d)
+            y = MatMul(e, v) }""",
+        w=RNG(1).randn(4, 2, 3, 3).astype(np.float32),
+        k=RNG(2).randn(5, 4, 2, 2).astype(np.float32),
+        t=RNG(3).randn(6, 5, 1, 1).astype(np.float32),
+        u=RNG(4).randn(24, 8).astype(np.float32),
+        v=RNG(5).randn(8, 3).astype(np.float32),
+    )
+
+
+def maps(method, hostile=(), **options):
+    """An image's map and that of the same image nearly black, each divided by its largest magnitude."""
+    compiled = compile_explainer(without_biases(), method, **options)
+    x = RNG(6).randn(2, 2, 10, 10).astype(np.float32)
+    both = [run(compiled, {"x": image, **asked((0, 1), hostile, 2)})["relevance"] for image in (x, FAINT * x)]
+    assert all(r.any() for r in both)
+    return [r / np.abs(r).max() for r in both]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_of_a_faint_image_is_that_of_a_bright_one(method):
+    assert relative_l2(*maps(method)) < 1e-5
+
+
+@pytest.mark.parametrize("hostile", [(), (2,)])
+@pytest.mark.parametrize("form", ["unfold", "gram"])
+def test_rsp_of_a_faint_image_is_that_of_a_bright_one_in_either_form(form, hostile):
+    assert relative_l2(*maps("rsp", hostile, form=form)) < 1e-5
