@@ -38,10 +38,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="written by train.py; default: the file in this folder")
     parser.add_argument("--out", type=Path, help="the .onnx file; default: in this folder")
     options = parser.parse_args()
-    metadata = {
-        "rsp_onnx.preprocess": json.dumps({"preset": "unit"}),
-        "rsp_onnx.labels": json.dumps(WORDS),
-    }
+    metadata = {"rsp_onnx.preprocess": json.dumps({"preset": "unit"}), "rsp_onnx.labels": json.dumps(WORDS)}
     network, weights, out = FILES[options.network]
     save(export(load(options.weights or HERE / weights, network())), options.out or HERE / out, metadata)
 

@@ -15,15 +15,7 @@ from PIL import Image
 from scenes import SIZE, WORDS, Scene, make_scene
 
 HERE = Path(__file__).parent
-SEEDS = (
-    1,
-    9,
-    23,
-    27,
-    46,
-    69,
-    78,
-)  # of the test split: good to look at, all ten digits, and the model errs in none
+SEEDS = (1, 9, 23, 27, 46, 69, 78)  # of the test split: good to look at, all ten digits, and the model errs in none
 HEADER = "image,width,height,class_index,wnid,xmin,ymin,xmax,ymax"
 
 

@@ -9,15 +9,7 @@ from rsp_onnx import compile_explainer
 
 from .naive import naive_rsp
 from .running import asked, correlation, relative_l2, run, run_reference, session
-from .zoo import (
-    FAMILIES,
-    export,
-    full_densenet121,
-    full_mobilenet_v2,
-    full_resnet18,
-    full_vgg16,
-    section_of,
-)
+from .zoo import FAMILIES, export, full_densenet121, full_mobilenet_v2, full_resnet18, full_vgg16, section_of
 
 families = pytest.mark.parametrize("name", FAMILIES)
 TARGET = 1
@@ -53,10 +45,7 @@ def found_section(compiled):
 def all_at_once(samples):
     """Ask for every line of HOSTILE in one run: K = 3, H = 2, −1 where a line is shorter."""
     hostile = np.array([[*line, -1, -1][:2] for line in HOSTILE])
-    return {
-        "target": np.full((len(HOSTILE), samples), TARGET),
-        "hostile": hostile[:, None].repeat(samples, axis=1),
-    }
+    return {"target": np.full((len(HOSTILE), samples), TARGET), "hostile": hostile[:, None].repeat(samples, axis=1)}
 
 
 def assert_naive(got, model, x, section, bound, **options):

@@ -130,10 +130,7 @@ DROPOUTS = {
     "without a ratio": ("d = Dropout(r)", 13),
     "with a ratio": ("q = Constant<value_float=0.5>()  d = Dropout(r, q)", 13),
     "with a mask nobody reads": ("d, mask = Dropout(r)", 13),
-    "told not to train": (
-        "q = Constant<value_float=0.5>()  t = Constant<value=bool {0}>()  d = Dropout(r, q, t)",
-        13,
-    ),
+    "told not to train": ("q = Constant<value_float=0.5>()  t = Constant<value=bool {0}>()  d = Dropout(r, q, t)", 13),
 }
 
 

@@ -124,12 +124,7 @@ def test_png_keeps_the_pixels(tmp_path):
 def test_json_takes_numpy_and_paths_but_no_nan(tmp_path):
     path = tmp_path / "x.json"
     save_json(path, {"score": np.float32(0.5), "ids": np.arange(3), "from": tmp_path, "word": "ü"})
-    assert json.loads(path.read_text("utf-8")) == {
-        "score": 0.5,
-        "ids": [0, 1, 2],
-        "from": str(tmp_path),
-        "word": "ü",
-    }
+    assert json.loads(path.read_text("utf-8")) == {"score": 0.5, "ids": [0, 1, 2], "from": str(tmp_path), "word": "ü"}
     assert path.read_bytes().endswith(b"}\n")
     for wrong in (float("nan"), object(), {"bad": np.array([np.inf])}):
         with pytest.raises(BadOutput, match="JSON"):

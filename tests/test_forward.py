@@ -27,12 +27,7 @@ EXPORTS = {
 }
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("*.onnx"))
 SLOW_LIGHT = {f"light_{name}" for name in ("densenet121", "inception_v1", "inception_v2", "resnet50", "vgg19")}
-REAL = [
-    "squeezenet1.1_nchw_fp32",
-    "resnet20_cifar10_nchw_fp32",
-    "mobilenet_v2_nhwc_fp32",
-    "mobilenet_v2_nhwc_int8_qdq",
-]
+REAL = ["squeezenet1.1_nchw_fp32", "resnet20_cifar10_nchw_fp32", "mobilenet_v2_nhwc_fp32", "mobilenet_v2_nhwc_int8_qdq"]
 NUMPY = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
 

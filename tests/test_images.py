@@ -298,12 +298,7 @@ def test_gray_and_rgba_inputs():
 
 def test_sizes():
     assert prepare(PHOTO, wants(None, 3, None, None), PRESETS["unit"]).tensor.shape == (1, 3, 224, 224)
-    assert prepare(PHOTO, wants(None, None, None, 3), Preprocess(size=(20, 30))).tensor.shape == (
-        1,
-        20,
-        30,
-        3,
-    )
+    assert prepare(PHOTO, wants(None, None, None, 3), Preprocess(size=(20, 30))).tensor.shape == (1, 20, 30, 3)
     assert prepare(PHOTO, wants(1, 3, 20, 30), Preprocess(size=(20, 30))).tensor.shape == (1, 3, 20, 30)
     with pytest.raises(BadInput, match=r"20×30.*16×16"):
         prepare(PHOTO, wants(1, 3, 16, 16), Preprocess(size=(20, 30)))
@@ -422,13 +417,7 @@ def test_all_problems_of_a_file_are_told_at_once(tmp_path):
     message = str(caught.value)
     for part in ("wrong.toml", "preset must", "'meen'", "size must", "scale must", "mean must", "std must"):
         assert part in message
-    for part in (
-        "channels must",
-        "resize must",
-        "crop_fraction must",
-        "pad_value must",
-        "interpolation must",
-    ):
+    for part in ("channels must", "resize must", "crop_fraction must", "pad_value must", "interpolation must"):
         assert part in message
     assert "\n" not in message
 

@@ -160,10 +160,7 @@ def test_overlays_of_large_photos_keep_their_scale():
     limit = colour_limit(heatmap)
     shrunk = np.asarray(overlay(photo, heatmap).resize((560, 420), Image.Resampling.BICUBIC)).astype(int)
     page = np.asarray(figure(photo, heatmap, title="", limit=limit)).astype(int)
-    left, top = (
-        page.shape[1] - 20 - 560,
-        next(y for y in range(page.shape[0]) if np.all(page[y, 20:580] == 128)),
-    )
+    left, top = (page.shape[1] - 20 - 560, next(y for y in range(page.shape[0]) if np.all(page[y, 20:580] == 128)))
     shown = page[top : top + 420, left : left + 560]
     assert np.abs(shown - shrunk).mean() < 2  # of 255 levels: drawn large and shrunk, or shrunk and drawn
 

@@ -8,15 +8,7 @@ from torch import nn
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.explain.compile import analyse
 
-from .zoo import (
-    FAMILIES,
-    export,
-    full_densenet121,
-    full_mobilenet_v2,
-    full_resnet18,
-    full_vgg16,
-    section_of,
-)
+from .zoo import FAMILIES, export, full_densenet121, full_mobilenet_v2, full_resnet18, full_vgg16, section_of
 from .zoo.blocks import healthy
 
 IMAGE = (1, 3, 16, 16)

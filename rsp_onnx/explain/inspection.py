@@ -169,11 +169,7 @@ def _forms(analysis: Analysis) -> list[dict[str, Any]]:
 
 
 def _tensor(value: ir.Value) -> dict[str, Any]:
-    return {
-        "name": str(value.name),
-        "dtype": str(value.dtype.numpy()) if value.dtype else None,
-        "shape": _shape(value),
-    }
+    return {"name": str(value.name), "dtype": str(value.dtype.numpy()) if value.dtype else None, "shape": _shape(value)}
 
 
 def _by(sizes: Sequence[int | None]) -> str:

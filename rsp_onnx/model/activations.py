@@ -15,11 +15,7 @@ from .session import Session
 
 
 def collect_activations(
-    model: ModelSource | Model,
-    x: np.ndarray | Mapping[str, np.ndarray],
-    names: Sequence[str],
-    *,
-    device: str = "auto",
+    model: ModelSource | Model, x: np.ndarray | Mapping[str, np.ndarray], names: Sequence[str], *, device: str = "auto"
 ) -> dict[str, np.ndarray]:
     """Return intermediate tensors of one run.
 
@@ -59,10 +55,7 @@ def collect_activations(
 
 
 def _pick(
-    name: str,
-    results: Mapping[str, np.ndarray],
-    feeds: Mapping[str, np.ndarray],
-    values: Mapping[str, ir.Value],
+    name: str, results: Mapping[str, np.ndarray], feeds: Mapping[str, np.ndarray], values: Mapping[str, ir.Value]
 ) -> np.ndarray:
     if name in results:
         return results[name]
@@ -72,11 +65,7 @@ def _pick(
 
 def tensor_table(model: ir.Model) -> dict[str, ir.Value]:
     """Return every named tensor of the main graph."""
-    values = [
-        *model.graph.inputs,
-        *model.graph.initializers.values(),
-        *(v for n in model.graph for v in n.outputs),
-    ]
+    values = [*model.graph.inputs, *model.graph.initializers.values(), *(v for n in model.graph for v in n.outputs)]
     return {str(v.name): v for v in values if v.name}
 
 

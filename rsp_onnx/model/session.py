@@ -204,11 +204,6 @@ def _without_large(model: ir.Model) -> ir.Model:
         tensor = value.const_value
         assert tensor is not None
         value.const_value = ir.ExternalTensor(
-            "in-memory",
-            0,
-            tensor.nbytes,
-            tensor.dtype,
-            shape=ir.Shape(tensor.numpy().shape),
-            name=str(value.name),
+            "in-memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.numpy().shape), name=str(value.name)
         )
     return copy

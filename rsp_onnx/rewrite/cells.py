@@ -183,7 +183,5 @@ def _function(name: str, alphas: Iterator[float], betas: Iterator[float]) -> Act
         raise CannotExpandError(f"its activation {name!r} is unknown")
     alpha, beta = _DEFAULTS.get(name, (None, None))
     return Activation(
-        name,
-        None if alpha is None else float(next(alphas, alpha)),
-        None if beta is None else float(next(betas, beta)),
+        name, None if alpha is None else float(next(alphas, alpha)), None if beta is None else float(next(betas, beta))
     )

@@ -4,12 +4,4 @@ from .checks import check_adjoint, check_batch, check_conservation, sample_input
 from .models import rule_model, vjp_model
 from .reference import runner
 
-__all__ = [
-    "check_adjoint",
-    "check_batch",
-    "check_conservation",
-    "rule_model",
-    "runner",
-    "sample_inputs",
-    "vjp_model",
-]
+__all__ = ["check_adjoint", "check_batch", "check_conservation", "rule_model", "runner", "sample_inputs", "vjp_model"]

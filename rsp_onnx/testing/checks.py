@@ -151,13 +151,7 @@ def check_batch(
             alone = run({**x, **{n: a[k : k + 1] for n, a in r.items()}})
             _compare(op, f"the {word} of target {k}", {n: a[k : k + 1] for n, a in whole.items()}, alone, tolerance)
             alone = run({n: a[k : k + 1] for n, a in x.items()} | {n: a[:, k : k + 1] for n, a in r.items()})
-            _compare(
-                op,
-                f"the {word} of sample {k}",
-                {n: a[:, k : k + 1] for n, a in whole.items()},
-                alone,
-                tolerance,
-            )
+            _compare(op, f"the {word} of sample {k}", {n: a[:, k : k + 1] for n, a in whole.items()}, alone, tolerance)
 
 
 def _derivative(op: Ops, x: Feeds, v: Feeds, step: float) -> list[Array]:

@@ -53,10 +53,7 @@ def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     if layer is not None and layer.slot == 0 and len(ctx.dims(layer.weight)) == 2:
         return [_through_weight(ctx, g, layer, cast("ir.Value", node.inputs[0])), None]
     a, b = node.inputs
-    return [
-        _left(ctx, node, g) if ctx.graph.active(a) else None,
-        _right(ctx, node, g) if ctx.graph.active(b) else None,
-    ]
+    return [_left(ctx, node, g) if ctx.graph.active(a) else None, _right(ctx, node, g) if ctx.graph.active(b) else None]
 
 
 def _gemm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:

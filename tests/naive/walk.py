@@ -14,45 +14,11 @@ from .start import initial
 from .table import OPS, Tensor, attributes
 from .windows import conv
 
-MOVED = {
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Transpose",
-    "Concat",
-    "Split",
-    "Slice",
-    "Gather",
-    "Pad",
-}
+MOVED = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Concat", "Split", "Slice", "Gather", "Pad"}
 MOVED |= {"Expand", "DepthToSpace"}
 POOLED = {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceSum"}
-PASSED = {
-    "Relu",
-    "LeakyRelu",
-    "Clip",
-    "Sigmoid",
-    "Tanh",
-    "HardSigmoid",
-    "HardSwish",
-    "Elu",
-    "Celu",
-    "Selu",
-    "Gelu",
-}
-PASSED |= {
-    "Softplus",
-    "Softsign",
-    "Mish",
-    "PRelu",
-    "ThresholdedRelu",
-    "Erf",
-    "Identity",
-    "Dropout",
-    "Cast",
-    "Neg",
-}
+PASSED = {"Relu", "LeakyRelu", "Clip", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Celu", "Selu", "Gelu"}
+PASSED |= {"Softplus", "Softsign", "Mish", "PRelu", "ThresholdedRelu", "Erf", "Identity", "Dropout", "Cast", "Neg"}
 PASSED |= {"BatchNormalization", "LayerNormalization", "LRN"}
 ARITHMETIC = {"Add", "Sum", "Sub", "Mul", "Div", "Max", "Min"}
 LAYERS = {"Conv", "Gemm", "MatMul"}

@@ -36,20 +36,12 @@ def healthy(net: nn.Module, shape: Sequence[int], seed: int, samples: int = 8) -
 
 
 def unit(
-    cin: int,
-    cout: int,
-    k: int | tuple[int, int] = 3,
-    s: int = 1,
-    g: int = 1,
-    act: type[nn.Module] | None = nn.ReLU,
+    cin: int, cout: int, k: int | tuple[int, int] = 3, s: int = 1, g: int = 1, act: type[nn.Module] | None = nn.ReLU
 ) -> nn.Sequential:
     """Conv → BatchNorm → activation, size kept at stride 1."""
     kernel = k if isinstance(k, tuple) else (k, k)
     pads = (kernel[0] // 2, kernel[1] // 2)
-    layers: list[nn.Module] = [
-        nn.Conv2d(cin, cout, kernel, s, pads, groups=g, bias=False),
-        nn.BatchNorm2d(cout),
-    ]
+    layers: list[nn.Module] = [nn.Conv2d(cin, cout, kernel, s, pads, groups=g, bias=False), nn.BatchNorm2d(cout)]
     return nn.Sequential(*layers, *([act()] if act else []))
 
 
@@ -128,11 +120,7 @@ class SqueezeExcite(nn.Module):
     def __init__(self, c: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(c, c // 4, 1),
-            nn.ReLU(),
-            nn.Conv2d(c // 4, c, 1),
-            nn.Hardsigmoid(),
+            nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, c // 4, 1), nn.ReLU(), nn.Conv2d(c // 4, c, 1), nn.Hardsigmoid()
         )
 
     def forward(self, x: Tensor) -> Tensor:

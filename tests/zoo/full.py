@@ -17,14 +17,7 @@ def full_vgg16(seed: int = 0) -> nn.Module:
             layers += [nn.Conv2d(cin, cout, 3, padding=1), nn.ReLU()]
             cin = cout
         layers.append(nn.MaxPool2d(2))
-    dense = [
-        nn.Linear(512 * 49, 4096),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Linear(4096, 4096),
-        nn.ReLU(),
-        nn.Dropout(),
-    ]
+    dense = [nn.Linear(512 * 49, 4096), nn.ReLU(), nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout()]
     return healthy(nn.Sequential(*layers, nn.Flatten(), *dense, nn.Linear(4096, 1000)), SHAPE, seed, samples=1)
 
 
