@@ -34,21 +34,15 @@ if TYPE_CHECKING:
 _ROOMS = {
     "attribution.catalogue": ("methods",),
     "errors": ("BadInput", "BadModel", "BadOutput", "BadTarget", "DeviceUnavailable", "RspError", "UnsupportedOp"),
-    "explain.compile": ("compile_explainer",),
-    "explain.explain_files": ("explain_files",),
-    "explain.explainer": ("Explainer",),
-    "explain.explanation": ("Explanation",),
+    "explain.compile": ("compile_explainer",), "explain.explain_files": ("explain_files",),
+    "explain.explainer": ("Explainer",), "explain.explanation": ("Explanation",),
     "explain.inspection": ("inspect_model", "summary_numbers"),
-    "explain.saving": ("save_activations", "save_explainer"),
-    "explain.supported_ops": ("supported_ops",),
-    "graph.op_facts": ("Data", "Layout", "Role", "Sign", "op_facts"),
-    "graph.rule_modules": ("load_rules",),
-    "inputs.presets": ("PRESETS", "Preprocess"),
-    "model.activations": ("collect_activations",),
-    "model.custom_ops": ("register_custom_ops",),
-    "rulekit.context": ("Context", "Options"),
+    "explain.saving": ("save_activations", "save_explainer"), "explain.supported_ops": ("supported_ops",),
+    "graph.op_facts": ("Data", "Layout", "Role", "Sign", "op_facts"), "graph.rule_modules": ("load_rules",),
+    "inputs.presets": ("PRESETS", "Preprocess"), "model.activations": ("collect_activations",),
+    "model.custom_ops": ("register_custom_ops",), "rulekit.context": ("Context", "Options"),
     "rulekit.registry": ("moves", "no_flow", "rule", "vjp"),
-}
+}  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper, parser
 
 import rsp_onnx
 from rsp_onnx import compile_explainer, save_explainer
+from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.explain.compile import compile_ir
 from rsp_onnx.model.session import Session
@@ -460,7 +461,7 @@ def large_and_want(tmp_path_factory):
 @pytest.mark.slow
 def test_a_model_above_two_gigabytes_is_explained(large_and_want):
     path, feeds, want = large_and_want
-    got = Session(compile_ir(path), "cpu").run(feeds)["relevance"]
+    got = Session(compile_ir(analyse(path)), "cpu").run(feeds)["relevance"]
     assert relative_l2(got, want) < 1e-5
 
 

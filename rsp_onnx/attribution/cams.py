@@ -13,7 +13,9 @@ from rsp_onnx.compiler.token_section import token_axis, token_grid
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
 from rsp_onnx.layout import channels_last
-from rsp_onnx.rulekit import Context, find_vjp, safe_divide
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import find_vjp
 
 
 def grad_cam(ctx: Context, plan: Plan) -> Outcome:

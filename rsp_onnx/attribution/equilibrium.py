@@ -15,7 +15,10 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan, to_section
 from rsp_onnx.compiler.start import averaged_maps, target_seeds
 from rsp_onnx.compiler.walk import feature_nodes, walk
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.rulekit import EPSILON, Context, LinearLayer, find_rule, find_vjp, per_sample, safe_divide, uniform_shift
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import EPSILON, per_sample, safe_divide, uniform_shift
+from rsp_onnx.rulekit.registry import find_rule, find_vjp
 
 from .lrp_rules import Composite, LinearRule, z_box
 

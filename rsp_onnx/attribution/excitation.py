@@ -19,7 +19,10 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Role, facts_of, is_layer
-from rsp_onnx.rulekit import Context, LinearLayer, add_all, find_linear, find_rule, per_sample, safe_divide
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide
+from rsp_onnx.rulekit.registry import find_rule
 
 from .cams import enlarge
 from .lrp_rules import Chooser, Composite, share_by
@@ -75,7 +78,7 @@ def _classifiers(nodes: Sequence[ir.Node], graph: Graph) -> list[ir.Node]:
     last: list[ir.Node] = []
     leading: set[ir.Value] = set()  # tensors that some layer behind them reads
     for node in reversed(nodes):
-        covered, layer = not leading.isdisjoint(node.outputs), is_layer(node) and find_linear(node)
+        covered, layer = not leading.isdisjoint(node.outputs), is_layer(node)
         if layer and not covered:
             last.append(node)
         if layer or covered:

@@ -18,7 +18,10 @@ from rsp_onnx.compiler.walk import Flow, walk
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.op_facts import plain_op
 from rsp_onnx.layout import channels_last
-from rsp_onnx.rulekit import Context, batch_norm, find_vjp, safe_divide
+from rsp_onnx.rulekit.affine import batch_norm
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import find_vjp
 
 from .cams import resize_map
 

@@ -8,7 +8,8 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import Lookup, walk
 from rsp_onnx.graph.op_facts import plain_op
-from rsp_onnx.rulekit import Context, Parts, Rule, find_vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import Parts, Rule, find_vjp
 
 
 def _walked(ctx: Context, plan: Plan, gradients: Lookup) -> Outcome:

@@ -11,7 +11,9 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import class_count, target_seeds
 from rsp_onnx.compiler.walk import walk
 from rsp_onnx.errors import BadInput
-from rsp_onnx.rulekit import Context, LinearLayer, find_rule
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.registry import find_rule
 
 from .lrp_rules import (
     STABILISER,

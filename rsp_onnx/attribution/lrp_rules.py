@@ -17,17 +17,10 @@ import onnx_ir as ir
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import facts_of
 from rsp_onnx.graph.signs import is_nonnegative
-from rsp_onnx.rulekit import (
-    Context,
-    LinearLayer,
-    Parts,
-    Rule,
-    add_all,
-    find_linear,
-    find_rule,
-    safe_divide,
-    unbroadcast,
-)
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import add_all, safe_divide, unbroadcast
+from rsp_onnx.rulekit.registry import Parts, Rule, apply_rule, find_rule, linear_layer
 
 STABILISER = 1e-6  # what keeps the sum of signed branches away from zero, as in Bach et al. 2015
 LinearRule: TypeAlias = Callable[[Context, LinearLayer, ir.Value], ir.Value]
@@ -63,15 +56,12 @@ class Composite:
         return self._propagate if find_rule(node) is not None else None
 
     def _propagate(self, ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
-        found = find_linear(node)
-        layer = None if found is None else found(ctx, node)
+        layer = linear_layer(ctx, node)
         if layer is not None:
             return self._through_layer(ctx, node, r, layer)
         if facts_of(node).sums and len(set(ctx.graph.active_inputs(node))) > 1:
             return self._among_branches(ctx, node, r)
-        general = find_rule(node)
-        assert general is not None
-        return general(ctx, node, r)
+        return apply_rule(ctx, node, r)
 
     def _through_layer(self, ctx: Context, node: ir.Node, r: ir.Value, layer: LinearLayer) -> Parts:
         parts: list[ir.Value | None] = [None] * layer.inputs
@@ -185,9 +175,7 @@ def w_square(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
 
 def z_box(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
     """z^B on the image, bounded by its own minimum and maximum (Montavon et al. 2017): as RSP has it."""
-    found = find_rule(layer.node)
-    assert found is not None
-    (part,) = (p for p in found(ctx, layer.node, r) if p is not None)
+    (part,) = (p for p in apply_rule(ctx, layer.node, r) if p is not None)
     return part
 
 

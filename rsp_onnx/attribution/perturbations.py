@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from rsp_onnx.compiler.loop import Asked, Repetition
 from rsp_onnx.compiler.method import Method, Outcome, Plan
-from rsp_onnx.rulekit import Context, find_vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import find_vjp
 
 from .gradients import gradient
 

@@ -14,17 +14,10 @@ import onnx_ir as ir
 from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import walk
-from rsp_onnx.rulekit import (
-    Context,
-    LinearLayer,
-    add_all,
-    find_linear,
-    find_rule,
-    find_vjp,
-    per_sample,
-    safe_divide,
-    uniform_shift,
-)
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide, uniform_shift
+from rsp_onnx.rulekit.registry import find_rule, find_vjp, linear_layer
 
 from .lrp_rules import Composite, LinearRule, epsilon, products, signed_shares, z_box
 
@@ -73,8 +66,7 @@ def _rap(ctx: Context, plan: Plan) -> Outcome:
 
 
 def _has_weights(ctx: Context, node: ir.Node) -> bool:
-    found = find_linear(node)
-    layer = None if found is None else found(ctx, node)
+    layer = linear_layer(ctx, node)
     return layer is not None and layer.weight is not None
 
 

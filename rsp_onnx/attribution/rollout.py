@@ -9,7 +9,8 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.op_facts import facts_of, plain_op
-from rsp_onnx.rulekit import Context, find_vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import find_vjp
 
 from .cams import enlarge
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rsp_onnx.compiler.method import Method, Outcome, Plan, to_section
 from rsp_onnx.compiler.start import activation_maps, comparative_start, evidence, seeds
 from rsp_onnx.compiler.walk import feature_nodes, walk
-from rsp_onnx.rulekit import Context, find_frozen, find_rule, find_vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import find_frozen, find_rule, find_vjp
 
 
 def propagate(ctx: Context, plan: Plan) -> Outcome:

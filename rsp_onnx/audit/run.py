@@ -24,27 +24,12 @@ LEAST = 8  # maps of a class below which it is not clustered
 
 
 def audit(
-    model: str | Path,
-    data: str | Path,
-    *,
-    format: str,
-    split: str | None = None,
-    mapping: str | Path | None = None,
-    labels: str | Path | None = None,
-    classes: Sequence[str] = (),
-    limit: int | None = None,
-    seed: int = 0,
-    cells: int = 16,
-    method: str = "rsp",
-    hostile: Choice = "auto",
-    preprocess: str | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    out: str | Path | None = None,
-    report: bool = True,
-    pictures: int = 11,
-    progress: Progress | None = None,
-) -> Record:
+    model: str | Path, data: str | Path, *, format: str, split: str | None = None, mapping: str | Path | None = None,
+    labels: str | Path | None = None, classes: Sequence[str] = (), limit: int | None = None, seed: int = 0,
+    cells: int = 16, method: str = "rsp", hostile: Choice = "auto", preprocess: str | None = None,
+    device: str = "auto", threads: int | None = None, out: str | Path | None = None, report: bool = True,
+    pictures: int = 11, progress: Progress | None = None,
+) -> Record:  # fmt: skip
     """Cluster the maps of each class of a dataset and flag clusters that look at something else than the object.
 
     One photo at a time is explained and only a grid of ``cells`` × ``cells`` numbers of each map is kept, so that

@@ -21,28 +21,10 @@ if TYPE_CHECKING:
     from rsp_onnx.compare.run import compare_models
 
 __all__ = [
-    "CHECKS",
-    "Check",
-    "Finding",
-    "NotApplicable",
-    "Recording",
-    "Report",
-    "Result",
-    "Spec",
-    "Status",
-    "audit",
-    "audit_lines",
-    "check",
-    "compare_models",
-    "comparison_lines",
-    "json_report",
-    "read_spec",
-    "record",
-    "recording_text",
-    "register",
-    "text_report",
-    "write_reports",
-]
+    "CHECKS", "Check", "Finding", "NotApplicable", "Recording", "Report", "Result", "Spec", "Status", "audit",
+    "audit_lines", "check", "compare_models", "comparison_lines", "json_report", "read_spec", "record",
+    "recording_text", "register", "text_report", "write_reports",
+]  # fmt: skip
 
 _ROOM_OF = {
     "audit": "rsp_onnx.audit.run",

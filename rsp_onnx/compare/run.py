@@ -20,27 +20,12 @@ from .report import write_comparison
 
 
 def compare_models(
-    a: str | Path,
-    b: str | Path,
-    images: Sequence[str | Path],
-    *,
-    target: Choice = "auto",
-    hostile: Choice = "auto",
-    class_offset: int | None = None,
-    method: str = "rsp",
-    labels: str | Path | None = None,
-    labels_b: str | Path | None = None,
-    preprocess: str | None = None,
-    preprocess_b: str | None = None,
-    device: str = "auto",
-    threads: int | None = None,
-    out: str | Path | None = None,
-    report: bool = True,
-    pictures: int = 6,
-    fail_below: Sequence[str] = (),
-    max_flips: int | None = None,
-    progress: Progress | None = None,
-) -> Record:
+    a: str | Path, b: str | Path, images: Sequence[str | Path], *, target: Choice = "auto", hostile: Choice = "auto",
+    class_offset: int | None = None, method: str = "rsp", labels: str | Path | None = None,
+    labels_b: str | Path | None = None, preprocess: str | None = None, preprocess_b: str | None = None,
+    device: str = "auto", threads: int | None = None, out: str | Path | None = None, report: bool = True,
+    pictures: int = 6, fail_below: Sequence[str] = (), max_flips: int | None = None, progress: Progress | None = None,
+) -> Record:  # fmt: skip
     """Compare two models on images.
 
     Parameters

@@ -16,7 +16,7 @@ from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
 from rsp_onnx.rewrite.regions import pool, scores_positions
-from rsp_onnx.rulekit import stops
+from rsp_onnx.rulekit.registry import stops
 
 from .logits import find_logits
 from .section import Section, find_section
@@ -59,15 +59,10 @@ class Analysis:
 
 
 def analyse(
-    model: ModelSource | Model,
-    *,
-    output: str | None = None,
-    section: str | None = None,
-    inputs: Sequence[str] | None = None,
-    input_shapes: Shapes | None = None,
-    region: str = "auto",
+    model: ModelSource | Model, *, output: str | None = None, section: str | None = None,
+    inputs: Sequence[str] | None = None, input_shapes: Shapes | None = None, region: str = "auto",
     black_box: bool = False,
-) -> Analysis:
+) -> Analysis:  # fmt: skip
     """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters.
 
     black_box: nothing is asked of what lies between input and scores; the section is the scores themselves.

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.rulekit import Options
+from rsp_onnx.rulekit.context import Options
 
 from .analysis import Analysis
 from .interface import add_classes, add_output, add_outputs, describe, emit_walk

@@ -15,7 +15,8 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.shapes import UNKNOWN_OP
 from rsp_onnx.rewrite.expand import refuse_unexpanded
-from rsp_onnx.rulekit import Context, Options, Views
+from rsp_onnx.rulekit.context import Context, Options
+from rsp_onnx.rulekit.float_views import Views
 from rsp_onnx.version import __version__
 
 from .analysis import Analysis

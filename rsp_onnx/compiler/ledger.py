@@ -9,7 +9,9 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.graph.shapes import leads_with_batch
-from rsp_onnx.rulekit import Context, add_all, per_sample, why_lost
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import add_all, per_sample
+from rsp_onnx.rulekit.registry import why_lost
 
 from .walk import Flow, Step
 

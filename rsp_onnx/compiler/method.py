@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from rsp_onnx.rulekit import Context, find_vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import find_vjp
 
 from .loop import Repetition
 from .section import Section

@@ -17,7 +17,7 @@ from onnx_ir.passes.common import TopologicalSortPass
 
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import subgraphs
-from rsp_onnx.rulekit import Context
+from rsp_onnx.rulekit.context import Context
 
 _ORDERED = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT64, ir.DataType.INT32)  # of Max
 _BYTES = (ir.DataType.UINT8, ir.DataType.INT8)  # Clip takes them, Max does not

@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.rulekit import Context, per_sample, safe_divide
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import per_sample, safe_divide
 
 from .section import Section
 

@@ -10,7 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.op_facts import op_name
-from rsp_onnx.rulekit import Context, Rule, add_all, why_not
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import add_all
+from rsp_onnx.rulekit.registry import Rule, why_not
 
 Lookup = Callable[[ir.Node], "Rule | None"]
 

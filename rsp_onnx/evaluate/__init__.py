@@ -19,26 +19,15 @@ if TYPE_CHECKING:
     from rsp_onnx.evaluate.runs.table import summary_table
 
 __all__ = [
-    "dataset_formats",
-    "evaluate",
-    "find_metric",
-    "list_metrics",
-    "open_dataset",
-    "summary_table",
-    "write_mapping",
+    "dataset_formats", "evaluate", "find_metric", "list_metrics", "open_dataset", "summary_table", "write_mapping",
     "write_report",
-]
+]  # fmt: skip
 
 _ROOM_OF = {
-    "dataset_formats": "datasets.formats",
-    "evaluate": "run_and_report",
-    "find_metric": "metrics.catalogue",
-    "list_metrics": "metrics.catalogue",
-    "open_dataset": "datasets.formats",
-    "summary_table": "runs.table",
-    "write_mapping": "datasets.mapping",
-    "write_report": "report.report",
-}
+    "dataset_formats": "datasets.formats", "evaluate": "run_and_report", "find_metric": "metrics.catalogue",
+    "list_metrics": "metrics.catalogue", "open_dataset": "datasets.formats", "summary_table": "runs.table",
+    "write_mapping": "datasets.mapping", "write_report": "report.report",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -16,27 +16,12 @@ from .runs.summary import summarise
 
 
 def evaluate(
-    model: str | Path,
-    data: str | Path,
-    *,
-    format: str,
-    methods: Sequence[str],
-    metrics: Sequence[str],
-    out: str | Path,
-    split: str | None = None,
-    mapping: str | Path | None = None,
-    limit: int | None = None,
-    seed: int | None = None,
-    shard: tuple[int, int] = (1, 1),
-    batch_size: int | None = None,
-    model_metric_items: int = 8,
-    engine: str = "local",
-    address: str | None = None,
-    progress: Progress | None = None,
-    command: str | None = None,
-    report: bool = True,
-    **explainer: Any,
-) -> Record:
+    model: str | Path, data: str | Path, *, format: str, methods: Sequence[str], metrics: Sequence[str],
+    out: str | Path, split: str | None = None, mapping: str | Path | None = None, limit: int | None = None,
+    seed: int | None = None, shard: tuple[int, int] = (1, 1), batch_size: int | None = None,
+    model_metric_items: int = 8, engine: str = "local", address: str | None = None, progress: Progress | None = None,
+    command: str | None = None, report: bool = True, **explainer: Any,
+) -> Record:  # fmt: skip
     """Evaluate methods on a dataset; a run that was interrupted goes on where it was.
 
     Parameters

@@ -14,25 +14,15 @@ from rsp_onnx.compiler.compile_loop import compile_repeated
 from rsp_onnx.compiler.interface import add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.model.load import Model, ModelSource
-from rsp_onnx.rulekit import Options
+from rsp_onnx.rulekit.context import Options
 
 
 def compile_explainer(
-    model: ModelSource | Model | Analysis,
-    method: str = "rsp",
-    *,
-    output: str | None = None,
-    section: str | None = None,
-    tensors: Sequence[str] = (),
-    inputs: Sequence[str] | None = None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-    region: str = "auto",
-    purge: bool = False,
-    split: float = 2.0,
-    signed_inputs: str = "clamp",
-    form: str = "auto",
-    ledger: bool = False,
-) -> onnx.ModelProto:
+    model: ModelSource | Model | Analysis, method: str = "rsp", *, output: str | None = None,
+    section: str | None = None, tensors: Sequence[str] = (), inputs: Sequence[str] | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto", purge: bool = False,
+    split: float = 2.0, signed_inputs: str = "clamp", form: str = "auto", ledger: bool = False,
+) -> onnx.ModelProto:  # fmt: skip
     """Compile a classifier into one ONNX model that returns its scores and their relevance.
 
     The result's inputs are the model's own, ``target`` (int64 [K, N], class indices) and ``hostile`` (int64 [K, N, H],
@@ -47,7 +37,7 @@ def compile_explainer(
     output : str, optional
         The output to explain; default: the first one that depends on the input through numbers.
     section : str, optional
-        The tensor where head and features meet; default: found (RSP §1).
+        The tensor where head and features meet; default: analysis (RSP §1).
     tensors : sequence of str
         Tensors whose relevance is wanted too, as outputs ``relevance/<tensor>``.
     inputs : sequence of str, optional
@@ -80,45 +70,33 @@ def compile_explainer(
     ----------
     Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021.
     """
-    return ir.to_proto(
-        compile_ir(
-            model, method, output=output, section=section, tensors=tensors, inputs=inputs, input_shapes=input_shapes,
-            region=region, options=Options(purge, split, signed_inputs, form), ledger=ledger,
-        )
-    )  # fmt: skip
+    if not isinstance(model, Analysis):
+        model = analyse(
+            model, output=output, section=section, inputs=inputs, input_shapes=input_shapes, region=region,
+            black_box=find_method(method).is_black_box,
+        )  # fmt: skip
+    options = Options(purge, split, signed_inputs, form)
+    return ir.to_proto(compile_ir(model, method, tensors=tensors, options=options, ledger=ledger))
 
 
 def compile_ir(
-    model: ModelSource | Model | Analysis,
-    method: str = "rsp",
-    *,
-    output: str | None = None,
-    section: str | None = None,
-    tensors: Sequence[str] = (),
-    inputs: Sequence[str] | None = None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-    region: str = "auto",
-    options: Options | None = None,
+    analysis: Analysis, method: str = "rsp", *, tensors: Sequence[str] = (), options: Options | None = None,
     ledger: bool = False,
-) -> ir.Model:
+) -> ir.Model:  # fmt: skip
     """Do what ``compile_explainer`` does, keeping the model in memory whatever its size."""
     options = checked(options or Options())
     chosen = find_method(method)
-    found = model if isinstance(model, Analysis) else analyse(
-        model, output=output, section=section, inputs=inputs, input_shapes=input_shapes, region=region,
-        black_box=chosen.is_black_box,
-    )  # fmt: skip
-    check_names(found)
-    found = found.copied()
+    check_names(analysis)
+    analysis = analysis.copied()
     parameters = asdict(options) | dict(chosen.parameters)
-    notes: dict[str, object] = {"method": method, "parameters": parameters, "section": found.section.name}
+    notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
     if chosen.repetition is not None:
-        return compile_repeated(found, chosen, chosen.repetition, options, notes, tensors)
-    ctx, outcome = emit_walk(found, chosen, options)
-    add_outputs(ctx, found, outcome, tensors)
+        return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors)
+    ctx, outcome = emit_walk(analysis, chosen, options)
+    add_outputs(ctx, analysis, outcome, tensors)
     if ledger:
-        notes |= add_ledger(ctx, outcome, found.section.value if chosen.conserves else None)
-    describe(found, found.graph.model, notes)
-    if rounds(found.graph):
-        give_own_forward(ctx, found.deployed.clone())
-    return found.graph.model
+        notes |= add_ledger(ctx, outcome, analysis.section.value if chosen.conserves else None)
+    describe(analysis, analysis.graph.model, notes)
+    if rounds(analysis.graph):
+        give_own_forward(ctx, analysis.deployed.clone())
+    return analysis.graph.model

@@ -19,15 +19,9 @@ from .explanation import Explanation
 
 
 def explain_files(
-    explainer: Explainer,
-    images: Sequence[str | Path],
-    folder: str | Path,
-    *,
-    target: Choice = "auto",
-    hostile: Choice = "auto",
-    batch_size: int = 1,
-    progress: Progress | None = None,
-) -> list[dict[str, Any]]:
+    explainer: Explainer, images: Sequence[str | Path], folder: str | Path, *, target: Choice = "auto",
+    hostile: Choice = "auto", batch_size: int = 1, progress: Progress | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Explain image files into a folder.
 
     Writes per image and target ``<stem>.<class index>.png`` and ``.npz`` (relevance, heatmap, heatmap_original), and
@@ -101,25 +95,12 @@ def _write(explainer: Explainer, path: Path, found: Explanation, out: Path) -> d
 
 def _record(explainer: Explainer, path: Path, found: Explanation, picture: Path | None, arrays: Path) -> dict[str, Any]:
     return {
-        "image": str(path),
-        "target": found.target,
-        "target_label": found.label,
-        "hostile": list(found.hostile),
-        "hostile_labels": list(found.hostile_labels),
-        "score": found.score,
-        "predicted": found.predicted,
-        "predicted_label": label_of(found.predicted, found.labels),
-        "scores": [float(s) for s in found.scores],
-        "png": None if picture is None else picture.name,
-        "npz": arrays.name,
-        "relevance_sums": found.sums(),
-        "ledger": dict(found.ledger),
-        "losses": [asdict(loss) for loss in found.losses],
-        "warnings": list(found.warnings),
-        "method": found.method,
-        "provider": found.provider,
-        "model": str(explainer.model.path) if explainer.model.path else None,
-        "model_sha256": explainer.model.sha256,
-        "version": __version__,
-        "preprocessing": explainer.preprocess.to_dict() if found.photo is not None else None,
-    }
+        "image": str(path), "target": found.target, "target_label": found.label, "hostile": list(found.hostile),
+        "hostile_labels": list(found.hostile_labels), "score": found.score, "predicted": found.predicted,
+        "predicted_label": label_of(found.predicted, found.labels), "scores": [float(s) for s in found.scores],
+        "png": None if picture is None else picture.name, "npz": arrays.name, "relevance_sums": found.sums(),
+        "ledger": dict(found.ledger), "losses": [asdict(loss) for loss in found.losses],
+        "warnings": list(found.warnings), "method": found.method, "provider": found.provider,
+        "model": str(explainer.model.path) if explainer.model.path else None, "model_sha256": explainer.model.sha256,
+        "version": __version__, "preprocessing": explainer.preprocess.to_dict() if found.photo is not None else None,
+    }  # fmt: skip

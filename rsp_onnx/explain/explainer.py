@@ -19,7 +19,7 @@ from rsp_onnx.inputs.presets import Preprocess
 from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of
 from rsp_onnx.model.load import ModelSource, load_model
 from rsp_onnx.model.session import Session, resolve_device
-from rsp_onnx.rulekit import Options
+from rsp_onnx.rulekit.context import Options
 from rsp_onnx.types import Array
 
 from .compile import compile_ir
@@ -70,22 +70,11 @@ class Explainer:
     """
 
     def __init__(
-        self,
-        model: ModelSource,
-        *,
-        preprocess: str | Path | Preprocess | Mapping[str, Any] | None = None,
-        labels: str | Path | Sequence[str] | None = None,
-        device: str = "auto",
-        method: str = "rsp",
-        output: str | None = None,
-        section: str | None = None,
-        region: str = "auto",
-        purge: bool = False,
-        split: float = 2.0,
-        signed_inputs: str = "clamp",
-        threads: int | None = None,
-        **preprocess_values: Any,
-    ) -> None:
+        self, model: ModelSource, *, preprocess: str | Path | Preprocess | Mapping[str, Any] | None = None,
+        labels: str | Path | Sequence[str] | None = None, device: str = "auto", method: str = "rsp",
+        output: str | None = None, section: str | None = None, region: str = "auto", purge: bool = False,
+        split: float = 2.0, signed_inputs: str = "clamp", threads: int | None = None, **preprocess_values: Any,
+    ) -> None:  # fmt: skip
         find_method(method)
         resolve_device(device)
         self.model = load_model(model)
@@ -156,14 +145,9 @@ class Explainer:
         return results if asks_for_several(target) else results[0]
 
     def explain_batch(
-        self,
-        images: Sequence[Picture],
-        target: Choice = "auto",
-        hostile: Choice = "auto",
-        *,
-        batch_size: int = 8,
+        self, images: Sequence[Picture], target: Choice = "auto", hostile: Choice = "auto", *, batch_size: int = 8,
         tensors: Sequence[str] = (),
-    ) -> list[list[Explanation]]:
+    ) -> list[list[Explanation]]:  # fmt: skip
         """Explain several images, ``batch_size`` at a time, as one by one; per image one explanation per target."""
         if batch_size < 1:
             raise BadInput(f"The batch size must be 1 or more, not {batch_size}.")

@@ -19,20 +19,17 @@ from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.layout import channels_last
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.expand import why_unexpanded
-from rsp_onnx.rulekit import Options, find_rule, find_vjp, node_report, says, stops, why_not
+from rsp_onnx.rulekit.context import Options
+from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, says, stops, why_not
 from rsp_onnx.version import __version__
 
 _SMALL_INTS = ("uint8", "int8", "uint16", "int16")
 
 
 def inspect_model(
-    model: ModelSource,
-    *,
-    output: str | None = None,
-    section: str | None = None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-    region: str = "auto",
-) -> dict[str, Any]:
+    model: ModelSource, *, output: str | None = None, section: str | None = None,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
+) -> dict[str, Any]:  # fmt: skip
     """Describe a model and how it would be explained.
 
     Returns

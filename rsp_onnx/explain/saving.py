@@ -19,24 +19,18 @@ from rsp_onnx.inputs.tensors import Picture
 from rsp_onnx.model.activations import collect_activations
 from rsp_onnx.model.load import ModelSource
 from rsp_onnx.model.weights import is_large
-from rsp_onnx.rulekit import Options
+from rsp_onnx.rulekit.context import Options
 
 from .compile import compile_ir
 from .explainer import Explainer
 
 
 def save_explainer(
-    model: ModelSource,
-    path: str | Path,
-    method: str = "rsp",
-    *,
-    output: str | None = None,
-    section: str | None = None,
-    tensors: Sequence[str] = (),
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-    region: str = "auto",
+    model: ModelSource, path: str | Path, method: str = "rsp", *, output: str | None = None,
+    section: str | None = None, tensors: Sequence[str] = (),
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
     options: Options | None = None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Compile an explainer and write it as an .onnx file (above 1 GiB of weights with a .data file beside it).
 
     Parameters are those of ``compile_explainer``.

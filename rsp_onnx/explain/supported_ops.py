@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rsp_onnx.rewrite.registry import expanded_ops
-from rsp_onnx.rulekit import refused, registered
+from rsp_onnx.rulekit.registry import refused, registered
 
 
 def supported_ops() -> list[dict[str, str]]:

@@ -20,13 +20,9 @@ METADATA_KEY = "rsp_onnx.preprocess"
 
 
 def resolve_preprocess(
-    given: str | Path | Preprocess | Mapping[str, Any] | None,
-    *,
-    signature: InputSignature,
-    metadata: Mapping[str, str] | None = None,
-    model_path: Path | None = None,
-    producer: str = "",
-) -> Preprocess:
+    given: str | Path | Preprocess | Mapping[str, Any] | None, *, signature: InputSignature,
+    metadata: Mapping[str, str] | None = None, model_path: Path | None = None, producer: str = "",
+) -> Preprocess:  # fmt: skip
     """Find out how to prepare photographs; what the user gives goes first, a guess last.
 
     Parameters

@@ -39,14 +39,9 @@ class _Panels:
 
 
 def figure(
-    photo: Image.Image,
-    heatmap_original: NDArray[Any],
-    *,
-    title: str,
-    lines: Sequence[str] = (),
-    limit: float | None = None,
-    label: str = "the class",
-) -> Image.Image:
+    photo: Image.Image, heatmap_original: NDArray[Any], *, title: str, lines: Sequence[str] = (),
+    limit: float | None = None, label: str = "the class",
+) -> Image.Image:  # fmt: skip
     """Draw photo, relevance and overlay beside each other (wide panoramas: below each other).
 
     The relevance panel shows the true values; the overlay is smoothed.

@@ -15,13 +15,9 @@ _CAPTION_ROOM = 22
 
 
 def contact_sheet(
-    images: Sequence[Image.Image],
-    columns: int,
-    *,
-    captions: Sequence[str] = (),
-    cell: tuple[int, int] | None = None,
+    images: Sequence[Image.Image], columns: int, *, captions: Sequence[str] = (), cell: tuple[int, int] | None = None,
     gap: int = 10,
-) -> Image.Image:
+) -> Image.Image:  # fmt: skip
     """Lay pictures out in rows, each shrunk into its cell and centred there, on white.
 
     Parameters

@@ -15,12 +15,9 @@ _GAP, _LINE, _SIZE = 12, 22, 13.0
 
 
 def side_by_side(
-    golden: Array,
-    now: Array,
-    photo: Image.Image | None = None,
-    title: str = "",
+    golden: Array, now: Array, photo: Image.Image | None = None, title: str = "",
     names: tuple[str, str] = ("recorded", "now"),
-) -> Image.Image:
+) -> Image.Image:  # fmt: skip
     """Draw photo, recorded map and the map now, each map on its own colour scale; RGB.
 
     Maps of different frameworks and versions differ in size by a factor, which means nothing; their signs and places

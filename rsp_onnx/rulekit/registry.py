@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import onnx_ir as ir
 
+from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.op_facts import facts_of_op, op_name
 from rsp_onnx.graph.rule_modules import load_all_rules
 
@@ -127,10 +128,27 @@ def find_rule(node: ir.Node) -> Rule | None:
     return _RULES.get(op_name(node))
 
 
-def find_linear(node: ir.Node) -> Linear | None:
-    """Return who says what a node's op is as a linear layer, if anybody does."""
+def apply_rule(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Apply the RSP rule of a node that another op's rule stands in for."""
+    return _apply(_RULES, ctx, node, r)
+
+
+def apply_vjp(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Apply the gradient rule of a node that another op's rule stands in for."""
+    return _apply(_VJPS, ctx, node, g)
+
+
+def _apply(table: dict[str, Rule], ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    if op_name(node) not in table:
+        raise UnsupportedOp(f"No rule for {op_name(node)}, which the node {node.name!r} computes.")
+    return table[op_name(node)](ctx, node, r)
+
+
+def linear_layer(ctx: Context, node: ir.Node) -> LinearLayer | None:
+    """Return what a node is as a linear layer; None where it is none."""
     load_all_rules()
-    return _LINEAR.get(op_name(node))
+    describe = _LINEAR.get(op_name(node))
+    return None if describe is None else describe(ctx, node)
 
 
 def stops(node: ir.Node, output: int | None = None) -> bool:

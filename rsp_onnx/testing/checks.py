@@ -22,7 +22,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from rsp_onnx.rulekit import Options, find_rule, find_vjp
+from rsp_onnx.rulekit.context import Options
+from rsp_onnx.rulekit.registry import find_rule, find_vjp
 
 from .models import Ops, Source, compile_ops, read_ops, rule_model, vjp_model
 from .reference import runner

@@ -20,7 +20,9 @@ from rsp_onnx.graph.shapes import fix_shapes
 from rsp_onnx.model.load import load_model
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
-from rsp_onnx.rulekit import Context, Options, Views, find_rule, find_vjp, stops
+from rsp_onnx.rulekit.context import Context, Options
+from rsp_onnx.rulekit.float_views import Views
+from rsp_onnx.rulekit.registry import find_rule, find_vjp, stops
 
 Source: TypeAlias = "str | onnx.ModelProto"
 

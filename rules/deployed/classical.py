@@ -10,7 +10,9 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, Parts, find_rule, moves, no_flow, no_rule, rule, safe_divide, statistics, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import Parts, apply_rule, moves, no_flow, no_rule, rule, statistics, vjp
 
 from ..pointwise.normalization import through_norm
 from ..shared.reasons import UNSEEN
@@ -86,9 +88,7 @@ def propagate_linear(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     weights, bias = _layer(ctx, node)
     twin = ctx.stand_in(node, "Gemm", [node.inputs[0], weights.T.copy(), bias])
     twin.outputs[0].shape = node.outputs[1].shape
-    found = find_rule(twin)
-    assert found is not None
-    return [found(ctx, twin, r)[0]]
+    return [apply_rule(ctx, twin, r)[0]]
 
 
 def _layer(ctx: Context, node: ir.Node) -> tuple[np.ndarray, np.ndarray]:

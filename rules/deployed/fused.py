@@ -12,20 +12,19 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel, UnsupportedOp
 from rsp_onnx.graph.nodes import attributes, input_at
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Known, Layout, Role, Sign, facts_of_op, op_facts
-from rsp_onnx.rulekit import (
-    EPSILON,
-    Context,
-    LinearLayer,
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide, swap
+from rsp_onnx.rulekit.registry import (
     Parts,
-    find_linear,
-    find_rule,
+    apply_rule,
+    apply_vjp,
     find_vjp,
     linear,
+    linear_layer,
     node_report,
     reports,
     rule,
-    safe_divide,
-    swap,
     vjp,
 )
 
@@ -65,9 +64,7 @@ def propagate_conv(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
         sizes = [op.Add(op.Relu(x), EPSILON) for x in (own, ctx.read(residual))]
         share = op.Div(r, op.Add(*sizes))
         r, parts[3] = op.Mul(sizes[0], share), op.Mul(sizes[1], share)
-    found = find_rule(twin)
-    assert found is not None
-    parts[0] = found(ctx, twin, r)[0]
+    parts[0] = apply_rule(ctx, twin, r)[0]
     return parts
 
 
@@ -75,28 +72,22 @@ def propagate_conv(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Convᵀ(g', W) with g' = g·f'(y); a residual input gets g'. A sigmoid that ends the model is left out."""
     g, twin = _behind_activation(ctx, node, g), _conv(ctx, node)
-    found = find_vjp(twin)
-    assert found is not None
     rest = [g if i == 3 and ctx.graph.active(v) else None for i, v in enumerate(node.inputs)]
-    return [found(ctx, twin, g)[0], *rest[1:]]
+    return [apply_vjp(ctx, twin, g)[0], *rest[1:]]
 
 
 @rule(f"{MICROSOFT}FusedGemm")
 def propagate_gemm(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As Gemm; the activation passes relevance unchanged."""
     twin = _gemm(ctx, node)
-    found = find_rule(twin)
-    assert found is not None
-    return found(ctx, twin, r)
+    return apply_rule(ctx, twin, r)
 
 
 @vjp(f"{MICROSOFT}FusedGemm")
 def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Gemm's gradient of g' = g·f'(y). A sigmoid that ends the model is left out."""
     twin = _gemm(ctx, node)
-    found = find_vjp(twin)
-    assert found is not None
-    return found(ctx, twin, _behind_activation(ctx, node, g))
+    return apply_vjp(ctx, twin, _behind_activation(ctx, node, g))
 
 
 @linear(f"{MICROSOFT}FusedConv", f"{MICROSOFT}FusedGemm", f"{MICROSOFT}FusedMatMul")
@@ -105,10 +96,9 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     residual = input_at(node, 3) if node.op_type == "FusedConv" else None
     makers = {"FusedConv": _conv, "FusedGemm": _gemm, "FusedMatMul": _matmul}
     twin = makers[node.op_type](ctx, node)
-    found = None if twin is None else find_linear(twin)
-    if twin is None or found is None or (residual is not None and not ctx.graph.active(residual)):
+    if twin is None or (residual is not None and not ctx.graph.active(residual)):
         return None
-    layer = found(ctx, twin)
+    layer = linear_layer(ctx, twin)
     slot = None if residual is None else 3
     return None if layer is None else replace(layer, inputs=len(node.inputs), residual=slot)
 
@@ -174,9 +164,7 @@ def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As MatMul; a product of two activations gives relevance to the right one, the left one acts as its weights."""
     twin = _matmul(ctx, node)
     if twin is not None:
-        found = find_rule(twin)
-        assert found is not None
-        return found(ctx, twin, r)
+        return apply_rule(ctx, twin, r)
     op, (a, b) = ctx.op, _turned(ctx, node)
     b = op.Add(op.Relu(b), EPSILON)
     s = safe_divide(op, r, op.MatMul(a, b))
@@ -190,9 +178,7 @@ def product_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     if all(ctx.graph.active(v) for v in node.inputs):  # a constant factor is multiplied by alpha itself
         g = op.Mul(g, node.attributes.get_float("alpha", 1.0))
     if twin is not None:
-        found = find_vjp(twin)
-        assert found is not None
-        return found(ctx, twin, g)
+        return apply_vjp(ctx, twin, g)
     a, b = _turned(ctx, node)
     rank = len(ctx.dims(node.outputs[0]))
     left, right = op.MatMul(g, swap(ctx.op, b, rank)), op.MatMul(swap(ctx.op, a, rank), g)

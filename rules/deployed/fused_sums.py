@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, Parts, add_all, find_vjp, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import add_all
+from rsp_onnx.rulekit.registry import Parts, apply_vjp, rule, vjp
 
 _GELUS = (f"{MICROSOFT}Gelu", f"{MICROSOFT}FastGelu", f"{MICROSOFT}BiasGelu")
 op_facts(*_GELUS, role=Role.ACTIVATION, data=Data.COMPUTES, sign=Sign.ANY, stands_for="Gelu")
@@ -25,8 +26,8 @@ def pass_through(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 def scale_by_gelu(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Scale by GELU's derivative at x + bias."""
     form = [ir.AttrString("approximate", "tanh")] if node.op_type == "FastGelu" else []
-    back = _back_through(ctx, node, "Gelu", [_sum(ctx, node, node.inputs)], form, g)
-    return [back] + [None] * (len(node.inputs) - 1)
+    twin = ctx.stand_in(node, "Gelu", [_sum(ctx, node, node.inputs)], form)
+    return [apply_vjp(ctx, twin, g)[0]] + [None] * (len(node.inputs) - 1)
 
 
 @vjp(f"{MICROSOFT}QuickGelu")
@@ -44,14 +45,3 @@ def _sum(ctx: Context, node: ir.Node, terms: Sequence[ir.Value | None]) -> ir.Va
     if total.shape is None:
         total.shape, total.dtype = node.outputs[0].shape, ctx.op.type
     return total
-
-
-def _back_through(
-    ctx: Context, node: ir.Node, op_type: str, inputs: list[ir.Value | None], keep: list[ir.Attr], g: ir.Value
-) -> ir.Value:
-    twin = ctx.stand_in(node, op_type, inputs, keep)
-    found = find_vjp(twin)
-    back = None if found is None else found(ctx, twin, g)[0]
-    if back is None:
-        raise UnsupportedOp(f"No gradient for {op_type}, which the {node.op_type} node {node.name!r} computes.")
-    return back

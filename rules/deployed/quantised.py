@@ -14,22 +14,20 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel, UnsupportedOp
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Layout, Role, Sign, op_facts, plain_op
-from rsp_onnx.rulekit import (
-    Context,
-    LinearLayer,
+from rsp_onnx.rulekit.affine import affine_behind_integers, folded_bias, scaled_weight
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.registry import (
     Parts,
     Rule,
-    affine_behind_integers,
-    find_linear,
     find_rule,
     find_vjp,
-    folded_bias,
     linear,
+    linear_layer,
     moves,
     node_report,
     reports,
     rule,
-    scaled_weight,
     statistics,
     vjp,
 )
@@ -139,8 +137,7 @@ def _rectified(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
 def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     """Return the layer on the numbers the integers stand for."""
     twin = _twin(ctx, node)
-    found = find_linear(twin.node)
-    layer = None if found is None else found(ctx, twin.node)
+    layer = linear_layer(ctx, twin.node)
     if layer is None:
         return None
     weight, bias = layer.weight, _bias(ctx, node)

@@ -10,7 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit import EPSILON, Context, Parts, rule, safe_divide, statistics, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, statistics, vjp
 
 from ..shared.purge import nonnegative
 from ..shared.reasons import CANCELLED

@@ -9,25 +9,11 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit import (
-    Context,
-    Convolution,
-    LinearLayer,
-    Parts,
-    adjoint_convolve,
-    affine_behind,
-    constant_bias,
-    convolution,
-    convolve,
-    folded_bias,
-    linear,
-    per_sample,
-    reports,
-    rule,
-    scaled_weight,
-    uniform_shift,
-    vjp,
-)
+from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Convolution, LinearLayer, adjoint_convolve, convolution, convolve
+from rsp_onnx.rulekit.numerics import per_sample, uniform_shift
+from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
 from ..shared.forms import choose, propagate_conv, report, unfold
 from ..shared.image import image_source, z_bounded

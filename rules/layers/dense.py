@@ -10,27 +10,11 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit import (
-    EPSILON,
-    Context,
-    Dense,
-    LinearLayer,
-    Parts,
-    affine_behind,
-    broadcast_axes,
-    constant_bias,
-    dense,
-    folded_bias,
-    linear,
-    reports,
-    rule,
-    safe_divide,
-    scaled_weight,
-    swap,
-    unbroadcast,
-    uniform_shift,
-    vjp,
-)
+from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Dense, LinearLayer, dense
+from rsp_onnx.rulekit.numerics import EPSILON, broadcast_axes, safe_divide, swap, unbroadcast, uniform_shift
+from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
 from ..shared.forms import choose, propagate_rows, report
 from ..shared.gates import is_attention

@@ -10,7 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes, input_at
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, Parts, cut, pad, rule, safe_divide, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import cut, pad, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 from ..shared.purge import nonnegative
 from ..shared.reasons import UNSEEN

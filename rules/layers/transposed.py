@@ -11,21 +11,11 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit import (
-    Context,
-    LinearLayer,
-    Parts,
-    Window,
-    affine_behind,
-    constant_bias,
-    convolve,
-    folded_bias,
-    linear,
-    rule,
-    safe_divide,
-    scaled_weight,
-    vjp,
-)
+from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer, Window, convolve
+from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.registry import Parts, linear, rule, vjp
 
 from ..shared.image import image_source
 from ..shared.purge import nonnegative, purge

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import EPSILON, Context, Parts, rule, safe_divide, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 from ..shared.reasons import OUTSIDE
 

@@ -10,7 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Known, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, Parts, cut, moves, pad, rule, scatter_along, unbroadcast, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import cut, pad, scatter_along, unbroadcast
+from rsp_onnx.rulekit.registry import Parts, moves, rule, vjp
 
 from ..shared.places import add_at, numbered
 from ..shared.reasons import CONSTANT_PART

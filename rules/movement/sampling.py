@@ -12,7 +12,9 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import EPSILON, Context, Parts, rule, safe_divide, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 from ..shared.reasons import OUTSIDE
 

@@ -11,7 +11,9 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import Data, Known, Role, Sign, facts_of, op_facts
-from rsp_onnx.rulekit import Context, Parts, rule, unbroadcast, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import unbroadcast
+from rsp_onnx.rulekit.registry import Parts, rule, vjp
 
 
 def _of_clip(known: Known, node: ir.Node) -> Sign:

@@ -6,7 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import EPSILON, Context, Parts, add_all, find_vjp, frozen, rule, unbroadcast, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, add_all, unbroadcast
+from rsp_onnx.rulekit.registry import Parts, apply_vjp, frozen, rule, vjp
 
 from ..shared.gates import is_deviation, is_gate, is_statistic
 
@@ -175,7 +177,5 @@ def _narrow(ctx: Context, r: ir.Value, node: ir.Node, source: ir.Value | None) -
 @frozen("Mul", "Div")
 def hold_deviations(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """As the gradient, but none for the deviation of a normalisation written out."""
-    found = find_vjp(node)
-    assert found is not None
-    parts = zip(found(ctx, node, g), node.inputs, strict=True)
+    parts = zip(apply_vjp(ctx, node, g), node.inputs, strict=True)
     return [None if v is not None and is_deviation(ctx, node, v) else part for part, v in parts]

@@ -11,20 +11,10 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit import (
-    EPSILON,
-    Context,
-    Parts,
-    add_all,
-    batch_norm,
-    cut,
-    frozen,
-    pad,
-    rule,
-    safe_divide,
-    statistics,
-    vjp,
-)
+from rsp_onnx.rulekit.affine import batch_norm
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import EPSILON, add_all, cut, pad, safe_divide
+from rsp_onnx.rulekit.registry import Parts, frozen, rule, statistics, vjp
 
 _NORM = {"role": Role.NORMALISATION, "data": Data.COMPUTES}
 

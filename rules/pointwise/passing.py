@@ -6,7 +6,8 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, Parts, moves, no_flow
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import Parts, moves, no_flow
 
 op_facts("Identity", "Cast", "CastLike", "Dropout", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
 op_facts("DequantizeLinear", f"{MICROSOFT}DequantizeLinear", role=Role.OTHER, data=Data.QUANTISES,

@@ -9,7 +9,9 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, LinearLayer, Parts, Window, adjoint_convolve, linear, moves, rule, vjp, window
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer, Window, adjoint_convolve, window
+from rsp_onnx.rulekit.registry import Parts, linear, moves, rule, vjp
 
 from ..shared.places import add_at
 from ..shared.reasons import CANCELLED

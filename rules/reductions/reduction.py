@@ -9,7 +9,9 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.rulekit import Context, LinearLayer, Parts, linear, rule, vjp
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.registry import Parts, linear, rule, vjp
 
 from ..shared.reasons import CANCELLED
 from ..shared.z_rule import without_weights, z_rule

@@ -12,20 +12,9 @@ from dataclasses import asdict, dataclass
 import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.rulekit import (
-    Context,
-    Convolution,
-    Window,
-    add_all,
-    convolution,
-    crop,
-    cut,
-    dense,
-    pad,
-    safe_divide,
-    stack_signs,
-    swap,
-)
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Convolution, Window, convolution, crop, dense
+from rsp_onnx.rulekit.numerics import add_all, cut, pad, safe_divide, stack_signs, swap
 
 _MARGIN = 3.0  # measured: gram wins well below a third of break-even, above it memory traffic decides
 

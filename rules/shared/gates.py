@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rsp_onnx.graph.op_facts import Data, Role, Sign, facts_of
-from rsp_onnx.rulekit import Context
+from rsp_onnx.rulekit.context import Context
 
 
 def is_statistic(ctx: Context, node: ir.Node, value: ir.Value) -> bool:

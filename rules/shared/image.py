@@ -6,7 +6,10 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.op_facts import Data, facts_of
-from rsp_onnx.rulekit import Context, Convolution, Dense, adjoint_convolve, affine_behind, convolve, safe_divide
+from rsp_onnx.rulekit.affine import affine_behind
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import Convolution, Dense, adjoint_convolve, convolve
+from rsp_onnx.rulekit.numerics import safe_divide
 
 
 def image_source(ctx: Context, value: ir.Value) -> ir.Value | None:

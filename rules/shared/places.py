@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.rulekit import Context
+from rsp_onnx.rulekit.context import Context
 
 
 def numbered(ctx: Context, value: ir.Value) -> ir.Value:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rsp_onnx.graph.signs import is_nonnegative, is_nonpositive
-from rsp_onnx.rulekit import Context, per_sample, safe_divide
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.numerics import per_sample, safe_divide
 
 
 def nonnegative(ctx: Context, value: ir.Value) -> ir.Value:

@@ -7,7 +7,10 @@ from typing import cast
 import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import attributes
-from rsp_onnx.rulekit import EPSILON, Context, LinearLayer, Parts, Rule, safe_divide
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.linear import LinearLayer
+from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
+from rsp_onnx.rulekit.registry import Parts, Rule
 
 
 def z_rule(ctx: Context, node: ir.Node, r: ir.Value, gradient: Rule) -> Parts:

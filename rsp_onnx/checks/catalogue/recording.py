@@ -38,15 +38,9 @@ class Recording:
 
 
 def record(
-    path: str | Path,
-    *,
-    model: str | Path | None = None,
-    preprocess: str | Path | None = None,
-    update: bool = False,
-    costs: bool = True,
-    device: str = "cpu",
-    threads: int = THREADS,
-) -> Recording:
+    path: str | Path, *, model: str | Path | None = None, preprocess: str | Path | None = None, update: bool = False,
+    costs: bool = True, device: str = "cpu", threads: int = THREADS,
+) -> Recording:  # fmt: skip
     """Explain SPEC's images and write the goldens.
 
     Parameters

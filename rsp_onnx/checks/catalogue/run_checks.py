@@ -51,14 +51,9 @@ class Report:
 
 
 def check(
-    path: str | Path,
-    *,
-    model: str | Path | None = None,
-    preprocess: str | Path | None = None,
-    device: str = "cpu",
-    threads: int = THREADS,
-    progress: Progress | None = None,
-) -> Report:
+    path: str | Path, *, model: str | Path | None = None, preprocess: str | Path | None = None, device: str = "cpu",
+    threads: int = THREADS, progress: Progress | None = None,
+) -> Report:  # fmt: skip
     """Check a model against SPEC and its goldens.
 
     Parameters

@@ -20,32 +20,20 @@ def _spec(report: Report) -> Record:
     spec, model = report.spec, report.subject.explainer.model
     costs = [r for r in report.results if r.check.group == "costs"]
     return {
-        "spec": spec.path.as_posix(),
-        "model": spec.model.as_posix(),
-        "model_sha256": model.sha256,
-        "goldens": spec.goldens.as_posix(),
-        "method": spec.method,
-        "provider": report.subject.explainer.provider,
-        "images": [image.name for image in spec.images],
-        "passed": report.exit_code == 0,
+        "spec": spec.path.as_posix(), "model": spec.model.as_posix(), "model_sha256": model.sha256,
+        "goldens": spec.goldens.as_posix(), "method": spec.method, "provider": report.subject.explainer.provider,
+        "images": [image.name for image in spec.images], "passed": report.exit_code == 0,
         "checks": [_result(r) for r in report.results if r not in costs],
         "costs": {"seconds": round(report.seconds, 3), "checks": [_result(r) for r in costs]},
-    }
+    }  # fmt: skip
 
 
 def _result(result: Result) -> Record:
     return {
-        "name": result.name,
-        "group": result.check.group,
-        "status": result.status.value,
-        "value": result.value,
-        "limit": result.limit,
-        "direction": result.check.direction,
-        "worst": result.worst,
-        "message": result.message,
-        "line": result.line,
-        "failing": [_finding(f) for f in result.failing],
-    }
+        "name": result.name, "group": result.check.group, "status": result.status.value, "value": result.value,
+        "limit": result.limit, "direction": result.check.direction, "worst": result.worst, "message": result.message,
+        "line": result.line, "failing": [_finding(f) for f in result.failing],
+    }  # fmt: skip
 
 
 def _finding(finding: Finding) -> Record:

@@ -81,17 +81,12 @@ _FILE: tuple[Fits, str] = (is_text, "a file's name")
 _CLASSES: tuple[Fits, str] = (_are_classes, "a label, an index, or a list of them")
 _BOX = "[xmin, ymin, xmax, ymax] in pixels, the first corner not behind the second"
 TOP: dict[str, tuple[Fits, str]] = {
-    "model": _FILE,
-    "labels": _FILE,
+    "model": _FILE, "labels": _FILE,
     "preprocess": (lambda v: is_text(v) or isinstance(v, dict), "a preset, a file's name, or a table"),
-    "method": _TEXT,
-    "hostile": _CLASSES,
-    "section": _TEXT,
-    "goldens": _FILE,
+    "method": _TEXT, "hostile": _CLASSES, "section": _TEXT, "goldens": _FILE,
     "image": (lambda v: isinstance(v, list) and all(isinstance(i, dict) for i in v), "tables, each under [[image]]"),
-    "folder": (lambda v: isinstance(v, dict), "a table"),
-    "expect": (lambda v: isinstance(v, dict), "a table"),
-}
+    "folder": (lambda v: isinstance(v, dict), "a table"), "expect": (lambda v: isinstance(v, dict), "a table"),
+}  # fmt: skip
 IMAGE: dict[str, tuple[Fits, str]] = {
     "path": _FILE,
     "target": (is_class, "a label or an index"),

@@ -23,14 +23,9 @@ def dataset_formats() -> list[Record]:
 
 
 def open_dataset(
-    format: str,
-    root: str | Path,
-    *,
-    split: str | None = None,
-    mapping: str | Path | None = None,
-    names: Sequence[str] | None = None,
-    classes: int | None = None,
-) -> Dataset:
+    format: str, root: str | Path, *, split: str | None = None, mapping: str | Path | None = None,
+    names: Sequence[str] | None = None, classes: int | None = None,
+) -> Dataset:  # fmt: skip
     """Open a dataset: its index is read, items are read when they are asked for.
 
     Parameters

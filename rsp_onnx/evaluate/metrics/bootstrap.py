@@ -28,14 +28,10 @@ class Estimate(NamedTuple):
 
 
 def mean_of_classes(
-    numerators: Sequence[float] | Array,
-    items: Sequence[Hashable],
-    *,
-    denominators: Sequence[float] | Array | None = None,
-    classes: Sequence[Hashable] | None = None,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Estimate:
+    numerators: Sequence[float] | Array, items: Sequence[Hashable], *,
+    denominators: Sequence[float] | Array | None = None, classes: Sequence[Hashable] | None = None,
+    resamples: int = RESAMPLES, seed: int = 0,
+) -> Estimate:  # fmt: skip
     """Estimate the mean over classes of Σ numerators / Σ denominators.
 
     A class without rows, or without weight in its denominators, is left out of the mean, never counted 0.

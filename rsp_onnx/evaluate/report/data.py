@@ -57,19 +57,14 @@ def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], s
     methods = list(dict.fromkeys(figure["method"] for figure in summary["metrics"]))
     colours = {method: charts.colour(i) for i, method in enumerate(methods)}
     return {
-        "title": " · ".join(group.name for group in groups),
-        "counts": summary["counts"],
+        "title": " · ".join(group.name for group in groups), "counts": summary["counts"],
         "methods": [{"name": m, "colour": colours[m], "rsp": is_rsp(m.rpartition(" · ")[2])} for m in methods],
-        "colours": colours,
-        "table": table_of_all(summary),
-        "behind": behind(summary) if len(groups) == 1 else [],
-        "subsets": subset_tables(summary),
-        "metrics": [_metric(spec, groups) for spec in _specs(groups)],
-        "pictures": pictures(groups),
-        "errors": summary["errors"][:_ERRORS],
+        "colours": colours, "table": table_of_all(summary), "behind": behind(summary) if len(groups) == 1 else [],
+        "subsets": subset_tables(summary), "metrics": [_metric(spec, groups) for spec in _specs(groups)],
+        "pictures": pictures(groups), "errors": summary["errors"][:_ERRORS],
         "more_errors": max(len(summary["errors"]) - _ERRORS, 0),
         "runs": [_origin(group, one) for group, one in zip(groups, summaries, strict=True)],
-    }
+    }  # fmt: skip
 
 
 def _specs(groups: Sequence[Group]) -> list[str]:

@@ -103,16 +103,12 @@ class Run:
     def _record(self) -> Record:
         names = self.worker.names
         return {
-            "fingerprint": self.fingerprint,
-            "model": self.settings.model,
-            "data": self.settings.data,
+            "fingerprint": self.fingerprint, "model": self.settings.model, "data": self.settings.data,
             "order": f"shuffled by seed {self.settings.seed}" if self.plan.shuffled else "the dataset's",
-            "provider": self.provider,
-            "columns": self.columns,
-            "kinds": kinds_of([*self.metrics, *self.model_metrics]),
-            "names": None if names is None else list(names),
+            "provider": self.provider, "columns": self.columns,
+            "kinds": kinds_of([*self.metrics, *self.model_metrics]), "names": None if names is None else list(names),
             "preprocessing": self.worker.explainers[0].preprocess.to_dict(),
-        }
+        }  # fmt: skip
 
 
 def kinds_of(metrics: Sequence[tuple[str, Metric | ModelMetric]]) -> dict[str, Record]:

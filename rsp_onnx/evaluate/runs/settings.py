@@ -171,22 +171,12 @@ def fingerprint(settings: Settings, model_sha256: str, items: int) -> Record:
     """Return what rows depend on, as plain JSON values; two runs with the same have the same rows, times aside."""
     given = {k: _plain(v) for k, v in settings.explainer.items() if k not in _ELSEWHERE and v is not None}
     return {
-        "model_sha256": model_sha256,
-        "data": str(Path(settings.data).resolve()),
-        "format": settings.format,
-        "split": settings.split,
-        "mapping": _file_hash(settings.mapping),
-        "items": items,
-        "methods": list(settings.methods),
-        "metrics": list(settings.metrics),
-        "limit": settings.limit,
-        "seed": settings.seed,
-        "shard": list(settings.shard),
-        "part": PART,
-        "model_metric_items": settings.model_metric_items,
-        "explainer": given,
-        "version": __version__,
-    }
+        "model_sha256": model_sha256, "data": str(Path(settings.data).resolve()), "format": settings.format,
+        "split": settings.split, "mapping": _file_hash(settings.mapping), "items": items,
+        "methods": list(settings.methods), "metrics": list(settings.metrics), "limit": settings.limit,
+        "seed": settings.seed, "shard": list(settings.shard), "part": PART,
+        "model_metric_items": settings.model_metric_items, "explainer": given, "version": __version__,
+    }  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
