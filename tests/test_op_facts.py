@@ -66,7 +66,7 @@ def is_coded(node, _=None):
 
 
 def only_moves(node, inputs):
-    """Whether it moves entries and does nothing else: no rounding, no reduction of nothing, no adding to what is there."""
+    """Whether it moves entries and nothing else: no rounding, no reduction of nothing, no adding to what is there."""
     rounds = is_coded(node) or node.op_type in ("Cast", "CastLike", "Dropout")
     return facts_of(node).moves and not rounds and inputs[0].size and "reduction" not in node.attributes
 
