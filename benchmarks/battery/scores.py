@@ -10,7 +10,10 @@ move. Graphs that are not explained are left out.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +72,43 @@ def rounds(path: Path) -> bool:
     return quantised or any(w.data_type not in exact | {onnx.TensorProto.BOOL} for w in graph.initializer)
 
 
+def rows(path: Path) -> list[tuple[str, str, bool, float, float, float, bool]]:
+    """Return (graph, method, rounds or not, and what `row` measures) of the methods that explain a graph."""
+    measured = []
+    for method in METHODS:
+        try:
+            measured.append((path.stem, method, rounds(path), *row(path, method)))
+        except (RspError, RecursionError) as error:
+            print(f"{path.stem}: {type(error).__name__}", file=sys.stderr)
+    return measured
+
+
+def guarded(path: Path) -> list[tuple[str, str, bool, float, float, float, bool]]:
+    """Return `rows`, of a process of its own: ONNX Runtime takes the process with it where it crashes."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        try:
+            return pool.submit(rows, path).result()
+        except BrokenProcessPool:
+            print(f"{path.stem}: crashed", file=sys.stderr)
+            return []
+
+
+def table(measured: list[tuple[str, str, bool, float, float, float, bool]]) -> str:
+    """Return the counts, and the explainers whose scores are furthest from the file's."""
+    lines = [f"{len(measured)} explainers; free sizes by rank: {FREE}.", ""]
+    for name, chosen in (("single precision", False), ("half precision or quantised", True)):
+        part = [m for m in measured if m[2] is chosen]
+        for title, index in (("without prepacking", 3), ("ONNX Runtime's defaults", 4)):
+            counts = [sum(m[index] <= limit for m in part) for limit in (0.0, 1e-6, 5e-6)]
+            lines.append(f"* {name}, against {title}: {len(part)}, equal {counts[0]}, ≤ 1e-6 {counts[1]}, "
+                         f"≤ 5e-6 {counts[2]}, another class in front {sum(not m[6] for m in part)}")  # fmt: skip
+    lines += ["", "| graph | method | rounds | without prepacking | defaults | the runtime's own optimisations |",
+              "|---|---|---|---|---|---|"]  # fmt: skip
+    worst = sorted(measured, key=lambda m: -m[3])[:15]
+    lines += [f"| {n} | {m} | {'yes' if r else ''} | {a:.1e} | {b:.1e} | {c:.1e} |" for n, m, r, a, b, c, _ in worst]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Measure all graphs and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -76,25 +116,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    found = []
-    for path in sorted(p for folder in args.folders for p in folder.glob("*.onnx") if args.only in p.stem):
-        for method in METHODS:
-            try:
-                found.append((path.stem, method, rounds(path), *row(path, method)))
-            except (RspError, RecursionError) as error:
-                print(f"{path.stem}: {type(error).__name__}", file=sys.stderr)
-    lines = [f"{len(found)} explainers; free sizes by rank: {FREE}.", ""]
-    for name, chosen in (("single precision", False), ("half precision or quantised", True)):
-        part = [f for f in found if f[2] is chosen]
-        for title, index in (("without prepacking", 3), ("ONNX Runtime's defaults", 4)):
-            counts = [sum(f[index] <= limit for f in part) for limit in (0.0, 1e-6, 5e-6)]
-            lines.append(f"* {name}, against {title}: {len(part)}, equal {counts[0]}, ≤ 1e-6 {counts[1]}, "
-                         f"≤ 5e-6 {counts[2]}, another class in front {sum(not f[6] for f in part)}")  # fmt: skip
-    lines += ["", "| graph | method | rounds | without prepacking | defaults | the runtime's own optimisations |",
-              "|---|---|---|---|---|---|"]  # fmt: skip
-    worst = sorted(found, key=lambda f: -f[3])[:15]
-    lines += [f"| {n} | {m} | {'yes' if r else ''} | {a:.1e} | {b:.1e} | {c:.1e} |" for n, m, r, a, b, c, _ in worst]
-    text = "\n".join(lines) + "\n"
+    paths = sorted(p for folder in args.folders for p in folder.glob("*.onnx") if args.only in p.stem)
+    text = table([measured for path in paths for measured in guarded(path)])
     print(text) if args.out is None else args.out.write_text(text, encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """A forward pass of its own for the outputs of models that round: half precision, quantised.
 
 The backward pass is a second reader of the model's tensors, and ONNX Runtime fuses two nodes only while nobody else
-reads what lies between them. In float32 that moves the scores by their last bits, at most by 1e-6 of the largest
+reads what lies between them. In float32 that moves the scores by their last bits, at most by 5e-6 of the largest
 (docs/measurements.md); where numbers are rounded on the way it moves them by whole steps of the rounding. There the
 model stands twice: once untouched for the outputs, once for the backward pass, on an input that is equal but not the
 same to the runtime. It costs one more forward pass.
