@@ -19,6 +19,12 @@ def relative_l2(got: np.ndarray, want: np.ndarray) -> float:
     return float(np.linalg.norm(got - want) / np.linalg.norm(want))
 
 
+def assert_scores_close(got: np.ndarray, want: np.ndarray) -> None:
+    """No score is further off than 1e-6 of the largest, and the same class wins."""
+    assert np.abs(got.astype(np.float64) - want).max() <= 1e-6 * np.abs(want).max()
+    np.testing.assert_array_equal(got.argmax(-1), want.argmax(-1))
+
+
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Pearson's, over all entries."""
     return float(np.corrcoef(np.ravel(a).astype(np.float64), np.ravel(b).astype(np.float64))[0, 1])
