@@ -149,7 +149,8 @@ def test_blocked_layouts_are_explained_as_what_they_stand_for(repo, tmp_path, na
     np.testing.assert_allclose(got["relevance"], want["relevance"], rtol=0, atol=1e-5 * np.abs(want["relevance"]).max())
     own = run(str(saved), {given.name: feeds[given.name]})
     for output, array in own.items():
-        assert_scores_close(got[output], array)
+        largest = 1.0 if name.startswith("digits") else 0.0  # a sigmoid is computed as a half plus its distance to it
+        assert_scores_close(got[output], array, largest)
 
 
 def strided():
