@@ -111,9 +111,9 @@ def first_map(graph: Graph, logits: ir.Value) -> Section | None:
     for value in candidates:
         if not _is_activated(graph.between(graph.inputs, value)):
             continue
-        found = find_section(graph, logits, value.name)
-        if _is_picture(graph, found):
-            return found
+        section = find_section(graph, logits, value.name)
+        if _is_picture(graph, section):
+            return section
     return None
 
 

@@ -32,18 +32,18 @@ def biases(ctx: Context, node: ir.Node) -> Iterator[np.ndarray]:
     """Yield the biases a node adds to maps, each so that it broadcasts against its output [N, *sizes]."""
     op, places = plain_op(node), [1] * (len(ctx.dims(node.outputs[0])) - 2)
     if op in ("Conv", "ConvTranspose") and len(node.inputs) > 2:
-        found = ctx.constant(node.inputs[2])
-        if found is not None and found.any():
-            yield found.astype(np.float64).reshape(-1, *places)
+        bias = ctx.constant(node.inputs[2])
+        if bias is not None and bias.any():
+            yield bias.astype(np.float64).reshape(-1, *places)
     elif op == "BatchNormalization":
         stored = batch_norm(ctx, node)
         if stored is not None:
             yield stored[1]
     elif op in ("Add", "Sub") and len(ctx.graph.active_inputs(node)) == 1:
         slot = 0 if ctx.graph.active(node.inputs[1]) else 1
-        found = ctx.constant(node.inputs[slot])
-        if found is not None:
-            yield found.astype(np.float64) * (-1.0 if op == "Sub" and slot == 1 else 1.0)
+        bias = ctx.constant(node.inputs[slot])
+        if bias is not None:
+            yield bias.astype(np.float64) * (-1.0 if op == "Sub" and slot == 1 else 1.0)
 
 
 def _full_grad(ctx: Context, plan: Plan) -> Outcome:

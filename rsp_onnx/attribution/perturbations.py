@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.compiler.loop import Asked, Repetition
 from rsp_onnx.compiler.method import Method, Outcome, Plan
+from rsp_onnx.compiler.repetition import Asked, Repetition
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
@@ -144,7 +144,7 @@ def _occluded(asked: Asked) -> tuple[ir.Value, ir.Value | None]:
 
 
 def _times_drop(asked: Asked, answer: ir.Value, weight: ir.Value | None) -> ir.Value:
-    return asked.op.Mul(asked.op.Sub(asked.whole, answer), weight)
+    return asked.op.Mul(asked.op.Sub(asked.unchanged, answer), weight)
 
 
 def _mean_drop(asked: Asked, total: ir.Value) -> ir.Value:

@@ -68,6 +68,6 @@ ROLLOUT_METHODS = (
     Method(
         "attention-rollout", "Attention rollout (transformers; the same map for every class)",
         "Abnar, Zuidema: Quantifying Attention Flow in Transformers, ACL 2020, arXiv 2005.00928",
-        find_vjp, find_vjp, _rollout, whole=False,
+        find_vjp, find_vjp, _rollout, walks_features=False,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Compiling a method that asks the model about many changed inputs (see ``loop``)."""
+"""Compiling a method that asks the model about many changed inputs (see ``repetition``)."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rsp_onnx.rulekit.context import Options
 
 from .analysis import Analysis
 from .interface import add_classes, add_output, add_outputs, describe, emit_walk
-from .loop import Body, Repetition, repeat
 from .method import Method
+from .repetition import Body, Repetition, repeat
 
 
 def compile_repeated(
-    found: Analysis, method: Method, repetition: Repetition, options: Options, notes: Mapping[str, object],
+    analysis: Analysis, method: Method, repetition: Repetition, options: Options, notes: Mapping[str, object],
     tensors: Sequence[str],
 ) -> ir.Model:  # fmt: skip
     """Return the deployed model with the loop behind it; inputs and outputs are those of every explainer.
 
-    found: a copy, which is written into.
+    analysis: a copy, which is written into.
 
     Raises
     ------
@@ -32,40 +32,40 @@ def compile_repeated(
     """
     if tensors:
         raise BadInput(f"{method.name} knows the relevance of the inputs alone, not of {tensors[0]!r}; use another.")
-    deployed = found.deployed.clone()
+    deployed = analysis.deployed.clone()
     if method.is_black_box:
-        body = Body(found.graph.model, found.graph.inputs, [found.output])
+        body = Body(analysis.graph.model, analysis.graph.inputs, [analysis.output])
     else:
-        ctx, outcome = emit_walk(found, method, options)
-        add_outputs(ctx, found, outcome, ())
-        body = Body(found.graph.model, found.graph.inputs, _relevances(found))
-    _check_inputs(found, method)
-    target, _ = add_classes(deployed, found.graph.batch or "N")
+        ctx, outcome = emit_walk(analysis, method, options)
+        add_outputs(ctx, analysis, outcome, ())
+        body = Body(analysis.graph.model, analysis.graph.inputs, _relevances(analysis))
+    _check_inputs(analysis, method)
+    target, _ = add_classes(deployed, analysis.graph.batch or "N")
 
     def likely(op: Emitter, scores: ir.Value) -> ir.Value:
-        return _of_target(op, _as_probabilities(op, scores, found), target)
+        return _of_target(op, _as_probabilities(op, scores, analysis), target)
 
     def front(op: Emitter) -> ir.Value:
         return op.Shape(target, start=0, end=1)
 
-    inputs = list(found.graph.inputs)
+    inputs = list(analysis.graph.inputs)
     relevances = repeat(deployed, body, repetition, method.parameters, likely, front)
     op = Emitter(deployed.graph, np.dtype(np.float32))
     own = {v.name: v for v in deployed.graph.inputs}
     for value, r in zip(inputs, relevances, strict=True):
         add_output(op, "relevance" if len(inputs) == 1 else f"relevance/{value.name}", r, own[value.name])
-    describe(found, deployed, notes)
+    describe(analysis, deployed, notes)
     return deployed
 
 
-def _relevances(found: Analysis) -> list[ir.Value]:
-    outputs = {v.name: v for v in found.graph.model.graph.outputs}
-    several = len(found.graph.inputs) > 1
-    return [outputs[f"relevance/{v.name}" if several else "relevance"] for v in found.graph.inputs]
+def _relevances(analysis: Analysis) -> list[ir.Value]:
+    outputs = {v.name: v for v in analysis.graph.model.graph.outputs}
+    several = len(analysis.graph.inputs) > 1
+    return [outputs[f"relevance/{v.name}" if several else "relevance"] for v in analysis.graph.inputs]
 
 
-def _check_inputs(found: Analysis, method: Method) -> None:
-    for value in found.graph.inputs:
+def _check_inputs(analysis: Analysis, method: Method) -> None:
+    for value in analysis.graph.inputs:
         if value.dtype is None or value.dtype in (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL):
             raise BadInput(
                 f"{method.name} changes the input's numbers, and {value.name!r} holds {value.dtype} (token ids?); "
@@ -73,19 +73,19 @@ def _check_inputs(found: Analysis, method: Method) -> None:
             )
 
 
-def _as_probabilities(op: Emitter, scores: ir.Value, found: Analysis) -> ir.Value:
+def _as_probabilities(op: Emitter, scores: ir.Value, analysis: Analysis) -> ir.Value:
     """Return [N, classes]: how likely each class is, whatever the model's last layer left out."""
     kind = scores.dtype
     if kind is not None and not kind.is_floating_point():
         wide = op.Div(op.Cast(scores, to=int(op.type)), float(np.iinfo(kind.numpy()).max))
     else:
         wide = scores if kind == op.type else op.Cast(scores, to=int(op.type))
-    if found.classes is None or any(d != 1 for d in found.graph.dims(found.output)[2:]):
-        raise BadModel(f"The scores {found.output_name!r} are not [N, classes]; name another output with --output.")
-    flat = op.Reshape(wide, [-1, found.classes])
-    if found.kind == "log-softmax":
+    if analysis.classes is None or any(d != 1 for d in analysis.graph.dims(analysis.output)[2:]):
+        raise BadModel(f"The scores {analysis.output_name!r} are not [N, classes]; name another output with --output.")
+    flat = op.Reshape(wide, [-1, analysis.classes])
+    if analysis.kind == "log-softmax":
         return op.Exp(flat)
-    return op.Softmax(flat, axis=1) if found.kind == "logits" and found.classes > 1 else flat
+    return op.Softmax(flat, axis=1) if analysis.kind == "logits" and analysis.classes > 1 else flat
 
 
 def _of_target(op: Emitter, chance: ir.Value, target: ir.Value) -> ir.Value:

@@ -39,43 +39,43 @@ def checked(options: Options) -> Options:
     return options
 
 
-def check_names(found: Analysis) -> None:
+def check_names(analysis: Analysis) -> None:
     """Raise BadModel where the model's own names are those an explainer needs."""
     for name in _OWN:
-        if name in found.graph.values:
+        if name in analysis.graph.values:
             raise BadModel(f"The model has a tensor called {name!r}, which the explainer needs; rename it.")
 
 
-def check_method(found: Analysis, method: Method) -> None:
+def check_method(analysis: Analysis, method: Method) -> None:
     """Raise UnsupportedOp if an op on the way lacks the rule this method needs."""
-    graph, section, logits = found.graph, found.section.value, found.logits
+    graph, section, logits = analysis.graph, analysis.section.value, analysis.logits
     parts = [("gradient, in the head", head_nodes(graph, section, logits), method.head)]
-    if method.whole:
+    if method.walks_features:
         parts.append(("in the features", feature_nodes(graph, section), method.features))
     for _, nodes, _ in parts:
         refuse_unexpanded(nodes)
     check_rules(parts)
 
 
-def emit_walk(found: Analysis, method: Method, options: Options) -> tuple[Context, Outcome]:
+def emit_walk(analysis: Analysis, method: Method, options: Options) -> tuple[Context, Outcome]:
     """Check that every op has its rule, and write a method's backward pass behind the model."""
-    check_method(found, method)
-    if (why := found.graph.model.metadata_props.get(UNKNOWN_OP)) is not None:
+    check_method(analysis, method)
+    if (why := analysis.graph.model.metadata_props.get(UNKNOWN_OP)) is not None:
         raise UnsupportedOp(why)
-    ctx, plan = begin(found, options)
+    ctx, plan = begin(analysis, options)
     return ctx, method.emit(ctx, replace(plan, parameters=method.parameters))
 
 
-def begin(found: Analysis, options: Options) -> tuple[Context, Plan]:
+def begin(analysis: Analysis, options: Options) -> tuple[Context, Plan]:
     """Return what rules and methods write with; the analysis, a copy, gets its further inputs."""
-    graph = found.graph
+    graph = analysis.graph
     working = np.float64 if graph.inputs[0].dtype == ir.DataType.DOUBLE else np.float32
     batch: int | str = graph.batch or _symbol(graph)
     target, hostile = add_classes(graph.model, batch)
     op = Emitter(graph.model.graph, np.dtype(working))
     front = op.Shape(target, start=0, end=1)
-    ctx = Context(op, graph, Views(op, graph), front, options, end=found.logits)
-    return ctx, Plan(found.section, found.logits, Classes(target, hostile), front)
+    ctx = Context(op, graph, Views(op, graph), front, options, end=analysis.logits)
+    return ctx, Plan(analysis.section, analysis.logits, Classes(target, hostile), front)
 
 
 def add_classes(model: ir.Model, batch: int | str) -> tuple[ir.Value, ir.Value]:
@@ -95,9 +95,9 @@ def _symbol(graph: Graph) -> str:
     return str(name) if name else "N"
 
 
-def add_outputs(ctx: Context, found: Analysis, outcome: Outcome, tensors: Sequence[str]) -> None:
+def add_outputs(ctx: Context, analysis: Analysis, outcome: Outcome, tensors: Sequence[str]) -> None:
     """Make the relevance of the inputs, and of the tensors wanted, outputs of the model."""
-    graph = found.graph
+    graph = analysis.graph
     several = len(graph.inputs) > 1
     for value in graph.inputs:
         r = outcome.flow.at.get(value)
@@ -150,9 +150,9 @@ def _typed(ctx: Context, value: ir.Value, shape: list[int | str | None]) -> ir.V
     return value
 
 
-def describe(found: Analysis, model: ir.Model, notes: Mapping[str, object]) -> None:
+def describe(analysis: Analysis, model: ir.Model, notes: Mapping[str, object]) -> None:
     """Say in a compiled model's metadata what it is."""
-    model.metadata_props.update(copy.copy(found.model.metadata))
-    for key, value in {"version": __version__, "source_sha256": found.model.sha256, **notes}.items():
+    model.metadata_props.update(copy.copy(analysis.model.metadata))
+    for key, value in {"version": __version__, "source_sha256": analysis.model.sha256, **notes}.items():
         model.metadata_props[f"rsp_onnx.{key}"] = value if isinstance(value, str) else json.dumps(value)
     model.producer_name, model.producer_version = "rsp-onnx", __version__

@@ -91,5 +91,5 @@ def losses(balance: dict[str, tuple[str, float]], mass: float) -> tuple[Loss, ..
     """
     if not mass > 0:
         return ()
-    found = [Loss(n, op, gained / mass, why_lost(op)) for n, (op, gained) in balance.items()]
-    return tuple(sorted((f for f in found if abs(f.gained) > NOTICED), key=lambda f: -abs(f.gained)))
+    gains = [Loss(n, op, gained / mass, why_lost(op)) for n, (op, gained) in balance.items()]
+    return tuple(sorted((f for f in gains if abs(f.gained) > NOTICED), key=lambda f: -abs(f.gained)))

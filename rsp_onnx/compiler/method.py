@@ -10,7 +10,7 @@ import onnx_ir as ir
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
-from .loop import Repetition
+from .repetition import Repetition
 from .section import Section
 from .start import Classes
 from .walk import Flow, Lookup, head_nodes, walk
@@ -45,6 +45,8 @@ class Method:
         Which rule for which node, on either side of the section.
     emit : callable
         Writes the backward pass.
+    walks_features : bool
+        It walks on from the section to the inputs, so that the features' ops need rules too.
     conserves : bool
         Its rules keep the sum of relevance, so that what a node loses means something.
     signed : bool
@@ -63,7 +65,7 @@ class Method:
     features: Lookup
     head: Lookup
     emit: Callable[[Context, Plan], Outcome]
-    whole: bool = True
+    walks_features: bool = True
     conserves: bool = False
     signed: bool = True
     distributes: bool = False

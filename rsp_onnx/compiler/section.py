@@ -183,12 +183,12 @@ def _without_positions(graph: Graph, logits: ir.Value, chain: list[ir.Value], na
 
 def _behind_layers(graph: Graph) -> set[ir.Value]:
     """Return the tensors that come out of a layer with weights, or behind one."""
-    found: set[ir.Value] = set()
+    reached: set[ir.Value] = set()
     for node in graph.nodes:
         active = graph.active_inputs(node)
-        if active and (is_layer(node) or not found.isdisjoint(active)):
-            found.update(v for v in node.outputs if graph.active(v))
-    return found
+        if active and (is_layer(node) or not reached.isdisjoint(active)):
+            reached.update(v for v in node.outputs if graph.active(v))
+    return reached
 
 
 def _describe(

@@ -54,8 +54,8 @@ def explain_files(
             part = paths[start : start + max(batch_size, 1)]
             results = explainer.explain_batch(part, target, hostile, batch_size=batch_size)
             out = make_folder(folder)
-            for path, found in zip(part, results, strict=True):
-                records.extend(_write(explainer, path, one, out) for one in found)
+            for path, explanations in zip(part, results, strict=True):
+                records.extend(_write(explainer, path, one, out) for one in explanations)
             if progress is not None:
                 progress(start + len(part), len(paths))
     finally:
@@ -82,25 +82,30 @@ def _check_stems(paths: Sequence[Path]) -> None:
         seen[path.stem] = path
 
 
-def _write(explainer: Explainer, path: Path, found: Explanation, out: Path) -> dict[str, Any]:
-    stem = f"{path.stem}.{found.target}"
+def _write(explainer: Explainer, path: Path, explanation: Explanation, out: Path) -> dict[str, Any]:
+    stem = f"{path.stem}.{explanation.target}"
     arrays = out / f"{stem}.npz"
-    found.save(arrays)
+    explanation.save(arrays)
     picture: Path | None = None
-    if found.heatmap.ndim == 2 and not found.is_zero:
+    if explanation.heatmap.ndim == 2 and not explanation.is_zero:
         picture = out / f"{stem}.png"
-        found.save(picture)
-    return _record(explainer, path, found, picture, arrays)
+        explanation.save(picture)
+    return _record(explainer, path, explanation, picture, arrays)
 
 
-def _record(explainer: Explainer, path: Path, found: Explanation, picture: Path | None, arrays: Path) -> dict[str, Any]:
+def _record(
+    explainer: Explainer, path: Path, explanation: Explanation, picture: Path | None, arrays: Path
+) -> dict[str, Any]:
+    preprocessing = explainer.preprocess.to_dict() if explanation.photo is not None else None
     return {
-        "image": str(path), "target": found.target, "target_label": found.label, "hostile": list(found.hostile),
-        "hostile_labels": list(found.hostile_labels), "score": found.score, "predicted": found.predicted,
-        "predicted_label": label_of(found.predicted, found.labels), "scores": [float(s) for s in found.scores],
-        "png": None if picture is None else picture.name, "npz": arrays.name, "relevance_sums": found.sums(),
-        "ledger": dict(found.ledger), "losses": [asdict(loss) for loss in found.losses],
-        "warnings": list(found.warnings), "method": found.method, "provider": found.provider,
+        "image": str(path), "target": explanation.target, "target_label": explanation.label,
+        "hostile": list(explanation.hostile), "hostile_labels": list(explanation.hostile_labels),
+        "score": explanation.score, "predicted": explanation.predicted,
+        "predicted_label": label_of(explanation.predicted, explanation.labels),
+        "scores": [float(s) for s in explanation.scores], "png": None if picture is None else picture.name,
+        "npz": arrays.name, "relevance_sums": explanation.sums(), "ledger": dict(explanation.ledger),
+        "losses": [asdict(loss) for loss in explanation.losses], "warnings": list(explanation.warnings),
+        "method": explanation.method, "provider": explanation.provider,
         "model": str(explainer.model.path) if explainer.model.path else None, "model_sha256": explainer.model.sha256,
-        "version": __version__, "preprocessing": explainer.preprocess.to_dict() if found.photo is not None else None,
+        "version": __version__, "preprocessing": preprocessing,
     }  # fmt: skip

@@ -50,7 +50,7 @@ def save_explainer(
     target = Path(path)
     if target.suffix.lower() != ".onnx":
         raise BadInput(f"{path}: a compiled explainer is an .onnx file; give a name that ends in .onnx.")
-    found = analyse(
+    analysis = analyse(
         model,
         output=output,
         section=section,
@@ -58,7 +58,7 @@ def save_explainer(
         region=region,
         black_box=find_method(method).is_black_box,
     )
-    compiled = compile_ir(found, method, tensors=tensors, options=options)
+    compiled = compile_ir(analysis, method, tensors=tensors, options=options)
     if is_large(compiled):
         _save_large(compiled, target)
     else:
@@ -67,7 +67,7 @@ def save_explainer(
         "path": str(target),
         "inputs": [str(v.name) for v in compiled.graph.inputs],
         "outputs": [str(v.name) for v in compiled.graph.outputs],
-        "section": found.section.name,
+        "section": analysis.section.name,
         "bytes": target.stat().st_size,
     }
 
@@ -104,6 +104,6 @@ def save_activations(explainer: Explainer, image: Picture, names: Sequence[str],
     """
     if Path(path).suffix.lower() != ".npz":
         raise BadInput(f"{path}: activations are saved as .npz; give a name that ends in .npz.")
-    found = collect_activations(explainer.model, explainer.feeds(image), names, device=explainer.device)
-    save_npz(path, **found)
-    return {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in found.items()}
+    arrays = collect_activations(explainer.model, explainer.feeds(image), names, device=explainer.device)
+    save_npz(path, **arrays)
+    return {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}

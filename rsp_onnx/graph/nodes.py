@@ -14,14 +14,14 @@ def input_at(node: ir.Node, slot: int) -> ir.Value | None:
 
 def attribute(node: ir.Node, name: str, default: object = None) -> object:
     """Return an attribute's value as Python has it, or the default."""
-    found = node.attributes.get(name)
-    if found is None or not isinstance(found, ir.Attr) or found.value is None:
+    given = node.attributes.get(name)
+    if given is None or not isinstance(given, ir.Attr) or given.value is None:
         return default
-    if found.type == ir.AttributeType.STRING:
-        return found.as_string()
-    if found.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS):
-        return list(found.value)
-    return found.value
+    if given.type == ir.AttributeType.STRING:
+        return given.as_string()
+    if given.type in (ir.AttributeType.INTS, ir.AttributeType.FLOATS):
+        return list(given.value)
+    return given.value
 
 
 def attributes(node: ir.Node, *without: str) -> dict[str, Any]:
@@ -31,9 +31,9 @@ def attributes(node: ir.Node, *without: str) -> dict[str, Any]:
 
 def subgraphs(node: ir.Node) -> list[ir.Graph]:
     """Return the bodies of an If, Loop or Scan."""
-    found = [a for a in node.attributes.values() if isinstance(a, ir.Attr)]
-    bodies = [a.as_graph() for a in found if a.type == ir.AttributeType.GRAPH]
-    return bodies + [g for a in found if a.type == ir.AttributeType.GRAPHS for g in a.as_graphs()]
+    own = [a for a in node.attributes.values() if isinstance(a, ir.Attr)]
+    bodies = [a.as_graph() for a in own if a.type == ir.AttributeType.GRAPH]
+    return bodies + [g for a in own if a.type == ir.AttributeType.GRAPHS for g in a.as_graphs()]
 
 
 def captured(node: ir.Node) -> list[ir.Value]:

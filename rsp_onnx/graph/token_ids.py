@@ -24,16 +24,16 @@ def mark_tokens(model: ir.Model) -> None:
 
 def _mark(value: ir.Value, fed: set[ir.Value]) -> bool:
     """Mark a tensor of ids, and those it moves on to, where they end in an embedding table; tell whether they do."""
-    found = False
+    embedded = False
     for node, slot in value.uses():
         if node.op_type == "Gather" and slot == 1 and node.inputs[0] not in fed and node.domain == "":
-            found |= _is_table(node.inputs[0])
+            embedded |= _is_table(node.inputs[0])
         elif slot == 0 and facts_of(node).data in _MOVING:
             for output in node.outputs:
-                found |= _mark(output, fed)
-    if found:
+                embedded |= _mark(output, fed)
+    if embedded:
         carry_anyway(value)
-    return found
+    return embedded
 
 
 def _is_table(value: ir.Value | None) -> bool:

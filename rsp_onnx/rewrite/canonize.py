@@ -108,11 +108,11 @@ def _fold_training(model: ir.Model) -> None:
         ):
             continue
         value = node.outputs[0]
-        found = _computed(value, dict(model.graph.opset_imports))
-        if found is None:
+        array = _computed(value, dict(model.graph.opset_imports))
+        if array is None:
             continue
-        constant = ir.Value(name=f"{value.name}/folded", const_value=ir.tensor(found), shape=ir.Shape(found.shape))
-        constant.dtype = ir.DataType.from_numpy(found.dtype)
+        constant = ir.Value(name=f"{value.name}/folded", const_value=ir.tensor(array), shape=ir.Shape(array.shape))
+        constant.dtype = ir.DataType.from_numpy(array.dtype)
         model.graph.register_initializer(constant)
         value.replace_all_uses_with(constant)
         if not any(v.uses() or v.is_graph_output() for v in node.outputs):

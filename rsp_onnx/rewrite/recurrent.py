@@ -181,14 +181,14 @@ def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: Kind, index: int
 
 def _weight(constant: Constant, node: ir.Node, slot: int, scale_slot: int | None = None) -> np.ndarray:
     """Return a weight as floats; the integers of a quantised one times their scale."""
-    found = constant(input_at(node, slot))
-    if found is None:
+    stored = constant(input_at(node, slot))
+    if stored is None:
         raise CannotExpandError(f"its weights (input {slot}) are computed at run time; export them as constants")
     if scale_slot is None:
-        return found
+        return stored
     scale, zero = (constant(input_at(node, scale_slot + i)) for i in (0, 1))
     if scale is None:
         raise CannotExpandError(f"the scale of its weights (input {scale_slot}) is computed at run time")
     shift = np.zeros(1) if zero is None else zero.astype(np.float64)
-    per = (len(found), 1, -1)
-    return (found.astype(np.float64) - shift.reshape(per)) * scale.astype(np.float64).reshape(per)
+    per = (len(stored), 1, -1)
+    return (stored.astype(np.float64) - shift.reshape(per)) * scale.astype(np.float64).reshape(per)

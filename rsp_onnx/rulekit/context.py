@@ -73,13 +73,13 @@ class Context:
 
     def need_constant(self, node: ir.Node, slot: int) -> np.ndarray:
         """Return the constant at an input slot of a node; BadModel where it is computed at run time."""
-        found = self.graph.constant(node.inputs[slot])
-        if found is None:
+        array = self.graph.constant(node.inputs[slot])
+        if array is None:
             raise BadModel(
                 f"The {node.op_type} node {node.name!r} takes its input {slot} from a run-time computation; "
                 "fix the input size when exporting, or simplify the model (constant folding)."
             )
-        return found
+        return array
 
     def stand_in(
         self, node: ir.Node, op_type: str, inputs: Sequence[ir.Value | np.ndarray | None], keep: Iterable[ir.Attr] = ()
@@ -117,13 +117,13 @@ class Context:
     def sizes(self, value: ir.Value | None) -> tuple[int, ...]:
         """Return the forward shape behind the batch axis, which must be known."""
         assert value is not None
-        found = self.graph.dims(value)[1:]
-        if any(d is None for d in found):
+        extents = self.graph.dims(value)[1:]
+        if any(d is None for d in extents):
             raise BadModel(
-                f"The shape of the tensor {value.name!r} is not known before run time ({found}); "
+                f"The shape of the tensor {value.name!r} is not known before run time ({extents}); "
                 "fix the input size when exporting, or give input_shapes."
             )
-        return tuple(d for d in found if d is not None)
+        return tuple(d for d in extents if d is not None)
 
     @property
     def single(self) -> bool:

@@ -39,7 +39,7 @@ class Asked:
         The axes of x that are places, the first behind the batch; for tables the features.
     parameters : mapping
         The method's own.
-    whole : onnx_ir.Value, optional
+    unchanged : onnx_ir.Value, optional
         A black box's answer to the unchanged input, [K, N, 1, ...].
     step : onnx_ir.Value, optional
         int64 scalar, from 0; None in front of and behind the loop.
@@ -51,7 +51,7 @@ class Asked:
     sizes: tuple[int, ...]
     places: tuple[int, ...]
     parameters: Mapping[str, float]
-    whole: ir.Value | None = None
+    unchanged: ir.Value | None = None
     step: ir.Value | None = None
 
     @property
@@ -119,8 +119,8 @@ def repeat(
     values = [own[v.name] for v in body.inputs]
     asked = [_asked(outer, v, parameters) for v in values]
     if repetition.black_box:
-        whole = answer(outer, next(v for v in graph.outputs if v.name == body.answers[0].name))
-        asked = [replace(one, whole=_wide(outer, whole, one)) for one in asked]
+        unchanged = answer(outer, next(v for v in graph.outputs if v.name == body.answers[0].name))
+        asked = [replace(one, unchanged=_wide(outer, unchanged, one)) for one in asked]
     inner, step, going, sums = _begin_body(graph.opset_imports, len(asked))
     op = Emitter(inner, outer.dtype, word=f"{STEP}/own")
     changes = []
@@ -136,8 +136,8 @@ def repeat(
     if repetition.black_box:
         answers = [answer(op, answers[0])] * len(asked)
     for one, total, given, weight in zip(asked, sums, answers, changes, strict=True):
-        found = _wide(op, given, one) if repetition.black_box else given
-        inner.outputs.append(op.Add(total, repetition.weigh(replace(one, op=op, step=step), found, weight)))
+        part = _wide(op, given, one) if repetition.black_box else given
+        inner.outputs.append(op.Add(total, repetition.weigh(replace(one, op=op, step=step), part, weight)))
     inner.outputs.insert(0, op.Identity(going))
     _type(inner.outputs, op)
     start = [outer.Expand(0.0, outer.Concat(front(outer), outer.Shape(one.x), axis=0)) for one in asked]
