@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 # fonts with many scripts that systems bring along; asked only for letters the first font lacks
 _MORE_FONTS = (
-    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MICROSOFT", "Hiragino Sans", "PingFang SC",
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Arial Unicode MS", "Hiragino Sans", "PingFang SC",
     "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "WenQuanYi Zen Hei", "Droid Sans Fallback",
 )  # fmt: skip
 _UNKNOWN = "□"

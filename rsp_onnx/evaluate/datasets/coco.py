@@ -1,4 +1,4 @@
-"""MICROSOFT COCO (Lin et al. 2014): instances as JSON, or panoptic segmentation as JSON and PNG.
+"""Microsoft COCO (Lin et al. 2014): instances as JSON, or panoptic segmentation as JSON and PNG.
 
     ROOT/annotations/instances_SPLIT.json   ROOT/SPLIT/PHOTO.jpg
     ROOT/annotations/panoptic_SPLIT.json    ROOT/annotations/panoptic_SPLIT/PHOTO.png    ROOT/SPLIT/PHOTO.jpg
