@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rsp_onnx.checks import CHECKS, read_spec
+from rsp_onnx.checks import read_spec
 from rsp_onnx.checks.spec.lines import toml_lines
 from rsp_onnx.checks.spec.toml_text import toml_text
 from rsp_onnx.errors import BadInput
@@ -36,7 +36,7 @@ def write(folder, text, name="spec.rsp.toml"):
 
 def problems(path, **kw):
     with pytest.raises(BadInput) as caught:
-        read_spec(path, CHECKS, **kw)
+        read_spec(path, **kw)
     head, *each = str(caught.value).splitlines()
     assert str(path) in head
     return [line.strip().removeprefix(f"{path}:") for line in each]
@@ -63,7 +63,7 @@ sanity = false
 
 
 def test_a_good_spec_is_read(folder):
-    spec = read_spec(write(folder, GOOD), CHECKS)
+    spec = read_spec(write(folder, GOOD))
     assert spec.model == folder / "model.onnx"
     assert spec.goldens == folder / "spec.goldens.npz"
     (image,) = spec.images
@@ -171,20 +171,20 @@ def test_problems_one_by_one(folder, text, says):
 @pytest.mark.parametrize("text", ["model = ", "a = 1\na = 2", "[x", "[[image]]\n[image]"])
 def test_broken_toml_is_told_in_one_sentence(folder, text):
     with pytest.raises(BadInput, match=r"not valid TOML.*(line|end of document)"):
-        read_spec(write(folder, text), CHECKS)
+        read_spec(write(folder, text))
 
 
 def test_no_file_and_no_text(folder):
     with pytest.raises(BadInput, match="There is no file"):
-        read_spec(folder / "none.toml", CHECKS)
+        read_spec(folder / "none.toml")
     (folder / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadInput, match="UTF-8"):
-        read_spec(folder / "bytes.toml", CHECKS)
+        read_spec(folder / "bytes.toml")
 
 
 def test_a_model_given_beside_it_stands_in_for_its_own(folder):
     path = write(folder, '[[image]]\npath = "a.png"\n')
-    assert read_spec(path, CHECKS, "other.onnx", "unit").model.name == "other.onnx"
+    assert read_spec(path, "other.onnx", "unit").model.name == "other.onnx"
     assert problems(path) == ["1: 'model' is missing."]
 
 
@@ -207,20 +207,20 @@ def test_yaml_has_lines_too(folder):
     listed = problems(write(folder, YAML, "spec.yaml"))
     assert [one.split(":")[0] for one in listed] == ["5", "8"]
     good = YAML.replace("5", "0.5").replace("  - path: a.png\n    mask: mask.png\n", "")
-    assert read_spec(write(folder, good, "good.yaml"), CHECKS).images[0].line == 3
+    assert read_spec(write(folder, good, "good.yaml")).images[0].line == 3
 
 
 def test_broken_yaml_and_doubled_keys(folder):
     pytest.importorskip("yaml")
     with pytest.raises(BadInput, match="not valid YAML"):
-        read_spec(write(folder, "a: [", "broken.yaml"), CHECKS)
+        read_spec(write(folder, "a: [", "broken.yaml"))
     assert problems(write(folder, "model: a\nmodel: b\n", "twice.yaml")) == ["2: 'model' is there twice."]
 
 
 def test_yaml_without_pyyaml_says_what_to_do(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     with pytest.raises(BadInput, match="pip install pyyaml"):
-        read_spec(write(folder, YAML, "spec.yaml"), CHECKS)
+        read_spec(write(folder, YAML, "spec.yaml"))
 
 
 # ---- the scanner of lines ----
@@ -304,7 +304,7 @@ ANY = st.dictionaries(
 def test_any_table_is_read_or_refused_in_words_with_lines(folder, table):
     path = write(folder, toml_text(table), "any.toml")
     try:
-        read_spec(path, CHECKS)
+        read_spec(path)
     except BadInput as error:
         for line in str(error).splitlines()[1:]:
             assert line.strip().startswith(f"{path}:"), line

@@ -6,12 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from rsp_onnx.checks.catalogue.base import CHECKS, Check, Finding, NotApplicable, Result, Status, register
-from rsp_onnx.checks.catalogue.recording import Recording, record
+from rsp_onnx.checks.catalogue.recording import Recording, read_spec, record
 from rsp_onnx.checks.catalogue.run_checks import Report, check
 from rsp_onnx.checks.reports.json import json_report
 from rsp_onnx.checks.reports.outputs import write_reports
 from rsp_onnx.checks.reports.text import recording_text, text_report
-from rsp_onnx.checks.spec.read import read_spec
 from rsp_onnx.checks.spec.spec import Spec
 
 if TYPE_CHECKING:

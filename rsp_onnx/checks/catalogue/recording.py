@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from rsp_onnx.checks.spec.read import read_spec
+from rsp_onnx.checks.spec import read
 from rsp_onnx.checks.spec.spec import ImageSpec, Spec
 from rsp_onnx.checks.subject.changes import changes_of
 from rsp_onnx.checks.subject.goldens import Golden, Goldens, keep_scores, read_goldens, save_goldens
@@ -21,7 +21,7 @@ from rsp_onnx.inputs.classes import probabilities
 from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
-from .base import CHECKS
+from .all_checks import ordered
 
 _SHOWN = 5  # best classes in the header
 
@@ -35,6 +35,11 @@ class Recording:
     changes: tuple[str, ...] = ()
     is_new: bool = True
     is_written: bool = True
+
+
+def read_spec(path: str | Path, model: str | Path | None = None, preprocess: str | Path | None = None) -> Spec:
+    """Read a SPEC file whose [expect] may hold all checks there are; see ``rsp_onnx.checks.spec.read``."""
+    return read.read_spec(path, {one.name: one for one in ordered()}, model, preprocess)
 
 
 def record(
@@ -63,7 +68,7 @@ def record(
     BadModel
         The model cannot be explained.
     """
-    spec = read_spec(path, CHECKS, model, preprocess)
+    spec = read_spec(path, model, preprocess)
     if spec.goldens.exists() and not update:
         raise BadOutput(f"{spec.goldens} is there already: record again on purpose with --update, which replaces it.")
     old = _old(spec)

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsp_onnx.checks.spec.read import read_spec
 from rsp_onnx.checks.spec.spec import Spec
 from rsp_onnx.checks.subject.goldens import Goldens, read_goldens
 from rsp_onnx.checks.subject.subject import THREADS, Subject, photo_digest
@@ -14,8 +13,8 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.types import Progress
 
 from .all_checks import ordered
-from .base import CHECKS, Result, Status
-from .recording import asked_for
+from .base import Result, Status
+from .recording import asked_for, read_spec
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def check(
         SPEC has problems (all of them are listed), or the goldens were recorded for something else.
     """
     start = time.perf_counter()
-    spec = read_spec(path, CHECKS, model, preprocess)
+    spec = read_spec(path, model, preprocess)
     goldens = read_goldens(spec.goldens)
     _verify(spec, goldens)
     subject = Subject(spec, goldens, device, threads)
