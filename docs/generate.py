@@ -11,13 +11,13 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from rsp_onnx.checks import CHECKS, Check
+from rsp_onnx.checks import Check
+from rsp_onnx.checks.catalogue.all_checks import ordered
 from rsp_onnx.cli.main import main
 from rsp_onnx.evaluate import dataset_formats
 
 DOCS = Path(__file__).parent
 LISTINGS = ("methods", "metrics", "ops")
-GROUPS = ("model", "scores", "maps", "places", "behaviour", "costs")  # in the reports' order
 
 
 def pages() -> dict[Path, str]:
@@ -35,8 +35,7 @@ def printed(listing: str) -> str:
 
 def checks_table() -> str:
     """Return the checks in the reports' order, with what they say and their thresholds."""
-    checks = sorted(CHECKS.values(), key=lambda check: GROUPS.index(check.group))
-    return _table(["check", "what holds", "default"], [[f"`{c.name}`", c.says, _default(c)] for c in checks])
+    return _table(["check", "what holds", "default"], [[f"`{c.name}`", c.says, _default(c)] for c in ordered()])
 
 
 def formats_table() -> str:
