@@ -27,7 +27,7 @@ from .files import IMAGES, Annotated, Listed, first_folder, photos_in, things_of
 from .imagenet_truth import devkit_classes, read_solution, solution_objects
 from .mapping import ClassMap, class_map, match_names
 from .photo_file import PhotoFile, look_at, read_indices
-from .xml_boxes import read_xml
+from .voc import read_xml
 
 IGNORED = 1000
 _IS_WNID = "n[0-9]" + "[0-9]" * 7
