@@ -1,11 +1,16 @@
-"""Write what docs/ takes from the registries: three pages, and tables between marks in two others.
+"""Write what is taken from the code: three pages of docs/, tables between marks in two others, README's outputs.
 
-Run it by ``make docs``. A mark is a line ``<!-- generated: NAME -->``; its table ends at ``<!-- end -->``.
+Run it by ``make docs``. A mark is a line ``<!-- generated: NAME -->``; its table ends at ``<!-- end -->``. A console
+block of README.md is a command and what it prints, in a folder that holds models/ alone.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +21,8 @@ from rsp_onnx.checks.catalogue.all_checks import ordered
 from rsp_onnx.cli.main import main
 from rsp_onnx.evaluate import dataset_formats
 
-DOCS = Path(__file__).parent
+DOCS = Path(__file__).resolve().parent
+README = DOCS.parent / "README.md"
 LISTINGS = ("methods", "metrics", "ops")
 
 
@@ -64,8 +70,38 @@ def _with_table(page: str, name: str, table: Callable[[], str]) -> str:
     return block.sub(lambda marks: f"{marks[1]}\n{table()}\n{marks[2]}", text)
 
 
+def run(command: str) -> str:
+    """Return what a command of ours prints, the processor's provider and the clock's seconds made alike."""
+    words = shlex.split(command)
+    if words[0] != "rsp-onnx":
+        raise ValueError(f"README.md shows {command!r}, which is no command of ours")
+    result = CliRunner().invoke(main, words[1:], catch_exceptions=False)
+    if result.exit_code:
+        raise ValueError(f"{command!r} of README.md ends with {result.exit_code}: {result.output}")
+    printed = result.stdout.replace("CUDAExecutionProvider", "CPUExecutionProvider")
+    return re.sub(r"in \d+\.\d s", "in 3.2 s", printed)
+
+
+def with_outputs(text: str) -> str:
+    """Return README's text with what its console blocks print here, where models/ must lie."""
+    block = re.compile(r"(```console\n\$ ([^\n]*)\n).*?```", re.DOTALL)
+    return block.sub(lambda found: f"{found[1]}{run(found[2]).strip()}\n```", text)
+
+
+def readme() -> str:
+    """Return README.md as it should be."""
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(DOCS.parent / "models", Path(folder) / "models")
+        os.chdir(folder)
+        try:
+            return with_outputs(README.read_text(encoding="utf-8"))
+        finally:
+            os.chdir(here)
+
+
 if __name__ == "__main__":
-    for path, text in pages().items():
+    for path, text in {**pages(), README: readme()}.items():
         if path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8", newline="\n")
-            print(f"Renewed docs/{path.name}")
+            print(f"Renewed {path.name}")

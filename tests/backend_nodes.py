@@ -258,7 +258,8 @@ def _opsets(model: onnx.ModelProto, node: onnx.NodeProto) -> list[onnx.OperatorS
         return [helper.make_opsetid(d, v) for d, v in {**versions, "": LOWEST_OPSET}.items()]
     since = onnx.defs.get_schema(node.op_type, versions[""], "").since_version
     version = min(versions[""], max(since, LOWEST_OPSET))
-    if version > COMMON_OPSET and _is_in(onnx.defs.get_schema(node.op_type, COMMON_OPSET, ""), node):
+    known = onnx.defs.has(node.op_type, COMMON_OPSET, "")  # not an op that was born later
+    if version > COMMON_OPSET and known and _is_in(onnx.defs.get_schema(node.op_type, COMMON_OPSET, ""), node):
         version = COMMON_OPSET
     return [helper.make_opsetid("", version)]
 

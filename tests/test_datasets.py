@@ -781,8 +781,15 @@ def small(folder):
     return {"voc": voc / "Annotations" / "a.xml", "csv": folder / "t.csv", "coco": folder / "instances_x.json"}
 
 
+WITHOUT_INDEX = {"imagenet", "folder"}  # folders alone say what is what
+
+
+def test_every_format_that_is_read_from_a_file_is_damaged(tmp_path):
+    assert small(tmp_path).keys() == FORMATS.keys() - WITHOUT_INDEX
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(["voc", "csv", "coco"]), st.data())
+@given(st.sampled_from(sorted(FORMATS.keys() - WITHOUT_INDEX)), st.data())
 def test_whatever_is_damaged_is_told_in_a_sentence(tmp_path_factory, format_, data):
     folder = tmp_path_factory.mktemp("damaged")
     file = small(folder)[format_]

@@ -3,14 +3,14 @@
 import contextlib
 import io
 import re
-import shlex
+import runpy
 import shutil
 
 import pytest
-from click.testing import CliRunner
 
-from rsp_onnx import cli  # noqa: F401  # the package's __path__ reaches cli/ in a checkout
-from rsp_onnx.cli.main import main
+from .conftest import REPO
+
+generator = runpy.run_path(str(REPO / "docs" / "generate.py"))
 
 
 def blocks(repo, kind):
@@ -26,27 +26,15 @@ def checkout(repo, tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(command):
-    words = shlex.split(command)
-    assert words[0] == "rsp-onnx", command
-    result = CliRunner().invoke(main, words[1:])
-    assert result.exit_code == 0, result.output
-    printed = result.stdout.replace("CUDAExecutionProvider", "CPUExecutionProvider")
-    return re.sub(r"in \d+\.\d s", "in 3.2 s", printed)  # the clock's
-
-
 @pytest.mark.slow
 def test_console_blocks_show_what_the_commands_print(repo, checkout):
-    shown = blocks(repo, "console")
-    assert len(shown) >= 3
-    for block in shown:
-        command, _, output = block.partition("\n")
-        assert command.startswith("$ "), block
-        assert run(command[2:]).strip() == output.strip(), command
+    text = (repo / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"```console\n\$ rsp-onnx ", text)) == len(blocks(repo, "console")) >= 3
+    assert text == generator["with_outputs"](text), "README.md is stale; renew it: make docs"
 
 
 def test_python_blocks_print_what_is_shown(repo, checkout):
-    run("rsp-onnx compile models/digits_pytorch.onnx -o explainer.onnx")
+    generator["run"]("rsp-onnx compile models/digits_pytorch.onnx -o explainer.onnx")
     shown, printed = blocks(repo, "text"), blocks(repo, "python")
     assert len(shown) == len(printed) >= 2
     for code, output in zip(printed, shown, strict=True):
@@ -59,7 +47,8 @@ def test_python_blocks_print_what_is_shown(repo, checkout):
 def test_preprocessing_file_is_read(repo, checkout):
     (toml,) = blocks(repo, "toml")
     (checkout / "mine.toml").write_text(toml.replace("[224, 224]", "[96, 96]"), encoding="utf-8")
-    out = run("rsp-onnx explain models/digits_pytorch.onnx models/scenes/scene_0.png --preprocess mine.toml -o out")
+    command = "rsp-onnx explain models/digits_pytorch.onnx models/scenes/scene_0.png --preprocess mine.toml -o out"
+    out = generator["run"](command)
     assert "(file)" in out
 
 

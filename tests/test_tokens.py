@@ -105,6 +105,15 @@ def test_masked_tokens_get_nothing_by_way_of_attention():
     assert (got["relevance/input_ids"][0, 0, :4] != 0).all()
 
 
+def test_input_times_gradient_of_a_token_is_its_gradient(text):
+    """The gradient of an id is taken with its embedding already; the id's own number says nothing."""
+    _, model, feeds = text
+    asks = asked([3, 1], samples=2)
+    plain, times = (run(compile_explainer(model, m), {**feeds, **asks}) for m in ("gradient", "input-x-gradient"))
+    np.testing.assert_array_equal(times["relevance/input_ids"], plain["relevance/input_ids"])
+    assert plain["relevance/input_ids"].any()
+
+
 def test_the_explainer_takes_a_text(text):
     _, model, feeds = text
     explainer = Explainer(model)
