@@ -1,5 +1,6 @@
 """What all tests share: where the checkout is, and where the real models and photographs are."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,6 +8,10 @@ import pytest
 
 REPO = Path(__file__).parent.parent
 SHARED_DATA = REPO.parent / "shared" / "data"
+
+# the threads of several torches wait for each other by spinning: four times slower
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # a plain `pytest` tests this checkout, as `python -m pytest` does, whatever is installed
 sys.path.insert(0, str(REPO))

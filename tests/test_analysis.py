@@ -10,6 +10,9 @@ from rsp_onnx.graph.dag import tensors
 from .zoo import FAMILIES, export
 
 METHODS = ["rsp", "gradient", "grad-cam", "lrp-epsilon", "smooth-grad:samples=2", "integrated-gradients:steps=2"]
+methods = pytest.mark.parametrize(
+    "method", [pytest.param(m, marks=[pytest.mark.slow] * (m not in METHODS[::4])) for m in METHODS]
+)
 
 
 def state(analysis):
@@ -35,7 +38,7 @@ def source(request, shared_data):
     return export(entry.make(), entry.shape)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@methods
 def test_compiling_twice_from_one_analysis_gives_the_same_bytes_and_leaves_it_as_it_was(source, method):
     analysis = analyse(source)
     before = state(analysis)

@@ -99,6 +99,7 @@ def test_a_package_brings_rules_by_an_entry_point(work, repo):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said_in_one_sentence(work, repo):
     (work / "broken.py").write_text(
         "from rsp_onnx import rule\n\n\n@rule('Relu')\ndef mine(ctx, node, r):\n    return [r]\n"

@@ -58,6 +58,7 @@ def test_the_elephant_is_right_and_the_zebra_left(explainers, shared_data, name)
         assert sign * left > 0 > sign * right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "hostile"), [(DOG, CAT), (CAT, DOG)])
 def test_int8_and_fp32_maps_correlate(explainers, shared_data, target, hostile):
     # measured: 0.9992 (heatmap), 0.9992 (relevance of all channels)

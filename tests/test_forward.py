@@ -61,7 +61,10 @@ def assert_unchanged(model, compiled, samples=1, bits=False):
 # ---- the compiled model ----
 
 
-@pytest.mark.parametrize("how", EXPORTS.values(), ids=EXPORTS)
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(how, id=name, marks=[pytest.mark.slow] * (name != "opset 17")) for name, how in EXPORTS.items()],
+)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_scores_of_a_family_stay(name, how):
     entry = FAMILIES[name]

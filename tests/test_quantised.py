@@ -54,6 +54,7 @@ def quantised(repo, images, tmp_path_factory):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_quantised_model_is_explained_nearly_as_the_original(repo, quantised, images, kind):
     source = repo / "models" / "digits_pytorch.onnx"

@@ -247,6 +247,7 @@ def test_gradients_equal_torchs_and_scores_are_the_models_own(name, how):
     assert_scores_close(found["y"], run(model, {"x": x})["y"])
 
 
+@pytest.mark.slow
 @networks
 def test_relevance_reaches_every_step_and_keeps_its_sum(name):
     model, x = written(make(name), USUAL), sequence(3, *SHAPE[1:], seed=5)

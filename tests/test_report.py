@@ -77,6 +77,7 @@ def page(done):
     return Page((done / "report.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_labels_names_and_errors_are_text(page):
     assert [attrs for tag, attrs in page.tags if tag == "script"] == [{}]  # the one that sorts tables
     assert not [a for _, attrs in page.tags for a in attrs if a.startswith("on")]

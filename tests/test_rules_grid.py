@@ -69,6 +69,7 @@ def test_relevance_is_kept(row):
         check_conservation(row.model())
 
 
+@pytest.mark.slow
 @rows(lambda row: not row.mixes)
 def test_samples_and_targets_do_not_mix(row):
     model = row.model()
