@@ -88,6 +88,7 @@ def test_hostile_classes_are_what_the_method_asks_for(digits, data, tmp_path):
     assert 4 not in first["rsp:hostile=runners-up"]
 
 
+@pytest.mark.slow
 def test_batches_of_any_size_give_the_same_rows(done, digits, data, tmp_path):
     run(digits, data, tmp_path, batch_size=3)
     for a, b in zip(rows_of(done[0]), rows_of(tmp_path), strict=True):

@@ -47,6 +47,7 @@ def test_real_models_are_explained(shared_data, model, name):
     assert np.isfinite(r).all() and r.any()
 
 
+@pytest.mark.slow
 @names
 def test_two_frameworks_files_of_one_network_give_one_map(name):
     x = np.random.default_rng(1).uniform(0, 1, (1, 96, 96, 3)).astype(np.float32)

@@ -586,6 +586,7 @@ def test_equal_maps_are_alike_and_constant_ones_count_0():
     assert compare(heatmap[:3], heatmap[:3])["ssim"] is None
 
 
+@pytest.mark.slow
 def test_randomising_the_digits_changes_the_maps():
     model = onnx.load(MODELS / "digits_pytorch.onnx")
     explainer = Explainer(model, device="cpu")
