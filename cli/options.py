@@ -20,13 +20,6 @@ section_option = click.option(
     "--layer", "--section", "section", metavar="NAME",
     help="Tensor where head and features meet; default: found (see `rsp-onnx inspect`).",
 )  # fmt: skip
-output_option = click.option(
-    "--output", "output_name", metavar="NAME", help="The model's output to explain; default: the first."
-)
-region_option = click.option(
-    "--region", default="auto", show_default=True, metavar="auto|mask|peak|all|INDEX|X0,Y0,X1,Y1",
-    help="Of a model that scores every position or box: which of them count.",
-)  # fmt: skip
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of ONNX Runtime; default: all cores."
 )
@@ -157,6 +150,47 @@ def rsp_options(command: F) -> F:
         ),
     ]  # fmt: skip
     return _decorated(command, options)
+
+
+def score_options(command: F) -> F:
+    """Add what says how the scores are read: --output, --class-axis, --classes, --region."""
+    options: list[Option] = [
+        click.option(
+            "--output", metavar="NAME",
+            help="The tensor to explain, an output or any other of the graph; default: the first output with scores.",
+        ),
+        click.option(
+            "--class-axis", type=int, metavar="AXIS",
+            help="The axis of the output that holds the classes, counted from 0; default: found (see `inspect`).",
+        ),
+        click.option(
+            "--classes", "class_rows", default="", metavar="FIRST:END",
+            help="Which rows of that axis are classes, such as 4: behind the coordinates of boxes; default: found.",
+        ),
+        click.option(
+            "--region", default="auto", show_default=True, metavar="auto|mask|peak|all|INDEX|X0,Y0,X1,Y1",
+            help="Of a model that scores every position, box or time step: which of them count.",
+        ),
+    ]  # fmt: skip
+    return _decorated(command, options)
+
+
+def input_shapes(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> dict[str, list[int | None]] | None:
+    """Turn image=N,3,224,224 into shapes by input name; None where none is given."""
+    shapes: dict[str, list[int | None]] = {}
+    for word in words:
+        name, _equals, sizes = word.rpartition("=")
+        parts = sizes.split(",")
+        if not name or not all(p == "N" or (p.isdecimal() and int(p) > 0) for p in parts):
+            raise click.BadParameter(f"{word!r} is not like image=N,3,224,224.")
+        shapes[name] = [None if p == "N" else int(p) for p in parts]
+    return shapes or None
+
+
+input_shape_option = click.option(
+    "--input-shape", "input_shapes", multiple=True, callback=input_shapes, metavar="NAME=N,3,224,224",
+    help="Sizes the model leaves free, by input; N stays free. Repeat for several inputs.",
+)  # fmt: skip
 
 
 def size(value: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import onnx_ir as ir
 import pytest
 
 from rsp_onnx import compile_explainer, inspect_model
-from rsp_onnx.compiler.analysis import analyse
+from rsp_onnx.compiler.analysis import Needs, analyse
 from rsp_onnx.graph.dag import tensors
 
 from .zoo import FAMILIES, export
@@ -48,7 +48,7 @@ def test_compiling_twice_from_one_analysis_gives_the_same_bytes_and_leaves_it_as
 
 
 def test_a_black_box_leaves_its_analysis_as_it_was_too(source):
-    analysis = analyse(source, black_box=True)
+    analysis = analyse(source, needs=Needs(black_box=True))
     before = state(analysis)
     first, second = (compile_explainer(analysis, "occlusion") for _ in range(2))
     assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rsp_onnx import BadInput, Explainer, compile_explainer, inspect_model
-from rsp_onnx.rewrite.regions import POOLED, parse_region
+from rsp_onnx.scores.region import POOLED, parse_region
 
 from .running import asked, relative_l2, run
 
@@ -125,6 +125,6 @@ def test_a_region_that_does_not_fit_is_one_sentence(layout, region, said):
 
 
 def test_a_region_needs_scores_by_position(repo):
-    with pytest.raises(BadInput, match="a region is for models with masks or boxes"):
+    with pytest.raises(BadInput, match="a region is for models with masks, boxes or time steps"):
         compile_explainer(repo / "models" / "digits_pytorch.onnx", region="peak")
-    assert parse_region("auto", 1).kind == "peak"
+    assert parse_region("peak", 1).kind == "peak"

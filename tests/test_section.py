@@ -7,6 +7,7 @@ from torch import nn
 
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.explain.compile import analyse
+from rsp_onnx.scores.reading import ScoreOptions
 
 from .zoo import FAMILIES, export, full_densenet121, full_mobilenet_v2, full_resnet18, full_vgg16, section_of
 from .zoo.blocks import healthy
@@ -230,9 +231,9 @@ def test_the_first_output_with_numbers_is_explained_and_another_can_be_named():
     tail = ["label = ArgMax<axis=1, keepdims=0>(z)", "y = Softmax(z)", "other = Sigmoid(z)"]
     model = with_tail(*tail, shape="int64[N] label, float[N,10] y, float[N,10] other")
     assert analyse(model).output.name == "y"
-    assert analyse(model, output="other").kind == "sigmoid"
-    with pytest.raises(BadInput, match="no output 'none'; its outputs are 'label', 'y', 'other'"):
-        analyse(model, output="none")
+    assert analyse(model, scores=ScoreOptions(output="other")).kind == "sigmoid"
+    with pytest.raises(BadInput, match="no output or tensor 'none'; its outputs are 'label', 'y', 'other'"):
+        analyse(model, scores=ScoreOptions(output="none"))
 
 
 def test_a_model_that_gives_only_labels_is_refused():

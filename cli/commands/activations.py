@@ -20,6 +20,7 @@ from ..printing import print_json
 )
 @shared.out_file_option("The .npz file to write.")
 @shared.preprocess_options
+@shared.input_shape_option
 @shared.device_option()
 @shared.own_ops
 @shared.json_option

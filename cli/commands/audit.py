@@ -36,6 +36,8 @@ from ..printing import print_json, running_bar
     help="Rows and columns of the grids.",
 )
 @shared.method_option
+@shared.score_options
+@shared.input_shape_option
 @shared.hostile_option()
 @shared.preprocess_option("How photographs are prepared; default: as the model says.")
 @shared.device_option()

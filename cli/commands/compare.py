@@ -24,6 +24,8 @@ from ..printing import print_json, progress_bar
 @shared.preprocess_option("How A's photographs are prepared; default: as A says.")
 @click.option("--preprocess-b", metavar="PRESET|FILE", help="How B's are; default: as B says.")
 @shared.method_option
+@shared.score_options
+@shared.input_shape_option
 @shared.device_option()
 @shared.threads_option
 @click.option(

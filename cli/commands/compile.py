@@ -20,21 +20,12 @@ from ..printing import print_json
     "--tensor", "tensors", multiple=True, metavar="NAME", help="Return the relevance of this tensor too; repeatable."
 )
 @shared.section_option
-@shared.output_option
-@shared.region_option
+@shared.score_options
 @shared.rsp_options
-@click.option(
-    "--input-shape",
-    "shapes",
-    multiple=True,
-    metavar="NAME=N,3,224,224",
-    help="Sizes the model leaves free; N stays free.",
-)
+@shared.input_shape_option
 @shared.own_ops
 @shared.json_option
-def compile_command(
-    model: str, out: str, method: str, tensors: tuple[str, ...], shapes: tuple[str, ...], as_json: bool, **options: Any
-) -> None:
+def compile_command(model: str, out: str, method: str, tensors: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Compile a model into one .onnx file that returns its scores and their relevance; it runs with onnxruntime alone.
 
     Its further inputs are target (int64 [K, N], class indices) and hostile (int64 [K, N, H], -1 for none; H may be 0).
@@ -44,25 +35,13 @@ def compile_command(
       rsp-onnx compile model.onnx -o explainer.onnx
       rsp-onnx compile model.onnx -o explainer.onnx --input-shape image=N,3,320,320
     """
-    section, output, region = (options.pop(name) for name in ("section", "output_name", "region"))
-    written = save_explainer(
-        model, out, method, output=output, section=section, tensors=tensors, input_shapes=_shapes(shapes) or None,
-        region=region, options=Options(**options),
-    )  # fmt: skip
+    own = {name: options.pop(name) for name in ("purge", "split", "signed_inputs")}
+    written = save_explainer(model, out, method, tensors=tensors, options=Options(**own), **options)
     if as_json:
         print_json(written)
         return
     click.echo(f"Wrote {written['path']} ({written['bytes'] / 1e6:.1f} MB).")
     click.echo(f"  inputs: {', '.join(written['inputs'])}")
     click.echo(f"  outputs: {', '.join(written['outputs'])}")
-
-
-def _shapes(words: tuple[str, ...]) -> dict[str, list[int | None]]:
-    shapes: dict[str, list[int | None]] = {}
-    for word in words:
-        name, _, sizes = word.rpartition("=")
-        parts = sizes.split(",")
-        if not name or not all(p == "N" or (p.isdecimal() and int(p) > 0) for p in parts):
-            raise click.BadParameter(f"{word!r} is not like image=N,3,224,224.", param_hint="--input-shape")
-        shapes[name] = [None if p == "N" else int(p) for p in parts]
-    return shapes
+    for warning in written["warnings"]:
+        click.echo(f"Warning: {warning}.", err=True)

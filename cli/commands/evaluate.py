@@ -53,8 +53,8 @@ from ..printing import print_json, running_bar
     help="Items that metrics of the whole model are measured on.",
 )
 @shared.preprocess_options
-@shared.output_option
-@shared.region_option
+@shared.score_options
+@shared.input_shape_option
 @shared.device_option()
 @shared.threads_option
 @click.option(
@@ -86,7 +86,7 @@ def evaluate(model: str, data: str, **options: Any) -> None:
     out, as_json = options["out"], options.pop("as_json")
     command = shlex.join(["rsp-onnx", *sys.argv[1:]])
     with running_bar("evaluating") as progress:
-        summary = run(model, data, output=options.pop("output_name"), progress=progress, command=command, **options)
+        summary = run(model, data, progress=progress, command=command, **options)
     if as_json:
         print_json(summary)
     else:

@@ -24,8 +24,8 @@ from ..printing import print_json, progress_bar
 @shared.labels_option()
 @shared.preprocess_options
 @shared.section_option
-@shared.output_option
-@shared.region_option
+@shared.score_options
+@shared.input_shape_option
 @shared.method_option
 @shared.rsp_options
 @shared.device_option()
@@ -47,7 +47,7 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """  # fmt: skip
     out, as_json = options.pop("out"), options.pop("as_json")
     targets, rivals, batch_size = options.pop("targets"), options.pop("rivals"), options.pop("batch_size")
-    explainer = Explainer(model, output=options.pop("output_name"), **options)
+    explainer = Explainer(model, **options)
     with progress_bar(len(images), "explaining") as progress:
         records = explain_files(
             explainer, images, out, target=targets, hostile=rivals, batch_size=batch_size, progress=progress

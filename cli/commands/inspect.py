@@ -15,12 +15,12 @@ from ..printing import print_json, table
 @click.command(short_help="Show inputs, ops and their rules, the section, costs, warnings.")
 @shared.model_argument
 @shared.section_option
-@shared.output_option
-@shared.region_option
+@shared.score_options
+@shared.input_shape_option
 @shared.own_ops
 @click.option("--nodes", is_flag=True, help="Say for every node what its rule does.")
 @shared.json_option
-def inspect(model: str, section: str | None, output_name: str | None, region: str, nodes: bool, as_json: bool) -> None:
+def inspect(model: str, nodes: bool, as_json: bool, **options: Any) -> None:
     """Show what would happen to a model: inputs, ops and their rules, the section, the conv rules' forms, warnings.
 
     \b
@@ -29,7 +29,7 @@ def inspect(model: str, section: str | None, output_name: str | None, region: st
       rsp-onnx inspect model.onnx --nodes
       rsp-onnx inspect model.onnx --json
     """
-    report = inspect_model(model, output=output_name, section=section, region=region)
+    report = inspect_model(model, **options)
     if as_json:
         print_json(report)
         return
@@ -46,12 +46,27 @@ def _head(report: dict[str, Any]) -> list[str]:
             shape = " × ".join("?" if d is None else str(d) for d in row["shape"])
             mark = "" if row["explained"] else "  (not explained)"
             lines.append(f"  {kind[:-1]:<7} {row['name']}  {row['dtype']} {shape}{mark}")
-    lines.append(f"  scores  {report['classes'] or 'unknown'} classes, {report['scores']}")
+    lines += [f"  scores  {report['classes'] or 'unknown'} classes, {report['scores']}", *_axes(report["reading"])]
     if report["preprocessing"]:
         lines.append(
             f"  photos  preprocessed as {report['preprocessing']['name']} ({report['preprocessing']['source']})"
         )
     return lines
+
+
+def _axes(reading: dict[str, Any]) -> list[str]:
+    """Say what the axes of the scores are taken for, where they are not just samples and classes."""
+    if reading["sample_axis"] == 0 and reading["class_axis"] == 1 and not (reading["region"] or reading["rows"]):
+        return []
+    words = ["one sample" if reading["sample_axis"] is None else f"samples {reading['sample_axis']}"]
+    if reading["class_axis"] is not None:
+        words.append(f"classes {reading['class_axis']} (told by {reading['told_by']})")
+    if reading["position_axes"]:
+        places = ", ".join(map(str, reading["position_axes"]))
+        words.append(f"positions {places}" + (f" ({reading['region']} of them)" if reading["region"] else ""))
+    if reading["rows"]:
+        words.append(f"rows {reading['rows'][0]} to {reading['rows'][1] - 1} are classes")
+    return [f"  axes    of {reading['output']}: {'; '.join(words)}"]
 
 
 def _ops(report: dict[str, Any]) -> list[str]:

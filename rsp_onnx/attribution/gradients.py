@@ -8,6 +8,7 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import Lookup, walk
 from rsp_onnx.graph.op_facts import plain_op
+from rsp_onnx.graph.shapes import carries_ids
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import Parts, Rule, find_vjp
 
@@ -26,7 +27,8 @@ def input_x_gradient(ctx: Context, plan: Plan) -> Outcome:
     """Return x ⊙ ∂y_t/∂x at every input; a token id has its embedding in its gradient already."""
     outcome = gradient(ctx, plan)
     for value in ctx.graph.inputs:
-        if value in outcome.flow.at and value.dtype is not None and value.dtype.is_floating_point():
+        is_number = value.dtype is not None and value.dtype.is_floating_point() and not carries_ids(value)
+        if value in outcome.flow.at and is_number:
             outcome.flow.at[value] = ctx.op.Mul(outcome.flow.at[value], ctx.read(value))
     return outcome
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def audit(
     labels: str | Path | None = None, classes: Sequence[str] = (), limit: int | None = None, seed: int = 0,
     cells: int = 16, method: str = "rsp", hostile: Choice = "auto", preprocess: str | None = None,
     device: str = "auto", threads: int | None = None, out: str | Path | None = None, report: bool = True,
-    pictures: int = 11, progress: Progress | None = None,
+    pictures: int = 11, progress: Progress | None = None, **explainer: Any,
 ) -> Record:  # fmt: skip
     """Cluster the maps of each class of a dataset and flag clusters that look at something else than the object.
 
@@ -47,6 +48,8 @@ def audit(
         Rows and columns of the grid, at least 8.
     pictures : int
         Members of a cluster on its contact sheet.
+    explainer
+        Further arguments of ``Explainer``: output, class_axis, class_rows, region, input_shapes.
 
     Returns
     -------
@@ -60,10 +63,12 @@ def audit(
     """
     if cells < 8:
         raise BadInput(f"A grid of {cells}×{cells} cells says too little of a place: give 8 or more.")
-    explainer = Explainer(model, labels=labels, preprocess=preprocess, method=method, device=device, threads=threads)
-    count = class_count(explainer)
-    dataset = open_dataset(format, data, split=split, mapping=mapping, names=explainer.labels, classes=count)
-    stream = Stream(explainer, dataset, cells, hostile, _wanted(classes, explainer, dataset.names))
+    maker = Explainer(
+        model, labels=labels, preprocess=preprocess, method=method, device=device, threads=threads, **explainer
+    )
+    count = class_count(maker)
+    dataset = open_dataset(format, data, split=split, mapping=mapping, names=maker.labels, classes=count)
+    stream = Stream(maker, dataset, cells, hostile, _wanted(classes, maker, dataset.names))
     maps = _maps(stream, _order(len(dataset), limit, seed), progress)
     summary = _summary(stream, maps, seed)
     summary |= {"data": str(data), "format": format, "seed": seed, "limit": limit, "cells": cells}

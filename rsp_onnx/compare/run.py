@@ -25,6 +25,7 @@ def compare_models(
     labels_b: str | Path | None = None, preprocess: str | None = None, preprocess_b: str | None = None,
     device: str = "auto", threads: int | None = None, out: str | Path | None = None, report: bool = True,
     pictures: int = 6, fail_below: Sequence[str] = (), max_flips: int | None = None, progress: Progress | None = None,
+    **explainer: Any,
 ) -> Record:  # fmt: skip
     """Compare two models on images.
 
@@ -48,6 +49,8 @@ def compare_models(
         ``spearman=0.9``: the median must not be below; ``worst-spearman=0.8``: nor any image.
     max_flips : int, optional
         How many predictions may flip.
+    explainer
+        Arguments of both models' ``Explainer``: output, class_axis, class_rows, region, input_shapes.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def compare_models(
         A model or an image cannot be used, or the models have no classes in common.
     """
     limits, paths = read_limits(fail_below), image_files(images)
-    shared: dict[str, Any] = {"method": method, "device": device, "threads": threads}
+    shared: dict[str, Any] = {"method": method, "device": device, "threads": threads, **explainer}
     first = Explainer(a, labels=labels, preprocess=preprocess, **shared)
     second = Explainer(b, labels=labels_b, preprocess=preprocess_b, **shared)
     comparison = Comparison(first, second, Question(target, hostile, class_offset))

@@ -10,18 +10,38 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.shapes import Dims, carries, fix_shapes
+from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.shapes import Dims, carries, carries_ids, dims, fix_shapes
 from rsp_onnx.graph.token_ids import mark_tokens
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
-from rsp_onnx.rewrite.regions import pool, scores_positions
 from rsp_onnx.rulekit.registry import stops
+from rsp_onnx.scores.axes import sample_axis
+from rsp_onnx.scores.outputs import choose_output, with_output
+from rsp_onnx.scores.reading import ScoreOptions, ScoreReading, read_scores
+from rsp_onnx.scores.region import POOLED, to_scores
 
-from .logits import find_logits
+from .left_out import left_out
 from .section import Section, find_section
 
 Shapes: TypeAlias = "Mapping[str, Sequence[int | None]]"  # of the inputs, by name
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of an analysis.
+
+    Attributes
+    ----------
+    black_box : bool
+        Nothing is asked of what lies between input and scores; the section is the scores themselves.
+    numbers_only : bool
+        Inputs that hold ids are not explained: the method changes numbers little by little.
+    """
+
+    black_box: bool = False
+    numbers_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,101 +50,156 @@ class Analysis:
 
     Attributes
     ----------
-    output_name : str
-        Of the explained output, as the model calls it.
-    kind : str
-        ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits``: what the model does to the logits y at its end.
-    region : str
-        Of a model that scores every position or box: which of them count; empty for scores [N, classes].
+    model : Model
+        As it was loaded; where the explained tensor was no output, with that as one more.
+    reading : ScoreReading
+        The explained output, and what its axes are.
+    logits : onnx_ir.Value
+        One per sample and class, [N, classes] with nothing but ones behind: where the classes' gradients start.
     deployed : onnx_ir.Model
         The canonized model, with what shapes its file gives, before anything was written out.
+    warnings : tuple of str
+        What a reader of the map must know: inputs left out, what was guessed.
     """
 
     model: Model
     graph: Graph
-    output: ir.Value
+    reading: ScoreReading
     logits: ir.Value
-    kind: str
     section: Section
     deployed: ir.Model
     classes: int | None = None
-    output_name: str = ""
-    region: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def output(self) -> ir.Value:
+        """The explained output."""
+        return self.reading.output
+
+    @property
+    def output_name(self) -> str:
+        """Its name, as the model calls it."""
+        return str(self.reading.output.name)
+
+    @property
+    def kind(self) -> str:
+        """What the model does to the logits at its end, see ``ScoreReading``."""
+        return self.reading.kind
 
     def copied(self) -> Analysis:
         """Return an equal analysis whose graph is its own, to be written into."""
         graph, twins = self.graph.copied()
         section = replace(self.section, value=twins[self.section.value])
-        return replace(self, graph=graph, output=twins[self.output], logits=twins[self.logits], section=section)
+        return replace(
+            self, graph=graph, reading=self.reading.in_copy(twins), logits=twins[self.logits], section=section
+        )
 
 
 def analyse(
-    model: ModelSource | Model, *, output: str | None = None, section: str | None = None,
-    inputs: Sequence[str] | None = None, input_shapes: Shapes | None = None, region: str = "auto",
-    black_box: bool = False,
+    model: ModelSource | Model, *, scores: ScoreOptions | None = None, section: str | None = None,
+    inputs: Sequence[str] | None = None, input_shapes: Shapes | None = None, needs: Needs | None = None,
 ) -> Analysis:  # fmt: skip
-    """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters.
-
-    black_box: nothing is asked of what lies between input and scores; the section is the scores themselves.
-    """
-    loaded = model if isinstance(model, Model) else load_model(model)
-    deployed = canonize(loaded)
-    if black_box:
-        return _as_black_box(loaded, deployed, output, inputs, input_shapes)
-    graph = _graph(deployed, inputs, input_shapes, None)
-    if graph.batch is None and graph.moves_batch():  # windows, or time in front: the rules need to know the sample
-        graph = _graph(deployed, inputs, input_shapes, 1)
-    result, logits, kind = find_logits(graph, output)
-    graph, logits, pooled = _pooled(graph, logits, region, input_shapes)
-    used = [str(v.name) for v in graph.inputs if result in graph.dag and _reaches(graph, v, logits)]
-    if not used:
-        raise BadModel(f"The output {result.name!r} does not depend on the explained inputs.")
-    graph = graph.seen_from(used)
-    sizes = graph.dims(logits)
-    if _is_one_sample(graph, sizes):
-        graph = graph.seen_from(used, batch=1)
-    count = sizes[1] if len(sizes) > 1 else None
-    chosen = find_section(graph, logits, section)
-    return Analysis(loaded, graph, result, logits, kind, chosen, deployed, count, str(result.name), pooled)
-
-
-def _as_black_box(
-    loaded: Model, deployed: ir.Model, output: str | None, inputs: Sequence[str] | None, input_shapes: Shapes | None
-) -> Analysis:
-    model = deployed.clone()
-    fix_shapes(model, input_shapes, batch=None)
-    _check_sizes(model)
-    graph = Graph(model, _explained(model, inputs), stops)
-    try:
-        result, _, kind = find_logits(graph, output)
-    except BadModel:  # numbers no gradient goes through
-        result, kind = _scores_of_any(graph), "softmax"
-    node = result.producer()
-    if node is not None and node.domain == "ai.onnx.ml":  # trees and the like give probabilities
-        kind = "softmax"
-    sizes = graph.dims(result)
-    count = sizes[1] if len(sizes) > 1 else None
-    section = Section(result, min(1, len(sizes) - 1), ())
-    return Analysis(loaded, graph, result, result, kind, section, deployed, count, str(result.name))
+    """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
+    needs = needs or Needs()
+    asked = scores or ScoreOptions()
+    loaded = with_output(model if isinstance(model, Model) else load_model(model), asked.output)
+    see = _Seen(canonize(loaded), inputs, input_shapes, needs)
+    graph = see.graph(None)
+    if graph.batch is None and _needs_one_sample(graph, see.output(graph, asked)[0], needs.black_box):
+        graph = see.graph(1)
+    output, note = see.output(graph, asked)
+    if not output.is_graph_output():  # a tensor inside, which the explainer must return too
+        asked = replace(asked, output=str(output.name))
+        found = analyse(loaded, scores=asked, section=section, inputs=inputs, input_shapes=input_shapes, needs=needs)
+        return replace(found, warnings=(note, *found.warnings))
+    reading = read_scores(graph, output, asked)
+    if needs.black_box:
+        reading = replace(reading, kind=_kind_of_any(reading))
+    graph, logits = see.one_per_class(graph, reading)
+    warnings = ((note,) if note else ()) + reading.warnings + left_out(graph, logits, inputs)
+    whole = Section(logits, min(1, len(graph.dims(logits)) - 1), ())
+    chosen = whole if needs.black_box else find_section(graph, logits, section)
+    classes = reading.axes.count(graph.dims(output))
+    return Analysis(loaded, graph, reading, logits, chosen, see.deployed, classes, warnings)
 
 
-def _scores_of_any(graph: Graph) -> ir.Value:
-    """Return the first output that holds one number per sample and class."""
-    for value in graph.model.graph.outputs:
-        if value.dtype is not None and value.dtype.is_floating_point() and len(graph.dims(value)) == 2:
-            return value
-    raise BadModel("No output of the model holds one number per sample and class; export the scores as an output too.")
+def _needs_one_sample(graph: Graph, output: ir.Value, black_box: bool) -> bool:
+    """Tell of a free batch that must be one: windows, or time in front; inputs and scores that have no batch axis."""
+    if not black_box and graph.moves_batch():  # the rules need to know the sample
+        return True
+    return sample_axis(graph, output) != 0 or any(graph.dims(v) == () for v in graph.inputs)
 
 
-def _graph(deployed: ir.Model, inputs: Sequence[str] | None, input_shapes: Shapes | None, batch: int | None) -> Graph:
-    """Return what the walk sees of a deployed model."""
-    model = deployed.clone()
-    fix_shapes(model, input_shapes, batch=batch)
-    _check_sizes(model)
-    while needs_expansion(model) and expand(model):  # what is written out may tell the shapes of more
-        fix_shapes(model, input_shapes, batch=batch)
-    mark_tokens(model)
-    return Graph(model, _explained(model, inputs), stops)
+def _kind_of_any(reading: ScoreReading) -> str:
+    node = reading.output.producer()
+    trees = node is not None and node.domain == "ai.onnx.ml"  # these give probabilities
+    return "softmax" if trees else reading.kind
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the walk sees of a deployed model, under what was asked for."""
+
+    deployed: ir.Model
+    inputs: Sequence[str] | None
+    shapes: Shapes | None
+    needs: Needs
+
+    def graph(self, batch: int | None) -> Graph:
+        """Return the graph of a copy with fixed sizes, with what is written out before the walk."""
+        model = self.deployed.clone()
+        fix_shapes(model, self.shapes, batch=batch)
+        _check_sizes(model)
+        while not self.needs.black_box and needs_expansion(model) and expand(model):
+            fix_shapes(model, self.shapes, batch=batch)  # what is written out may tell the shapes of more
+        mark_tokens(model)
+        return Graph(model, self._explained(model), stops)
+
+    def _explained(self, model: ir.Model) -> list[str]:
+        names = [str(v.name) for v in model.graph.inputs]
+        if self.inputs is None:
+            usable = [v for v in model.graph.inputs if carries(v) and not (self.needs.numbers_only and _is_fixed(v))]
+            return [str(v.name) for v in usable] or names
+        for name in self.inputs:
+            if name not in names:
+                raise BadInput(f"The model has no input {name!r}; its inputs are {', '.join(map(repr, names))}.")
+        return list(self.inputs)
+
+    def output(self, graph: Graph, asked: ScoreOptions) -> tuple[ir.Value, str]:
+        """Return the explained output; of a black box one that no gradient leads to will do."""
+        try:
+            return choose_output(graph, asked.output, asked.labels)
+        except (BadModel, BadInput):
+            numbers = [v for v in graph.model.graph.outputs if v.dtype is not None and v.dtype.is_floating_point()]
+            if self.needs.black_box and numbers and asked.output in (None, *(v.name for v in numbers)):
+                return next(v for v in numbers if asked.output in (None, v.name)), ""
+            raise
+
+    def one_per_class(self, graph: Graph, reading: ScoreReading) -> tuple[Graph, ir.Value]:
+        """Return the graph seen from the inputs that matter, and one score per sample and class behind the logits."""
+        logits, axes = reading.logits, reading.logits_axes
+        if self.needs.black_box:
+            return graph, reading.output
+        if not axes.is_plain or reading.region:
+            op = Emitter(graph.model.graph, _float_of(logits).numpy())
+            logits = to_scores(op, logits, graph.dims(logits), axes, reading.region)
+            logits.name = POOLED
+            fix_shapes(graph.model, self.shapes, batch=graph.batch)
+            graph = graph.seen_from([str(v.name) for v in graph.inputs])
+        used = [str(v.name) for v in graph.inputs if reading.output in graph.dag and _reaches(graph, v, logits)]
+        if not used:
+            raise BadModel(f"The output {reading.output.name!r} does not depend on the explained inputs.")
+        graph = graph.seen_from(used)
+        return (graph.seen_from(used, batch=1) if _is_one_sample(graph, graph.dims(logits)) else graph), logits
+
+
+def _is_fixed(value: ir.Value) -> bool:
+    """Tell of an input that cannot be changed little by little and place by place: ids, a number without axes."""
+    return carries_ids(value) or dims(value) == ()
+
+
+def _float_of(value: ir.Value) -> ir.DataType:
+    return value.dtype if value.dtype is not None and value.dtype.is_floating_point() else ir.DataType.FLOAT
 
 
 def _check_sizes(model: ir.Model) -> None:
@@ -135,19 +210,8 @@ def _check_sizes(model: ir.Model) -> None:
             axes = " and ".join(map(str, free))
             raise BadModel(
                 f"The input {value.name!r} leaves its size on axis {axes} free; give the sizes with input_shapes "
-                "(--size for photographs, --input-shape for compile), or fix them when exporting."
+                "(--input-shape; --size for photographs), or fix them when exporting."
             )
-
-
-def _pooled(graph: Graph, logits: ir.Value, region: str, input_shapes: Shapes | None) -> tuple[Graph, ir.Value, str]:
-    """Put one score per class behind a map of scores."""
-    if not scores_positions(graph.dims(logits)) or logits not in graph.dag:
-        if region != "auto":
-            raise BadInput(f"The scores {logits.name!r} are one per class; a region is for models with masks or boxes.")
-        return graph, logits, ""
-    pooled = pool(graph.model, logits, region)
-    fix_shapes(graph.model, input_shapes, batch=graph.batch)
-    return graph.seen_from([str(v.name) for v in graph.inputs]), pooled, region
 
 
 def _is_one_sample(graph: Graph, scores: Dims) -> bool:
@@ -164,13 +228,3 @@ def _is_one_sample(graph: Graph, scores: Dims) -> bool:
 
 def _reaches(graph: Graph, value: ir.Value, end: ir.Value) -> bool:
     return bool(graph.between([value], end)) or value is end
-
-
-def _explained(model: ir.Model, inputs: Sequence[str] | None) -> list[str]:
-    names = [str(v.name) for v in model.graph.inputs]
-    if inputs is None:
-        return [str(v.name) for v in model.graph.inputs if carries(v)] or names
-    for name in inputs:
-        if name not in names:
-            raise BadInput(f"The model has no input {name!r}; its inputs are {', '.join(map(repr, names))}.")
-    return list(inputs)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.errors import BadInput, BadModel
+from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Options
+from rsp_onnx.scores.region import to_scores
 
 from .analysis import Analysis
 from .interface import add_classes, add_output, add_outputs, describe, emit_walk
@@ -80,12 +81,13 @@ def _as_probabilities(op: Emitter, scores: ir.Value, analysis: Analysis) -> ir.V
         wide = op.Div(op.Cast(scores, to=int(op.type)), float(np.iinfo(kind.numpy()).max))
     else:
         wide = scores if kind == op.type else op.Cast(scores, to=int(op.type))
-    if analysis.classes is None or any(d != 1 for d in analysis.graph.dims(analysis.output)[2:]):
-        raise BadModel(f"The scores {analysis.output_name!r} are not [N, classes]; name another output with --output.")
-    flat = op.Reshape(wide, [-1, analysis.classes])
+    reading, count = analysis.reading, analysis.classes or 1
+    flat = op.Reshape(
+        to_scores(op, wide, analysis.graph.dims(analysis.output), reading.axes, reading.region), [-1, count]
+    )
     if analysis.kind == "log-softmax":
         return op.Exp(flat)
-    return op.Softmax(flat, axis=1) if analysis.kind == "logits" and analysis.classes > 1 else flat
+    return op.Softmax(flat, axis=1) if analysis.kind == "logits" and count > 1 else flat
 
 
 def _of_target(op: Emitter, chance: ir.Value, target: ir.Value) -> ir.Value:

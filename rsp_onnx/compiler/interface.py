@@ -25,6 +25,7 @@ from .method import Method, Outcome, Plan
 from .start import Classes
 from .walk import check_rules, feature_nodes, head_nodes
 
+UNREACHED = "rsp_onnx.unreached"  # in a compiled model's metadata: inputs no relevance reaches
 _OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence")
 
 
@@ -98,14 +99,17 @@ def _symbol(graph: Graph) -> str:
 def add_outputs(ctx: Context, analysis: Analysis, outcome: Outcome, tensors: Sequence[str]) -> None:
     """Make the relevance of the inputs, and of the tensors wanted, outputs of the model."""
     graph = analysis.graph
-    several = len(graph.inputs) > 1
+    several, unreached = len(graph.inputs) > 1, list[str]()
     for value in graph.inputs:
         r = outcome.flow.at.get(value)
         if r is None and not any(v in outcome.flow.at for v in graph.inputs):
             raise BadModel(f"No relevance reaches the input {value.name!r}; choose another section with --section.")
         if r is None:  # such as queries that only say where to look
+            unreached.append(str(value.name))
             r = ctx.op.Expand(0.0, ctx.op.Concat(ctx.front, ctx.op.Shape(value), axis=0))
         add_output(ctx.op, f"relevance/{value.name}" if several else "relevance", r, value)
+    if unreached:
+        graph.model.metadata_props[UNREACHED] = json.dumps(unreached)
     for name in tensors:
         found_value = graph.values.get(name)
         if found_value is None or found_value not in outcome.flow.at:

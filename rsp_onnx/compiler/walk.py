@@ -10,9 +10,10 @@ import onnx_ir as ir
 from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.op_facts import op_name
+from rsp_onnx.graph.token_ids import is_id_step
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import add_all
-from rsp_onnx.rulekit.registry import Rule, why_not
+from rsp_onnx.rulekit.numerics import add_all, unbroadcast
+from rsp_onnx.rulekit.registry import Parts, Rule, why_not
 
 Lookup = Callable[[ir.Node], "Rule | None"]
 
@@ -52,7 +53,7 @@ def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.No
             if output not in arriving:
                 continue
             r = flow.at.setdefault(output, add_all(ctx.op, arriving[output]))
-            rule = rules(node)
+            rule = share_among_ids if is_id_step(node) else rules(node)
             assert rule is not None
             parts = rule(ctx.at_output(index), node, r)
             if len(parts) != len(node.inputs):
@@ -73,13 +74,20 @@ def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.No
     return flow
 
 
+def share_among_ids(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Give what belongs to calculated ids to the ids they were calculated from, in equal parts where several were."""
+    active = ctx.graph.active_inputs(node)
+    share = r if len(active) == 1 else ctx.op.Div(r, float(len(active)))
+    return [unbroadcast(ctx, share, node.outputs[0], v) if v in active and v is not None else None for v in node.inputs]
+
+
 def check_rules(sections: Sequence[tuple[str, Sequence[ir.Node], Lookup]]) -> None:
     """Raise UnsupportedOp with every op that lacks a rule, and where it stands, before anything is emitted."""
     missing: dict[str, list[str]] = {}
     reasons: list[str] = []
     for what, nodes, rules in sections:
         for node in nodes:
-            if rules(node) is None:
+            if rules(node) is None and not is_id_step(node):
                 missing.setdefault(f"{op_name(node)} ({what})", []).append(str(node.name))
                 reasons.append(why_not(node))
     if missing:

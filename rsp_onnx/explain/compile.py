@@ -9,19 +9,21 @@ import onnx
 import onnx_ir as ir
 
 from rsp_onnx.attribution.catalogue import find_method
-from rsp_onnx.compiler.analysis import Analysis, analyse
+from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.compile_loop import compile_repeated
 from rsp_onnx.compiler.interface import add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.rulekit.context import Options
+from rsp_onnx.scores.reading import ScoreOptions
 
 
 def compile_explainer(
     model: ModelSource | Model | Analysis, method: str = "rsp", *, output: str | None = None,
     section: str | None = None, tensors: Sequence[str] = (), inputs: Sequence[str] | None = None,
-    input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto", purge: bool = False,
-    split: float = 2.0, signed_inputs: str = "clamp", form: str = "auto", ledger: bool = False,
+    input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
+    class_axis: int | None = None, class_rows: str = "", purge: bool = False, split: float = 2.0,
+    signed_inputs: str = "clamp", form: str = "auto", ledger: bool = False,
 ) -> onnx.ModelProto:  # fmt: skip
     """Compile a classifier into one ONNX model that returns its scores and their relevance.
 
@@ -35,7 +37,7 @@ def compile_explainer(
     method : str
         One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
     output : str, optional
-        The output to explain; default: the first one that depends on the input through numbers.
+        The tensor to explain, any of the graph; default: the first output that holds scores of classes.
     section : str, optional
         The tensor where head and features meet; default: analysis (RSP §1).
     tensors : sequence of str
@@ -44,8 +46,8 @@ def compile_explainer(
         Inputs to explain; default: all that carry numbers.
     input_shapes : mapping, optional
         Sizes for the dimensions the model leaves free, by input name; None keeps the batch free.
-    region : str
-        For models that score every position or box, see ``Explainer``.
+    region, class_axis, class_rows
+        How scores of other shapes than [N, classes] are read, see ``Explainer``.
     purge, split, signed_inputs
         Parameters of RSP, see ``Options``.
     form : str
@@ -72,11 +74,17 @@ def compile_explainer(
     """
     if not isinstance(model, Analysis):
         model = analyse(
-            model, output=output, section=section, inputs=inputs, input_shapes=input_shapes, region=region,
-            black_box=find_method(method).is_black_box,
+            model, scores=ScoreOptions(output, region, class_axis, class_rows), section=section, inputs=inputs,
+            input_shapes=input_shapes, needs=needs_of(method),
         )  # fmt: skip
     options = Options(purge, split, signed_inputs, form)
     return ir.to_proto(compile_ir(model, method, tensors=tensors, options=options, ledger=ledger))
+
+
+def needs_of(method: str) -> Needs:
+    """Return what a method asks of an analysis."""
+    found = find_method(method)
+    return Needs(found.is_black_box, found.repetition is not None)
 
 
 def compile_ir(

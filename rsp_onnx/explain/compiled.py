@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rsp_onnx.compiler.analysis import Analysis
+from rsp_onnx.compiler.interface import UNREACHED
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
@@ -15,6 +16,7 @@ from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.model.session import Session
+from rsp_onnx.scores.axes import sample_axis
 
 from .scoring import Scores
 
@@ -43,6 +45,10 @@ class Compiled:
         Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
     activation_bytes : int
         Of the model's own tensors for one sample.
+    warnings : tuple of str
+        What a reader of every map must know: inputs left out, what was guessed.
+    sample_axes : mapping
+        By output, the axis of its samples; None where it is one sample's.
     """
 
     session: Session
@@ -56,11 +62,18 @@ class Compiled:
     labels: tuple[str, ...] | None = None
     one_sample: frozenset[str] = frozenset()
     activation_bytes: int = 0
+    warnings: tuple[str, ...] = ()
+    sample_axes: Mapping[str, int | None] = field(default_factory=dict)
+
+    @property
+    def first(self) -> InputSignature:
+        """The first explained input that has axes, whose relevance is the explanation's."""
+        return next((one for one in self.inputs if one.shape), self.inputs[0])
 
     @property
     def name(self) -> str:
-        """The first explained input's name, whose relevance is the explanation's."""
-        return self.inputs[0].name
+        """Its name."""
+        return self.first.name
 
 
 def compiled_facts(
@@ -72,11 +85,15 @@ def compiled_facts(
     metadata: of the compiled model; names the rows of the ledger.
     """
     ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
-    graph = analysis.graph
+    graph, outputs = analysis.graph, analysis.graph.model.graph.outputs
+    unreached = tuple(
+        f"no relevance reaches the input {name!r} with {method}" for name in json.loads(metadata.get(UNREACHED, "[]"))
+    )
     return Compiled(
         session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
-        tuple(str(v.name) for v in graph.model.graph.outputs), tuple(ledger), tuple((n, op) for n, op in balance),
-        method, labels, not_by_sample(graph, tensors), activation_bytes(graph),
+        tuple(str(v.name) for v in outputs), tuple(ledger), tuple((n, op) for n, op in balance),
+        method, labels, not_by_sample(graph, tensors), activation_bytes(graph), analysis.warnings + unreached,
+        {str(v.name): sample_axis(graph, v) for v in outputs},
     )  # fmt: skip
 
 

@@ -9,20 +9,22 @@ from typing import Any, overload
 import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
-from rsp_onnx.compiler.analysis import Analysis, analyse
+from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
 from rsp_onnx.inputs.find_preprocess import overridden, resolve_preprocess
 from rsp_onnx.inputs.labels import check_labels, read_labels
 from rsp_onnx.inputs.presets import Preprocess
-from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of
+from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of, sized
 from rsp_onnx.model.load import ModelSource, load_model
 from rsp_onnx.model.session import Session, resolve_device
 from rsp_onnx.rulekit.context import Options
+from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.types import Array
 
-from .compile import compile_ir
+from .blame import blaming
+from .compile import compile_ir, needs_of
 from .compiled import Compiled, CompiledSizes, compiled_facts
 from .explanation import Explanation
 from .scoring import Scorer
@@ -47,15 +49,21 @@ class Explainer:
     method : str
         One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
     output, section : str, optional
-        The output to explain, and the tensor where head and features meet; found by default.
+        The tensor to explain (an output or any other), and the one where head and features meet; found by default.
     region : str
         For models that score every position or box: ``mask`` (where the class wins), ``peak`` (its highest score),
-        ``all``, an index, or X0,Y0,X1,Y1 in positions of the output; ``auto`` is ``mask`` for pictures, ``peak`` for
-        boxes.
+        ``all``, an index, or X0,Y0,X1,Y1 in positions of the output; ``auto`` is ``mask`` for pictures and sequences
+        (time in front), ``peak`` for boxes.
+    class_axis : int, optional
+        The axis of the output that holds the classes; found by default, see ``inspect``.
+    class_rows : str
+        Which of its rows are classes, as FIRST:END: ``4:`` where four coordinates of boxes stand in front.
     purge, split, signed_inputs
         Parameters of RSP, see ``Options``.
     threads : int, optional
         Threads ONNX Runtime uses within one op.
+    input_shapes : mapping, optional
+        Sizes for what the model leaves free, by input name, the batch (None) in front. Tensors bring their own.
     size, channels, scale, mean, std, resize, ...
         Single values of ``Preprocess`` that override the preset's or the file's.
 
@@ -72,8 +80,10 @@ class Explainer:
     def __init__(
         self, model: ModelSource, *, preprocess: str | Path | Preprocess | Mapping[str, Any] | None = None,
         labels: str | Path | Sequence[str] | None = None, device: str = "auto", method: str = "rsp",
-        output: str | None = None, section: str | None = None, region: str = "auto", purge: bool = False,
-        split: float = 2.0, signed_inputs: str = "clamp", threads: int | None = None, **preprocess_values: Any,
+        output: str | None = None, section: str | None = None, region: str = "auto",
+        class_axis: int | None = None, class_rows: str = "", purge: bool = False, split: float = 2.0,
+        signed_inputs: str = "clamp", threads: int | None = None,
+        input_shapes: Mapping[str, Sequence[int | None]] | None = None, **preprocess_values: Any,
     ) -> None:  # fmt: skip
         find_method(method)
         resolve_device(device)
@@ -81,13 +91,15 @@ class Explainer:
         self.method = method
         self.options = Options(purge, split, signed_inputs)
         self.device = device
-        self._output, self._section, self._region, self._threads = output, section, region, threads
+        self._section, self._threads = section, threads
         self._compiled = CompiledSizes(self._compile)
         self._scorer = Scorer(self.model.ir, device, threads)
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
-        self.signatures = signatures_of(self.model.ir)
+        self.signatures = sized(signatures_of(self.model.ir), input_shapes or {})
         self.labels = read_labels(labels, self.model.metadata)
+        count = None if self.labels is None else len(self.labels)
+        self._scores = ScoreOptions(output, region, class_axis, class_rows, count)
         if preprocess is not None or self._values:
             _ = self.preprocess  # a wrong preset or file is reported before any work
 
@@ -155,8 +167,9 @@ class Explainer:
         for start in range(0, len(images), batch_size):
             items = [self.prepare(image) for image in images[start : start + batch_size]]
             for group in same_shapes(items):
-                compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))
-                results += explain_items(compiled, group, *self._choose(group, target, hostile, compiled))
+                with blaming(self.model, group[0]):
+                    compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))
+                    results += explain_items(compiled, group, *self._choose(group, target, hostile, compiled))
         return results
 
     def explain_each(
@@ -173,8 +186,9 @@ class Explainer:
         explained: list[list[Explanation]] = []
         for group in same_shapes(ready):
             part = slice(len(explained), len(explained) + len(group))
-            compiled = self._compiled.get(shapes_of(group[0]))
-            explained += explain_items(compiled, group, list(targets[part]), list(hostile[part]))
+            with blaming(self.model, group[0]):
+                compiled = self._compiled.get(shapes_of(group[0]))
+                explained += explain_items(compiled, group, list(targets[part]), list(hostile[part]))
         return explained
 
     def prepare(self, image: Picture | Feeds) -> Feeds:
@@ -187,8 +201,9 @@ class Explainer:
 
     def score_batch(self, items: Sequence[Feeds]) -> Array:
         """Return the model's own scores of items of one size, float32 [N, classes]."""
-        compiled = self._compiled.get(shapes_of(items[0]))
-        return self._scorer.run(items, compiled.scores, compiled.batch)
+        with blaming(self.model, items[0]):
+            compiled = self._compiled.get(shapes_of(items[0]))
+            return self._scorer.run(items, compiled.scores, compiled.batch)
 
     def score_kind(self, item: Feeds) -> str:
         """Return what the model does at its end: ``softmax``, ``log-softmax``, ``sigmoid``, or ``logits`` (nothing)."""
@@ -200,21 +215,18 @@ class Explainer:
 
     def analyse(self, item: Feeds) -> Analysis:
         """Return what the model is for items of this size, before anything is compiled."""
-        return self._analyse(shapes_of(item), black_box=False)
+        return self._analyse(shapes_of(item))
 
     @property
     def provider(self) -> str:
         """The execution provider in use, once something ran."""
         return self._compiled.provider
 
-    def _analyse(self, shapes: Shapes, *, black_box: bool) -> Analysis:
-        return analyse(
-            self.model, output=self._output, section=self._section, input_shapes=dict(shapes), region=self._region,
-            black_box=black_box,
-        )  # fmt: skip
+    def _analyse(self, shapes: Shapes, needs: Needs | None = None) -> Analysis:
+        return analyse(self.model, scores=self._scores, section=self._section, input_shapes=dict(shapes), needs=needs)
 
     def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
-        analysis = self._analyse(shapes, black_box=find_method(self.method).is_black_box)
+        analysis = self._analyse(shapes, needs_of(self.method))
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)

@@ -18,9 +18,11 @@ from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.layout import channels_last
 from rsp_onnx.model.load import Model, ModelSource, load_model
+from rsp_onnx.model.sizes import free_axes, trial_sizes
 from rsp_onnx.rewrite.expand import why_unexpanded
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, says, stops, why_not
+from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.version import __version__
 
 _SMALL_INTS = ("uint8", "int8", "uint16", "int16")
@@ -29,6 +31,7 @@ _SMALL_INTS = ("uint8", "int8", "uint16", "int16")
 def inspect_model(
     model: ModelSource, *, output: str | None = None, section: str | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
+    class_axis: int | None = None, class_rows: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     """Describe a model and how it would be explained.
 
@@ -47,8 +50,11 @@ def inspect_model(
         The model cannot be read, or a name does not exist.
     """
     loaded = load_model(model)
-    shapes = _with_default_size(loaded, input_shapes)
-    analysis = analyse(loaded, output=output, section=section, input_shapes=shapes, region=region)
+    shapes = dict(input_shapes or {})
+    if free_axes(loaded.ir).keys() - shapes.keys():
+        shapes = trial_sizes(loaded.ir) | shapes
+    scores = ScoreOptions(output, region, class_axis, class_rows, _labels(loaded))
+    analysis = analyse(loaded, scores=scores, section=section, input_shapes=shapes)
     graph, chosen = analysis.graph, analysis.section
     features, head = feature_nodes(graph, chosen.value), head_nodes(graph, chosen.value, analysis.logits)
     ops = _ops(analysis, features, head)
@@ -59,6 +65,7 @@ def inspect_model(
         "scores": analysis.kind,
         "logits": str(analysis.logits.name),
         "classes": analysis.classes,
+        "reading": _reading(analysis),
         "labels": _labels(loaded),
         "preprocessing": _preprocessing(loaded, analysis),
         "ops": ops,
@@ -76,6 +83,16 @@ def inspect_model(
         "warnings": _warnings(loaded, analysis),
         "tensors": _tensors(loaded, analysis, features),
     }
+
+
+def _reading(analysis: Analysis) -> dict[str, Any]:
+    """Say what the axes of the scores are taken for."""
+    reading, axes = analysis.reading, analysis.reading.axes
+    return {
+        "output": analysis.output_name, "sample_axis": axes.sample, "class_axis": axes.classes, "told_by": axes.told_by,
+        "guessed": axes.guessed, "position_axes": list(axes.places), "rows": list(axes.rows) if axes.rows else None,
+        "region": reading.region or None,
+    }  # fmt: skip
 
 
 def _file(loaded: Model) -> dict[str, Any]:
@@ -100,20 +117,6 @@ def _tensors(loaded: Model, analysis: Analysis, features: Sequence[ir.Node]) -> 
 def _own(loaded: Model, value: ir.Value) -> dict[str, Any]:
     """Describe an input as its file does: sizes assumed for the analysis stay free."""
     return _tensor(next((v for v in loaded.ir.graph.inputs if v.name == value.name), value))
-
-
-def _with_default_size(
-    loaded: Model, given: Mapping[str, Sequence[int | None]] | None
-) -> Mapping[str, Sequence[int | None]] | None:
-    """Fill free image sizes with 224, as ``explain`` does for photographs."""
-    if given is not None:
-        return given
-    shapes: dict[str, Sequence[int | None]] = {}
-    for value in loaded.ir.graph.inputs:
-        sizes = [d if isinstance(d, int) else None for d in value.shape or ()]
-        if len(sizes) == 4 and None in sizes[1:]:
-            shapes[str(value.name)] = [None, *(224 if d is None else d for d in sizes[1:])]
-    return shapes or None
 
 
 def _ops(analysis: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
@@ -201,11 +204,14 @@ def _preprocessing(loaded: Model, analysis: Analysis) -> dict[str, Any] | None:
 
 
 def _warnings(loaded: Model, analysis: Analysis) -> list[str]:
-    graph, opsets, notes = analysis.graph, dict(loaded.ir.graph.opset_imports), []
+    graph, opsets = analysis.graph, dict(loaded.ir.graph.opset_imports)
+    notes = [f"{said[0].upper()}{said[1:]}." for said in (*analysis.warnings, *analysis.reading.notes)]
     for value in graph.inputs:
         sizes = graph.dims(value)
         if not all(isinstance(d, int) for d in _own(loaded, value)["shape"][1:]):
-            notes.append(f"The input {value.name!r} leaves its size free; this is for {_by(sizes[1:])}.")
+            notes.append(
+                f"The input {value.name!r} leaves its size free; this is for {_by(sizes[1:])} (--input-shape, --size)."
+            )
         if channels_last(sizes):
             notes.append(f"The input {value.name!r} has its channels last (NHWC).")
         if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:

@@ -11,7 +11,6 @@ from typing import Any
 
 import onnx_ir as ir
 
-from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.errors import BadInput, BadOutput
 from rsp_onnx.files import save_bytes, save_npz
@@ -20,8 +19,9 @@ from rsp_onnx.model.activations import collect_activations
 from rsp_onnx.model.load import ModelSource
 from rsp_onnx.model.weights import is_large
 from rsp_onnx.rulekit.context import Options
+from rsp_onnx.scores.reading import ScoreOptions
 
-from .compile import compile_ir
+from .compile import compile_ir, needs_of
 from .explainer import Explainer
 
 
@@ -29,7 +29,7 @@ def save_explainer(
     model: ModelSource, path: str | Path, method: str = "rsp", *, output: str | None = None,
     section: str | None = None, tensors: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
-    options: Options | None = None,
+    class_axis: int | None = None, class_rows: str = "", options: Options | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compile an explainer and write it as an .onnx file (above 1 GiB of weights with a .data file beside it).
 
@@ -38,7 +38,7 @@ def save_explainer(
     Returns
     -------
     dict
-        ``path``, ``inputs``, ``outputs``, ``section``, ``bytes``.
+        ``path``, ``inputs``, ``outputs``, ``section``, ``bytes``, ``warnings`` (inputs left out, what was guessed).
 
     Raises
     ------
@@ -51,13 +51,9 @@ def save_explainer(
     if target.suffix.lower() != ".onnx":
         raise BadInput(f"{path}: a compiled explainer is an .onnx file; give a name that ends in .onnx.")
     analysis = analyse(
-        model,
-        output=output,
-        section=section,
-        input_shapes=input_shapes,
-        region=region,
-        black_box=find_method(method).is_black_box,
-    )
+        model, scores=ScoreOptions(output, region, class_axis, class_rows), section=section, input_shapes=input_shapes,
+        needs=needs_of(method),
+    )  # fmt: skip
     compiled = compile_ir(analysis, method, tensors=tensors, options=options)
     if is_large(compiled):
         _save_large(compiled, target)
@@ -69,6 +65,7 @@ def save_explainer(
         "outputs": [str(v.name) for v in compiled.graph.outputs],
         "section": analysis.section.name,
         "bytes": target.stat().st_size,
+        "warnings": list(analysis.warnings),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -15,7 +15,8 @@ from rsp_onnx.graph.nodes import input_at
 from rsp_onnx.inputs.batching import stacked
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.model.session import Session
-from rsp_onnx.rewrite.regions import pool
+from rsp_onnx.scores.outputs import exposed
+from rsp_onnx.scores.region import to_scores
 from rsp_onnx.types import Array
 
 _RAW, _SCORES = "raw", "scores"
@@ -51,8 +52,9 @@ def _reading(analysis: Analysis) -> ir.Model | None:
     scale = zero = None
     if node is not None and node.op_type == "QuantizeLinear":
         scale, zero = (analysis.graph.constant(input_at(node, slot)) for slot in (1, 2))
-    per_tensor = scale is not None and scale.size == 1
-    if not analysis.region and not per_tensor:
+    per_tensor, reading = scale is not None and scale.size == 1, analysis.reading
+    as_it_is = reading.axes.is_plain and not reading.region
+    if as_it_is and not per_tensor:
         return None
     raw = ir.Value(name=_RAW, shape=output.shape, type=ir.TensorType(output.dtype or ir.DataType.FLOAT))
     graph = ir.Graph([raw], [], nodes=[], opset_imports=dict(analysis.graph.model.graph.opset_imports), name=_SCORES)
@@ -60,8 +62,9 @@ def _reading(analysis: Analysis) -> ir.Model | None:
     scores = op.Cast(raw, to=int(op.type))
     if per_tensor and scale is not None:
         scores = op.Mul(op.Sub(scores, 0.0 if zero is None else float(zero.reshape(()))), float(scale.reshape(())))
-    scores.shape, scores.dtype = output.shape, op.type
-    result = op.emit("Identity", pool(model, scores, analysis.region) if analysis.region else scores, name=_SCORES)
+    if not as_it_is:
+        scores = to_scores(op, scores, analysis.graph.dims(output), reading.axes, reading.region)
+    result = op.emit("Identity", scores, name=_SCORES)
     result.dtype = op.type
     graph.outputs.append(result)
     return model
@@ -83,16 +86,12 @@ class Scorer:
 
     def run(self, items: Sequence[Feeds], scores: Scores, batch: int | None) -> Array:
         """Return float32 [N, classes] of items of one size. batch: the size the graph fixes, if it does."""
-        raw = list(self._raw(items, scores.output_name, batch))
-        return scores.read({scores.output_name: np.concatenate(raw)})
+        name, session = scores.output_name, self._get(scores.output_name)
+        runs = ((session.run(feeds, [name]), count) for feeds, count in stacked(items, batch))
+        return np.concatenate([scores.read(results)[:count] for results, count in runs])
 
-    def _raw(self, items: Sequence[Feeds], name: str, batch: int | None) -> Iterable[Array]:
-        session = self._get()
-        for feeds, count in stacked(items, batch):
-            yield session.run(feeds, [name])[name][:count]
-
-    def _get(self) -> Session:
+    def _get(self, output: str) -> Session:
         with self._lock:
             if self._session is None:
-                self._session = Session(self._model, self._device, self._threads)
+                self._session = Session(exposed(self._model, output), self._device, self._threads)
             return self._session

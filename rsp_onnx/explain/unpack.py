@@ -26,7 +26,7 @@ def explain_items(
     explained: list[list[Explanation]] = []
     for feeds, count in stacked(items, compiled.batch):
         part = slice(len(explained), len(explained) + count)
-        size = compiled.batch or next(iter(feeds.values())).shape[0]
+        size = compiled.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
         asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
         results = compiled.session.run({**feeds, **asked})
         explained += explanations(compiled, results, items[part], targets[part], rivals[part])
@@ -42,7 +42,8 @@ def explanations(
     explained = []
     for n, item in enumerate(items):
         rows = {key: _of_sample(compiled, key, r, n) for key, r in results.items() if _is_ours(key)}
-        own = {name: _row(results[name], n) for name in compiled.outputs if name in results}
+        given = [name for name in compiled.outputs if name in results]
+        own = {name: _row(results[name], compiled.sample_axes.get(name), n) for name in given}
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
@@ -64,8 +65,9 @@ def _of_sample(compiled: Compiled, key: str, r: Array, n: int) -> Array:
     return r if key.startswith("relevance") and name in compiled.one_sample else np.asarray(r[:, n])
 
 
-def _row(output: Array, n: int) -> Array:
-    return np.asarray(output[n]) if output.ndim and n < len(output) else output
+def _row(output: Array, axis: int | None, n: int) -> Array:
+    """Return one sample's part of an output. axis: of the samples; None where the output is one sample's."""
+    return output if axis is None or axis >= output.ndim or n >= output.shape[axis] else output.take(n, axis)
 
 
 _BY_ROW = ("ledger", "balance")
@@ -82,14 +84,15 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     if compiled.name in compiled.one_sample:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
-        relevance, heatmap = _as_image(main, compiled.inputs[0], base.photo is not None)
+        relevance, heatmap = _as_image(main, compiled.first, base.photo is not None)
     ledger = rows["ledger"][:, k] if "ledger" in rows else ()
     sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
     explained = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
         relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
     )  # fmt: skip
-    return replace(explained, warnings=_warnings(explained, rows["evidence"][k] if "evidence" in rows else None))
+    own = _warnings(explained, rows["evidence"][k] if "evidence" in rows else None)
+    return replace(explained, warnings=compiled.warnings + own)
 
 
 def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:

@@ -14,6 +14,7 @@ from .fold import fold_node
 from .nodes import captured, subgraphs
 from .op_facts import STANDARD, is_layer
 from .shapes import Dims, carries, dims, leads_with_batch
+from .token_ids import is_id_step
 
 Stops: TypeAlias = "Callable[[ir.Node, int | None], bool]"
 
@@ -66,7 +67,7 @@ class Graph:
         dag.add_nodes_from(self.inputs)
         for node in self.nodes:
             sources = [v for v in (*node.inputs, *captured(node)) if v is not None and v in dag]
-            if not sources or stops(node, None):
+            if not sources or (stops(node, None) and not is_id_step(node)):
                 continue
             results = [v for i, v in enumerate(node.outputs) if carries(v) and not stops(node, i) and not _scales(v)]
             dag.add_edges_from((source, node) for source in sources if results)
@@ -97,6 +98,17 @@ class Graph:
             ahead |= nx.descendants(self.dag, source)
         return [node for node in self.nodes if node in behind and node in ahead]
 
+    def above(self, value: ir.Value) -> list[ir.Node]:
+        """Return every node a tensor is computed by, whether or not anything flows through it."""
+        seen: set[ir.Node] = set()
+        waiting = [value]
+        while waiting:
+            node = waiting.pop().producer()
+            if node is not None and node not in seen:
+                seen.add(node)
+                waiting.extend(v for v in (*node.inputs, *captured(node)) if v is not None)
+        return [node for node in self.nodes if node in seen]
+
     def dominators(self, end: ir.Value) -> list[ir.Value]:
         """Return the tensors that every path from the explained inputs to ``end`` crosses, last first."""
         if end not in self.dag:
@@ -118,7 +130,8 @@ class Graph:
         """The batch size the graph fixes, or None where it is free."""
         if self._batch is not None:
             return self._batch
-        return self.dims(self.inputs[0])[0] if self.dims(self.inputs[0]) else 1
+        wide = [v for v in self.inputs if self.dims(v)]
+        return self.dims(wide[0])[0] if wide else 1
 
     def moves_batch(self) -> bool:
         """Tell whether a layer with weights sees the batch merged with another axis, or not in front.

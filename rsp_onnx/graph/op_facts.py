@@ -106,6 +106,10 @@ class OpFacts:
         Its int32 outputs are sums of products; any other int32 is an index.
     writes_sequence : bool
         Its output is a sequence of tensors, which has no shape.
+    one_hot : bool
+        It may turn ids into one-hot rows.
+    finds : bool
+        How many entries it writes depends on the values it reads.
     loses : str
         When its rule loses or makes relevance. Empty where it keeps the sum.
     """
@@ -124,6 +128,8 @@ class OpFacts:
     output_scale: int | None = None
     integer_sums: bool = False
     writes_sequence: bool = False
+    one_hot: bool = False
+    finds: bool = False
     loses: str = ""
 
     @property

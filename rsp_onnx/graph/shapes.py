@@ -19,7 +19,8 @@ from .op_facts import facts_of
 Dims = tuple["int | None", ...]
 BATCH = "N"
 UNKNOWN_OP = "rsp_onnx.unknown_op"  # why the model cannot be run here, noted on it
-_TOKENS = "rsp_onnx.tokens"
+_IDS, _ROWS = "rsp_onnx.ids", "rsp_onnx.one_hot"
+_MEASURED = "rsp_onnx.measured"
 _LOG = logging.getLogger(__name__)
 _SMALL_INTS = {ir.DataType[f"{sign}INT{bits}"] for sign in ("", "U") for bits in (4, 8, 16)}
 
@@ -102,8 +103,8 @@ def dims(value: ir.Value) -> Dims:
 
 
 def carries(value: ir.Value) -> bool:
-    """Tell whether a tensor can carry relevance: floating point, the integers of quantised layers, token ids."""
-    if value.meta.get(_TOKENS):
+    """Tell whether a tensor can carry relevance: floats, the integers of quantised layers, ids, one-hot rows."""
+    if value.meta.get(_IDS) or value.meta.get(_ROWS):
         return True
     if value.dtype is None or value.dtype.is_floating_point() or value.dtype in _SMALL_INTS:
         return True
@@ -111,9 +112,24 @@ def carries(value: ir.Value) -> bool:
     return node is not None and facts_of(node).integer_sums
 
 
-def carry_anyway(value: ir.Value) -> None:
-    """Let a tensor of integers carry relevance: token ids."""
-    value.meta[_TOKENS] = True
+def is_measured(value: ir.Value) -> bool:
+    """Tell of a shape that was read off a run, since nothing else told it."""
+    return bool(value.meta.get(_MEASURED))
+
+
+def carries_ids(value: ir.Value) -> bool:
+    """Tell of a tensor of ids, see ``mark_tokens``."""
+    return bool(value.meta.get(_IDS))
+
+
+def carry_ids(value: ir.Value) -> None:
+    """Let a tensor of ids carry relevance."""
+    value.meta[_IDS] = True
+
+
+def carry_rows(value: ir.Value) -> None:
+    """Let a tensor made of one-hot rows carry relevance, whatever its type."""
+    value.meta[_ROWS] = True
 
 
 def _carriers(model: ir.Model) -> list[ir.Value]:
@@ -173,6 +189,7 @@ def _probe(model: ir.Model) -> None:
     for value, *shapes in zip(values, *runs, strict=True):
         if any(s is None for s in shapes):
             continue
+        value.meta[_MEASURED] = _is_unsure(value)
         first, last = shapes[0], shapes[-1]
         if len(first) != len(last):
             continue

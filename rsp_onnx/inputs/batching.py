@@ -15,15 +15,20 @@ Shapes: TypeAlias = "tuple[tuple[str, tuple[int | None, ...]], ...]"
 
 
 def shapes_of(item: Feeds) -> Shapes:
-    """Return the shapes of an item's tensors with the batch left free, by input name."""
-    return tuple((name, (None, *x.shape[1:])) for name, x in item.tensors.items())
+    """Return the shapes of an item's tensors with the batch left free, by input name; () for a number without axes."""
+    return tuple((name, (None, *x.shape[1:]) if x.ndim else ()) for name, x in item.tensors.items())
+
+
+def _numbers_of(item: Feeds) -> list[bytes]:
+    """Return the numbers without axes, which all items of a run share."""
+    return [x.tobytes() for x in item.tensors.values() if not x.ndim]
 
 
 def same_shapes(items: Sequence[Feeds]) -> Iterable[list[Feeds]]:
     """Split into runs of items with equal sizes, so that each run is one batch; the order stays."""
     group: list[Feeds] = []
     for item in items:
-        if group and shapes_of(item) != shapes_of(group[0]):
+        if group and (shapes_of(item), _numbers_of(item)) != (shapes_of(group[0]), _numbers_of(group[0])):
             yield group
             group = []
         group.append(item)
@@ -37,7 +42,11 @@ def stacked(items: Sequence[Feeds], batch: int | None) -> Iterable[tuple[dict[st
     for start in range(0, len(items), step):
         part = list(items[start : start + step])
         filled = part + [part[-1]] * ((batch or len(part)) - len(part))
-        yield {name: np.concatenate([f.tensors[name] for f in filled]) for name in part[0].tensors}, len(part)
+        yield {name: _together([f.tensors[name] for f in filled]) for name in part[0].tensors}, len(part)
+
+
+def _together(arrays: Sequence[Array]) -> Array:
+    return np.concatenate(arrays) if arrays[0].ndim else arrays[0]
 
 
 def class_arrays(

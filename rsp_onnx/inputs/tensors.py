@@ -56,6 +56,31 @@ def signatures_of(model: ir.Model) -> tuple[InputSignature, ...]:
     return tuple(replace(s, is_one_sample=scores_one and bool(s.shape) and (s.shape[0] or 0) > 1) for s in signatures)
 
 
+def sized(
+    signatures: Sequence[InputSignature], shapes: Mapping[str, Sequence[int | None]]
+) -> tuple[InputSignature, ...]:
+    """Return the signatures with sizes the model leaves free filled in; shapes: by input name, the batch in front.
+
+    Raises
+    ------
+    BadInput
+        A name that is no input, or a shape that contradicts the model's.
+    """
+    names = [s.name for s in signatures]
+    for name in shapes:
+        if name not in names:
+            raise BadInput(f"The model has no input {name!r}; its inputs are {', '.join(map(repr, names))}.")
+    return tuple(replace(s, shape=_filled(s, shapes[s.name])) if s.name in shapes else s for s in signatures)
+
+
+def _filled(signature: InputSignature, given: Sequence[int | None]) -> tuple[int | None, ...]:
+    own = signature.shape
+    fits = len(own) == len(given) and all(None in (a, b) or a == b for a, b in zip(own, given, strict=True))
+    if not fits:
+        raise BadInput(f"The input {signature.name!r} is {_shape(own)}, which {_shape(given)} does not fit.")
+    return own[:1] + tuple(b if a is None else a for a, b in zip(own[1:], given[1:], strict=True))
+
+
 def image_signature(signatures: Sequence[InputSignature]) -> InputSignature:
     """Return the one input that takes photographs; BadInput where there are several."""
     if len(signatures) == 1:
@@ -144,8 +169,21 @@ def _named(given: Mapping[str, Array], signatures: Sequence[InputSignature]) -> 
     return {s.name: _fit(np.asarray(given[s.name]), s) for s in signatures}
 
 
+def _number(array: Array, signature: InputSignature) -> Array:
+    """Return the one number of an input without axes; an array of one entry will do."""
+    if array.size != 1:
+        raise BadInput(f"The input {signature.name!r} is one number without axes, not {_shape(array.shape)}.")
+    if array.dtype != signature.dtype:
+        raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput(f"The number for the input {signature.name!r} is NaN or infinity.")
+    return array.reshape(())
+
+
 def _fit(array: Array, signature: InputSignature) -> Array:
     """Add a missing batch axis; dtype and shape must be the graph's own, the batch one item."""
+    if not signature.shape:
+        return _number(array, signature)
     if array.ndim == len(signature.shape) - 1 and not signature.is_one_sample:
         array = array[None]
     if array.dtype != signature.dtype:

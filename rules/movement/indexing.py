@@ -19,7 +19,8 @@ from ..shared.reasons import CONSTANT_PART, SET_TO_ZERO
 from ..shared.z_rule import z_rule
 
 op_facts("DepthToSpace", "SpaceToDepth", "ReverseSequence", role=Role.OTHER, data=Data.REARRANGES, sign=Sign.KEEPS)
-op_facts("GatherElements", "GatherND", "Compress", role=Role.OTHER, data=Data.PICKS, sign=Sign.KEEPS)
+op_facts("GatherElements", "GatherND", role=Role.OTHER, data=Data.PICKS, sign=Sign.KEEPS)
+op_facts("Compress", role=Role.OTHER, data=Data.PICKS, sign=Sign.KEEPS, finds=True)
 op_facts("TopK", role=Role.OTHER, data=Data.SELECTS, sign=Sign.KEEPS)
 op_facts("MaxUnpool", "Trilu", role=Role.OTHER, data=Data.PADS, sign=Sign.KEEPS, loses=SET_TO_ZERO)
 op_facts("CumSum", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.KEEPS, loses=SET_TO_ZERO)

@@ -14,10 +14,13 @@ op_facts("DequantizeLinear", f"{MICROSOFT}DequantizeLinear", role=Role.OTHER, da
          sign=Sign.KEEPS_NONNEGATIVE)  # fmt: skip
 
 no_flow("Shape", "Size", reason="a shape says nothing about the pixels' values")
-no_flow("ArgMax", "ArgMin", "NonZero", "OneHot", reason="indices have no gradient")
+no_flow("ArgMax", "ArgMin", "NonZero", reason="indices have no gradient")
+op_facts(
+    "NonZero", "NonMaxSuppression", "Unique", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, finds=True
+)  # fmt: skip
 no_flow("Unique", reason="the different values are a set, of no length known before run time")
 no_flow(
-    "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf",
+    "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf",
     reason="truth values have no gradient",
 )  # fmt: skip
 no_flow("ConstantOfShape", "Range", "EyeLike", "RandomNormalLike", reason="the result depends on the shape alone")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .row import Again, Row, weights
+from .row import Again, Fixed, Row, weights
 
 MAP = (3, 4, 5)
 CONSTANT = "what belongs to a constant part is absorbed"
@@ -43,7 +43,12 @@ def _topk(label: str, sizes: str, **given: int) -> Row:
     )
 
 
+VALUES = "the two values have no batch axis"
+IDS, DEPTH = np.array([[0, 2], [1, 1], [2, 0]]), np.array(3)
+
 ROWS = [
+    Row("OneHot", "values", (IDS, DEPTH, Fixed((2,))), mixes=VALUES),
+    Row("OneHot", "values, another axis", (IDS, DEPTH, Fixed((2,))), {"axis": 1}, mixes=VALUES),
     Row("DepthToSpace", "default", ((8, 2, 3),), {"blocksize": 2}),
     Row("DepthToSpace", "CRD", ((18, 2, 3),), {"blocksize": 3, "mode": "CRD"}),
     Row("DepthToSpace", "CRD two channels", ((8, 2, 3),), {"blocksize": 2, "mode": "CRD"}),

@@ -1,4 +1,4 @@
-"""Models that score every position (masks) or box: a region turns their map of scores into one score per class.
+"""Scores of any shape as one score per sample and class: of masks, boxes and sequences those of a region.
 
 The region is written in standard ops behind the scores, so that every method explains it like any other output. For
 masks it follows Seg-Grad-CAM (Vinogradova et al. 2020): the mean score over the positions of interest.
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.errors import BadInput, BadModel
+from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.graph.shapes import Dims
+
+from .axes import ScoreAxes
 
 POOLED = f"{PREFIX}/scores"
 
@@ -36,15 +38,13 @@ class Region:
 
 
 def parse_region(word: str, axes: int) -> Region:
-    """Read ``auto``, ``mask``, ``peak``, ``all``, an index or X0,Y0,X1,Y1; axes: how many axes hold positions.
+    """Read ``mask``, ``peak``, ``all``, an index or X0,Y0,X1,Y1; axes: how many axes hold positions.
 
     Raises
     ------
     BadInput
         Anything else.
     """
-    if word == "auto":
-        return Region("mask" if axes > 1 else "peak")
     if word in ("mask", "peak", "all"):
         return Region(word)
     numbers = [int(w) for w in word.split(",") if w.strip().isdecimal()]
@@ -57,39 +57,67 @@ def parse_region(word: str, axes: int) -> Region:
     return Region("box", box)
 
 
-def class_axis(sizes: Dims) -> int:
-    """Return the axis of the classes: the second, unless the last is shorter (channels last, boxes × classes)."""
-    second, last = sizes[1], sizes[-1]
-    return len(sizes) - 1 if second is not None and last is not None and last < second else 1
+def resolved(word: str, axes: ScoreAxes, sizes: Dims, boxes: bool) -> str:
+    """Return which positions count; empty for scores without positions.
 
-
-def scores_positions(sizes: Dims) -> bool:
-    """Tell whether scores of this shape are a map: more than [N, classes] with ones behind."""
-    return len(sizes) > 2 and any(d != 1 for d in sizes[2:])
-
-
-def pool(model: ir.Model, logits: ir.Value, word: str) -> ir.Value:
-    """Write, behind a map of scores, one score per class of a region [N, classes]; return it.
+    Where nobody said, those where the class wins in pictures and sequences, the best of boxes. boxes: the one axis of
+    positions is known to count boxes.
 
     Raises
     ------
-    BadInput, BadModel
-        The region does not fit the scores, or their sizes are not known.
+    BadInput
+        A region of scores that have no positions.
     """
-    sizes = tuple(d if isinstance(d, int) else None for d in logits.shape or ())
-    if any(d is None for d in sizes[1:]):
-        raise BadModel(f"The scores {logits.name!r} leave their size {sizes[1:]} free; give it with input_shapes.")
-    axis = class_axis(sizes)
-    places = [a for a in range(1, len(sizes)) if a != axis]
-    region = parse_region(word, len(places))
-    dtype = logits.dtype if logits.dtype is not None and logits.dtype.is_floating_point() else ir.DataType.FLOAT
-    op = Emitter(model.graph, dtype.numpy())
-    y = op.Transpose(logits, perm=[0, axis, *places]) if axis != 1 else logits
-    counts = [d for d in (sizes[a] for a in places) if d is not None]
-    axes = list(range(2, len(sizes)))
-    pooled = _pooled(op, y, region, counts, sizes[axis] or 1, axes)
-    pooled.name = POOLED
-    return pooled
+    long = long_places(axes, sizes)
+    if not long:
+        if word != "auto":
+            raise BadInput("The scores are one per class; a region is for models with masks, boxes or time steps.")
+        return ""
+    if word != "auto":
+        return word
+    return "mask" if len(long) > 1 or (axes.is_sequence and not boxes) else "peak"
+
+
+def long_places(axes: ScoreAxes, sizes: Dims) -> list[int]:
+    """Return the axes of positions that hold more than one."""
+    return [a for a in axes.places if sizes[a] != 1]
+
+
+def to_scores(op: Emitter, y: ir.Value, sizes: Dims, axes: ScoreAxes, region: str) -> ir.Value:
+    """Write, behind scores of any shape, one score per sample and class [N, classes]; return it.
+
+    Parameters
+    ----------
+    y : onnx_ir.Value
+        Floating point, of these sizes and axes.
+
+    Raises
+    ------
+    BadInput
+        The region does not fit the scores.
+    """
+    long = long_places(axes, sizes)
+    y = _in_order(op, y, axes, [a for a in axes.places if a not in long], long)
+    if axes.rows is not None:
+        y = op.Slice(y, [axes.rows[0]], [axes.rows[1]], [1])
+    if not long:
+        return y
+    counts = [d for d in (sizes[a] for a in long) if d is not None]
+    return _pooled(
+        op, y, parse_region(region, len(long)), counts, axes.count(sizes) or 1, list(range(2, 2 + len(long)))
+    )
+
+
+def _in_order(op: Emitter, y: ir.Value, axes: ScoreAxes, ones: list[int], long: list[int]) -> ir.Value:
+    """Return [N, classes, *positions]; axes of one position go, missing axes of samples and classes come."""
+    lead = [a for a in (axes.sample, axes.classes) if a is not None]
+    order = [*lead, *long, *ones]
+    if order != sorted(order):
+        y = op.Transpose(y, perm=order)
+    if ones:
+        y = op.Squeeze(y, list(range(len(order) - len(ones), len(order))))
+    missing = [i for i, a in enumerate((axes.sample, axes.classes)) if a is None]
+    return op.Unsqueeze(y, missing) if missing else y
 
 
 def _pooled(op: Emitter, y: ir.Value, region: Region, counts: list[int], classes: int, axes: list[int]) -> ir.Value:
