@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import onnx_ir as ir
@@ -9,9 +10,9 @@ import onnx_ir as ir
 from rsp_onnx.compiler.method import Method, Outcome, Plan, to_section
 from rsp_onnx.compiler.section import Section
 from rsp_onnx.compiler.start import averaged_maps, target_seeds
-from rsp_onnx.compiler.token_section import token_axis, token_grid
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.places import grid_of
 from rsp_onnx.layout import channels_last
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import safe_divide
@@ -65,7 +66,7 @@ def _class_activation(ctx: Context, section: Section, maps: ir.Value) -> Outcome
 
 def enlarge(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> ir.Value:
     """Resize the map to the image and spread it over the channels, so that the channel sum is the map."""
-    return resize_map(ctx, *as_picture(ctx, section, cam, len(ctx.dims(image)) - 2), image)
+    return resize_map(ctx, *as_picture(ctx, section, cam, image), image)
 
 
 def resize_map(ctx: Context, cam: ir.Value, places: Sequence[int], image: ir.Value) -> ir.Value:
@@ -83,18 +84,23 @@ def resize_map(ctx: Context, cam: ir.Value, places: Sequence[int], image: ir.Val
     return op.Expand(ctx.part(spread, 1, *target), [1, 1, channels, *target])
 
 
-def as_picture(ctx: Context, section: Section, cam: ir.Value, axes: int) -> tuple[ir.Value, list[int]]:
-    """Return the map and its sizes as a picture: tokens in the grid they were made of, class tokens left out."""
-    places = [ctx.sizes(section.value)[a - 1] for a in section.position_axes if a > 0]
-    if len(places) == axes:
-        return cam, places
-    axis = token_axis(ctx.dims(section.value), section.position_axes)
-    count = None if axis is None else ctx.dims(section.value)[axis]
-    grid = None if count is None else token_grid(ctx.graph, section.value, count, axes)
-    if axis is None or grid is None or count is None:
-        raise BadInput("Grad-CAM needs a section with as many spatial axes as the image; name one with --section.")
-    first, *sizes = grid
-    return ctx.op.Slice(cam, [first], [count], [axis + 1]), sizes
+def as_picture(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -> tuple[ir.Value, list[int]]:
+    """Return the map and its sizes as a picture: tokens where they lie in the image, class tokens left out."""
+    sizes, places = ctx.sizes(section.value), [a for a in section.position_axes if a > 0]
+    as_it_is = cam, [sizes[a - 1] for a in places]
+    is_map = len(places) == len(ctx.dims(image)) - 2
+    if is_map and section.channel_axis == 1:
+        return as_it_is
+    grid = grid_of(ctx.graph, section.value, places, image)
+    if grid is None and is_map:
+        return as_it_is
+    if grid is None:
+        raise BadInput(
+            "The positions of the section cannot be laid out over the image; name one whose positions form a grid with "
+            "--section."
+        )
+    index, extents = grid
+    return ctx.op.Gather(ctx.op.Reshape(cam, [-1, math.prod(as_it_is[1])]), index, axis=1), extents
 
 
 CAM_METHODS = (

@@ -13,12 +13,13 @@ import onnx_ir as ir
 from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.section import Section, find_section
 from rsp_onnx.compiler.start import target_seeds
-from rsp_onnx.compiler.token_section import token_axis, token_grid
+from rsp_onnx.compiler.token_section import token_axis
 from rsp_onnx.compiler.walk import Flow, walk
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Role, facts_of, is_layer
+from rsp_onnx.graph.places import grid_of
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide
@@ -135,9 +136,11 @@ def _is_picture(graph: Graph, place: Section) -> bool:
         return False
     if axes == {len(places)}:
         return True
-    axis = token_axis(sizes, place.position_axes)
-    count = None if axis is None else sizes[axis]
-    return count is not None and token_grid(graph, place.value, count, axes.pop()) is not None
+    return (
+        token_axis(sizes, place.position_axes) is not None
+        and bool(graph.inputs)
+        and all(grid_of(graph, place.value, places, image) is not None for image in graph.inputs)
+    )
 
 
 ZHANG = "Zhang et al.: Top-down Neural Attention by Excitation Backprop, ECCV 2016, IJCV 2018, arXiv 1608.00507"

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.follow import channel_axis
 from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, is_layer, plain_op
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.layout import channels_last
@@ -218,6 +219,9 @@ def _layout(graph: Graph, value: ir.Value) -> tuple[int, tuple[int, ...]]:
 
 def _channels_last(graph: Graph, value: ir.Value) -> bool:
     """Follow the tensor up to the op that gave it its layout."""
+    axis, rank = channel_axis(graph, value), len(graph.dims(value))
+    if axis in (1, rank - 1):
+        return axis == rank - 1
     node = value.producer()
     steps = 0
     while node is not None and steps < 100:

@@ -14,9 +14,8 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.follow import channel_axis
 from rsp_onnx.graph.shapes import BATCH, Dims
-
-from .follow import channel_axis
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.follow import moved_axes
 
 from .axes import Evidence, ScoreAxes, find_axes
 from .boxes import class_rows, suppressed_scores
-from .follow import moved_axes
 from .logits import find_logits, softmax_axis
 from .region import long_places, resolved
 

@@ -1,0 +1,225 @@
+"""Inputs that hold ids, masks, numbers without axes, free sizes: each is explained, or named with the reason."""
+
+import io
+import warnings
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from rsp_onnx import BadModel, Explainer, compile_explainer, inspect_model
+
+from .running import asked, relative_l2, run
+
+SYMBOLS, WIDTH, LENGTH = 11, 6, 9
+
+
+def export(network: nn.Module, inputs: dict[str, torch.Tensor], axes: dict[str, dict[int, str]] | None = None):
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated and in use
+        torch.onnx.export(
+            network.eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=["y"],
+            dynamo=False, opset_version=17, dynamic_axes=axes,
+        )  # fmt: skip
+    return onnx.load_from_string(buffer.getvalue())
+
+
+class Ids(nn.Module):
+    """Symbols become rows in several ways; ``embedded`` goes on from the rows, so that autograd can tell theirs."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.how, self.table = how, nn.Embedding(SYMBOLS + 4, WIDTH)
+        self.first, self.last = nn.Linear(WIDTH if "table" in how else SYMBOLS, 8), nn.Linear(8, 3)
+
+    def rows(self, ids: torch.Tensor) -> torch.Tensor:
+        if self.how == "one-hot":
+            return nn.functional.one_hot(ids, SYMBOLS).to(torch.float32)
+        if self.how == "equal":
+            return (ids[..., None] == torch.arange(SYMBOLS)).to(torch.float32)
+        if self.how == "table of floats":
+            return self.table(ids.to(torch.int64))
+        if self.how == "table with an offset":
+            return self.table(ids + torch.arange(LENGTH) % 4)
+        if self.how == "table, clipped":
+            return self.table(ids.clamp(0, SYMBOLS - 3))
+        return self.table(ids)
+
+    def embedded(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.last(self.first(rows).relu().mean(1))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.embedded(self.rows(ids))
+
+
+WAYS = ["table", "one-hot", "equal", "table of floats", "table with an offset", "table, clipped"]
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_an_id_gets_gradient_times_its_row_however_the_row_is_made(how):
+    network = Ids(how)
+    ids = torch.tensor(np.random.default_rng(0).integers(0, SYMBOLS, (2, LENGTH)))
+    given = ids.to(torch.float32) if "floats" in how else ids
+    model = export(network, {"ids": given[:1]}, {"ids": {0: "N"}})
+    rows = network.rows(given).detach().requires_grad_()
+    network.embedded(rows)[:, 1].sum().backward()
+    for method in ("gradient", "input-x-gradient"):
+        got = run(compile_explainer(model, method), {"ids": given.numpy(), **asked(1, samples=2)})["relevance"][0]
+        assert relative_l2(got, (rows.grad * rows).sum(-1).detach().numpy()) < 1e-5, method
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_relevance_of_an_id_is_that_of_its_row(how):
+    network, ids = Ids(how), torch.tensor(np.random.default_rng(1).integers(0, SYMBOLS, (1, LENGTH)))
+    given = ids.to(torch.float32) if "floats" in how else ids
+    model = export(network, {"ids": given})
+    gather = "Gather" if "table" in how else "Cast"
+    rows = [n.output[0] for n in model.graph.node if n.op_type in (gather, "OneHot")][-1]
+    got = run(compile_explainer(model, "lrp-epsilon", tensors=[rows]), {"ids": given.numpy(), **asked(1)})
+    assert relative_l2(got["relevance"][0], got[f"relevance/{rows}"][0].sum(-1)) < 1e-5
+    assert np.abs(got["relevance"]).max() > 0
+
+
+class Mixed(nn.Module):
+    """A picture, ids of two columns, numbers, a mask and a temperature without axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.picture = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.table, self.dense = nn.Embedding(7, 3), nn.Linear(4 + 6 + 2, 4)
+
+    def joined(self, image, rows, numbers, mask, temperature):
+        kept = rows * mask[..., None].to(rows.dtype)
+        return self.dense(torch.cat((self.picture(image), kept.flatten(1), numbers), 1)) / temperature
+
+    def forward(self, image, ids, numbers, mask, temperature):
+        return self.joined(image, self.table(ids), numbers, mask, temperature)
+
+
+def mixed():
+    draw = torch.Generator().manual_seed(2)
+    return Mixed(), {
+        "image": torch.randn(1, 3, 6, 6, generator=draw), "ids": torch.tensor([[2, 5]]),
+        "numbers": torch.randn(1, 2, generator=draw), "mask": torch.tensor([[1, 1]]),
+        "temperature": torch.tensor(1.7),
+    }  # fmt: skip
+
+
+def test_every_input_is_explained_or_named():
+    network, inputs = mixed()
+    model = export(network, inputs)
+    feeds = {name: x.numpy() for name, x in inputs.items()}
+    leaves = {name: inputs[name].clone().requires_grad_() for name in ("image", "numbers", "temperature")}
+    rows = network.table(inputs["ids"]).detach().requires_grad_()
+    y = network.joined(leaves["image"], rows, leaves["numbers"], inputs["mask"], leaves["temperature"])
+    y[0, 2].backward()
+    result = Explainer(model, method="gradient").explain(feeds, target=2)
+    want = {name: x.grad.numpy().reshape(x.shape[1:]) for name, x in leaves.items()}
+    want["ids"] = (rows.grad * rows).sum(-1)[0].detach().numpy()
+    assert set(result.relevances) == set(want)
+    for name, expected in want.items():
+        assert relative_l2(result.relevances[name], expected) < 1e-5, name
+    assert [w for w in result.warnings if "'mask' is not explained" in w and "whole numbers" in w]
+    assert any("'mask' is not explained" in note for note in inspect_model(model)["warnings"])
+
+
+def test_black_boxes_leave_ids_as_they_are_and_say_so():
+    network, inputs = mixed()
+    feeds = {name: x.numpy() for name, x in inputs.items()}
+    result = Explainer(export(network, inputs), method="occlusion").explain(feeds, target=2)
+    assert set(result.relevances) == {"image", "numbers"}
+    named = [w for w in result.warnings if "is not explained" in w]
+    assert len(named) == 3 and any("'ids'" in w and "holds ids" in w for w in named)
+    assert any("'temperature'" in w and "one number without axes" in w for w in named)
+
+
+def test_a_number_without_axes_is_taken_as_it_is_or_as_one_entry():
+    network, inputs = mixed()
+    explainer = Explainer(export(network, inputs), method="gradient")
+    feeds = {name: x.numpy() for name, x in inputs.items()}
+    plain = explainer.explain(feeds, target=1)
+    assert (
+        relative_l2(explainer.explain({**feeds, "temperature": np.array([1.7], "f")}, 1).relevance, plain.relevance)
+        == 0
+    )
+    with pytest.raises(Exception, match="is one number without axes, not 2"):
+        explainer.explain({**feeds, "temperature": np.ones(2, np.float32)})
+
+
+class Scaled(nn.Module):
+    def forward(self, x, by):
+        return (x * by).sum(2)
+
+
+def test_items_with_numbers_of_their_own_are_explained_apart():
+    model = export(Scaled(), {"x": torch.zeros(1, 3, 4), "by": torch.tensor(2.0)}, {"x": {0: "N"}})
+    items = [{"x": np.ones((1, 3, 4), np.float32), "by": np.float32(k)} for k in (2.0, 2.0, 5.0)]
+    found = Explainer(model, method="gradient").explain_batch(items, target=0)
+    assert [float(one[0].relevances["x"].sum()) for one in found] == [8.0, 8.0, 20.0]
+    assert [float(one[0].relevances["by"]) for one in found] == [4.0, 4.0, 4.0]
+
+
+class Unused(nn.Module):
+    def forward(self, x, other):
+        return x.flatten(1) @ torch.ones(4, 2) + other.sum() * 0
+
+
+def test_an_input_without_influence_is_named():
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[N, 4] x, float[N, 4] spare, bool[N, 2] flag) => (float[N, 2] y, float[N, 4] z) {
+            a, b = Split<axis = 1>(x)
+            y = Where(flag, a, b)
+            z = Relu(spare)
+        }"""
+    model = onnx.parser.parse_model(text)
+    feeds = {"x": np.ones((1, 4), np.float32), "spare": np.ones((1, 4), np.float32), "flag": np.array([[True, False]])}
+    result = Explainer(model, method="gradient", output="y").explain(feeds, target=0)
+    assert any("'spare' is not explained: the scores do not depend on it" in w for w in result.warnings)
+    assert any("'flag' is not explained: it holds truth values" in w for w in result.warnings)
+
+
+# ---- sizes the model leaves free ----
+
+
+class Signal(nn.Module):
+    def __init__(self, traced: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.dense, self.traced = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU()), nn.Linear(4, 2), traced
+
+    def forward(self, x):
+        y = self.body(x)
+        return self.dense((y.reshape(1, 4, self.traced) if self.traced else y).mean(2))
+
+
+FREE = {"x": {0: "N", 2: "length"}}
+
+
+@pytest.mark.parametrize("method", ["gradient", "rsp", "occlusion", "grad-cam"])
+def test_an_input_tells_its_sizes_itself(method):
+    model = export(Signal(), {"x": torch.zeros(1, 3, 20)}, FREE)
+    explainer = Explainer(model, method=method)
+    for length in (20, 33):
+        x = np.random.default_rng(length).normal(size=(1, 3, length)).astype(np.float32)
+        assert explainer.explain({"x": x}, target=0).relevance.shape == (3, length)
+
+
+def test_inspect_says_which_sizes_are_free_and_takes_others():
+    model = export(Signal(), {"x": torch.zeros(1, 3, 20)}, FREE)
+    report = inspect_model(model)
+    assert any("leaves its size free; this is for 3×16 (--input-shape" in note for note in report["warnings"])
+    assert inspect_model(model, input_shapes={"x": [None, 3, 50]})["section"]["shape"][-1] == 48
+
+
+def test_a_model_that_does_not_run_at_a_size_is_blamed_itself():
+    model = export(Signal(traced=18), {"x": torch.zeros(1, 3, 20)}, {"x": {2: "length"}})
+    assert Explainer(model).explain({"x": np.ones((1, 3, 20), np.float32)}, 0).relevance.shape == (3, 20)
+    said = r"does not run on this input \(x 1×3×8\): Reshape node.*it does run at size 20 \('x' on axis 2\)"
+    with pytest.raises(BadModel, match=said):
+        Explainer(model).explain({"x": np.ones((1, 3, 8), np.float32)}, 0)
+    assert any("this is for 3×20" in note for note in inspect_model(model)["warnings"])
