@@ -62,6 +62,28 @@ sanity = false
 """
 
 
+READING = """\
+model = "model.onnx"
+output = "logits"
+class_axis = -1
+classes = "4:"
+region = "all"
+input_shapes = { x = ["N", 3, 20] }
+
+[[image]]
+path = "a.png"
+"""
+
+
+def test_how_the_scores_are_read_is_an_explainers_arguments(folder):
+    assert read_spec(write(folder, READING)).reading == {
+        "output": "logits", "region": "all", "class_axis": -1, "class_rows": "4:", "input_shapes": {"x": [None, 3, 20]},
+    }  # fmt: skip
+    assert read_spec(write(folder, GOOD)).reading == {}
+    (problem,) = problems(write(folder, READING.replace('["N", 3, 20]', '["M", 3]')))
+    assert "'input_shapes' must be a table such as" in problem
+
+
 def test_a_good_spec_is_read(folder):
     spec = read_spec(write(folder, GOOD))
     assert spec.model == folder / "model.onnx"
@@ -288,7 +310,10 @@ def test_what_is_written_as_toml_is_read_back_and_every_key_has_its_line(table):
 
 # ---- whatever stands there, it is told in words ----
 
-KEYS = ("model", "labels", "preprocess", "method", "hostile", "section", "goldens", "image", "folder", "expect")
+KEYS = (
+    "model", "labels", "preprocess", "method", "hostile", "section", "goldens", "image", "folder", "expect", "output",
+    "region", "class_axis", "classes", "input_shapes",
+)  # fmt: skip
 INNER = st.dictionaries(
     st.sampled_from(["path", "target", "box", "boxes", "mask", "data", "format", "limit", "scores", "sanity", "x"]),
     st.one_of(VALUES, st.sampled_from(["a.png", "model.onnx", "csv", 10**400, [[1, 2, 3, 4]], [1, 2, 3, 10**400]])),

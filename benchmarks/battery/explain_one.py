@@ -98,7 +98,7 @@ def random_input(value: Any) -> np.ndarray:
     rng = np.random.default_rng(0)
     known = [d if isinstance(d, int) else None for d in value.shape]
     shape = [FREE.get(len(known), 16) if d is None else d for d in known]
-    if known[0] is None:
+    if known and known[0] is None:
         shape[0] = 1
     dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
     if dtype == np.bool_ or "mask" in str(value.name):

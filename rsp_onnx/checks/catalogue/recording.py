@@ -96,7 +96,7 @@ def make_goldens(subject: Subject, costs: bool = True) -> Goldens:
     facts: Record = {
         "rsp_onnx": __version__, "onnxruntime": onnxruntime.__version__, "provider": explainer.provider,
         "method": spec.method, "section": spec.section, "kind": subject.kind, "classes": subject.classes,
-        "input_type": subject.input_type,
+        "input_type": subject.input_type, "reading": dict(spec.reading) or None,
         "labelled": subject.labels is not None,
         "model": {"name": spec.model.name, "sha256": explainer.model.sha256},
         "preprocessing": subject.preprocessing, "pointing": pointing_rates(subject),

@@ -92,6 +92,9 @@ def _verify(spec: Spec, goldens: Goldens) -> None:
         for key in ("method", "section")
         if getattr(spec, key) != goldens.facts.get(key)
     ]
+    recorded = goldens.facts.get("reading") or {}
+    if dict(spec.reading) != recorded:
+        problems.append(f"{spec.path}:1: the scores are read by {dict(spec.reading)}, recorded was {recorded}")
     for image in spec.images:
         golden, where = goldens.get(image.name), f"{spec.path}:{image.line}: {image.name}"
         if golden is None:

@@ -69,6 +69,12 @@ def _are_classes(value: object) -> bool:
     return is_class(value) or (isinstance(value, list) and bool(value) and all(map(is_class, value)))
 
 
+def _are_shapes(value: object) -> bool:
+    """Tell whether a value is a table of shapes, by input name; "N" is what stays free."""
+    shapes = list(value.values()) if isinstance(value, dict) else [None]
+    return all(isinstance(s, list) and all(d == "N" or (is_whole(d) and d > 0) for d in s) for s in shapes)
+
+
 def is_box(value: object) -> bool:
     """Tell whether a value is four numbers, the second corner not before the first."""
     if not (isinstance(value, list) and len(value) == 4 and all(map(is_number, value))):
@@ -83,7 +89,9 @@ _BOX = "[xmin, ymin, xmax, ymax] in pixels, the first corner not behind the seco
 TOP: dict[str, tuple[Fits, str]] = {
     "model": _FILE, "labels": _FILE,
     "preprocess": (lambda v: is_text(v) or isinstance(v, dict), "a preset, a file's name, or a table"),
-    "method": _TEXT, "hostile": _CLASSES, "section": _TEXT, "goldens": _FILE,
+    "method": _TEXT, "hostile": _CLASSES, "section": _TEXT, "goldens": _FILE, "output": _TEXT, "region": _TEXT,
+    "classes": _TEXT, "class_axis": (is_whole, "a whole number"),
+    "input_shapes": (_are_shapes, 'a table such as image = ["N", 3, 224, 224]'),
     "image": (lambda v: isinstance(v, list) and all(isinstance(i, dict) for i in v), "tables, each under [[image]]"),
     "folder": (lambda v: isinstance(v, dict), "a table"), "expect": (lambda v: isinstance(v, dict), "a table"),
 }  # fmt: skip

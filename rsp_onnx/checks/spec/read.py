@@ -122,7 +122,18 @@ def _spec(path: Path, data: Any, problems: Problems, checks: Mapping[str, Thresh
         entries.get("hostile", "auto"), entries.get("section"),
         base / entries.get("goldens", f"{path.stem.removesuffix('.rsp')}{GOLDENS}"),
         _folder(entries.get("folder"), base, problems), entries.get("expect", {}), problems.lines,
+        reading=_reading(entries),
     )  # fmt: skip
+
+
+def _reading(entries: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what says how the scores are read, as arguments of ``Explainer``."""
+    names = {"output": "output", "region": "region", "class_axis": "class_axis", "classes": "class_rows"}
+    reading = {own: entries[key] for key, own in names.items() if key in entries}
+    if "input_shapes" in entries:
+        shapes = entries["input_shapes"].items()
+        reading["input_shapes"] = {name: [None if d == "N" else d for d in sizes] for name, sizes in shapes}
+    return reading
 
 
 def _preprocess(given: Any, base: Path, problems: Problems) -> str | Mapping[str, Any] | None:

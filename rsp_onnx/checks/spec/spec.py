@@ -78,6 +78,8 @@ class Spec:
         By check: its threshold, True (the default) or False (off). Checks not named keep their default.
     lines : mapping
         Where each key stands.
+    reading : mapping
+        How the scores are read, and sizes the model leaves free: further arguments of ``Explainer``.
     has_own_preprocess : bool
         The preprocessing was given beside SPEC, for this model.
     """
@@ -95,6 +97,7 @@ class Spec:
     expect: Mapping[str, Expectation] = field(default_factory=dict)
     lines: Lines = field(default_factory=dict)
     has_own_preprocess: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def line(self, *path: str | int) -> int:
         """Return the line of a key, else of what holds it, else 1."""
