@@ -47,8 +47,9 @@ def _reason(graph: Graph, value: ir.Value, end: ir.Value) -> str:
     if not names:
         return "nothing flows back to it"
     ops = ", ".join(names[:_MOST_NAMED]) + (" and others" if len(names) > _MOST_NAMED else "")
-    kind = "" if value.dtype is None or value.dtype.is_floating_point() else "it holds whole numbers and "
-    return f"{kind or 'it '}reaches the scores only through what has no gradient ({ops})"
+    if value.dtype is not None and not value.dtype.is_floating_point():
+        return f"it holds whole numbers that pick no embedding, as a mask or a length does (read by {ops})"
+    return f"it reaches the scores only through what has no gradient ({ops})"
 
 
 def _stopping(graph: Graph, readers: dict[ir.Value, list[ir.Node]], value: ir.Value) -> list[ir.Node]:
@@ -58,6 +59,8 @@ def _stopping(graph: Graph, readers: dict[ir.Value, list[ir.Node]], value: ir.Va
     seen, waiting = {value}, [value]
     while waiting:
         for node in readers.get(waiting.pop(), ()):
+            if all(graph.constant(v) is not None for v in node.outputs):  # its shape
+                continue
             if node not in flowing.dag and not facts_of(node).moves:
                 stopping.append(node)
                 continue

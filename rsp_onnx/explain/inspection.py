@@ -218,7 +218,7 @@ def _warnings(loaded: Model, analysis: Analysis) -> list[str]:
             notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
     if analysis.kind != "logits":
         notes.append(
-            f"The model ends in a {analysis.kind}; the classes' gradients start at {analysis.logits.name!r} before it."
+            f"The model ends in a {analysis.kind}; the classes' gradients start at {analysis.reading.logits.name!r} before it."
         )
     ops = {op_name(n) for n in graph.nodes}
     if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
@@ -229,7 +229,10 @@ def _warnings(loaded: Model, analysis: Analysis) -> list[str]:
         notes.append(
             f"The model's opset {opsets['']} is lifted to {graph.model.graph.opset_imports['']} for the explanation."
         )
-    if graph.batch is not None:
+    fixed = [v for v in graph.inputs if isinstance((_own(loaded, v)["shape"] or [None])[0], int)]
+    if graph.batch is not None and not fixed:
+        notes.append("Items are run one at a time: a batch is merged with other axes on the way, or not in front.")
+    elif graph.batch is not None:
         notes.append(f"The batch size is fixed to {graph.batch} in the file; images are run {graph.batch} at a time.")
     if analysis.section.note:
         notes.append(f"Section {analysis.section.name!r}: {analysis.section.note}.")

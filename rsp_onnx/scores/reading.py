@@ -12,7 +12,7 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.follow import moved_axes
 
 from .axes import Evidence, ScoreAxes, find_axes
-from .boxes import class_rows, suppressed_scores
+from .boxes import Rows, class_rows, suppressed_scores
 from .logits import find_logits, softmax_axis
 from .region import long_places, resolved
 
@@ -118,9 +118,10 @@ def _with_rows(graph: Graph, reading: ScoreReading, words: str) -> ScoreReading:
         if reading.logits is reading.output or reading.logits_axes.classes is not None:
             logits_axes = replace(reading.logits_axes, rows=rows)
             return replace(reading, axes=replace(axes, rows=rows), logits_axes=logits_axes)
-    found = class_rows(graph, reading.output, axes) if not words and reading.kind == "logits" else None
-    if found is None:
+    heads = _heads(graph, reading) if not words and reading.kind == "logits" else []
+    if not heads:
         return reading
+    found, axes = heads[0]
     axes = replace(axes, rows=(found.first, found.end))
     note = f"{reading.output.name!r} holds boxes: {found.says()} (others: --classes)"
     reading = replace(reading, axes=axes, logits_axes=axes, kind="sigmoid", notes=(note,))
@@ -128,6 +129,22 @@ def _with_rows(graph: Graph, reading: ScoreReading, words: str) -> ScoreReading:
     if found.logits is None or order is None:
         return reading
     return replace(reading, logits=found.logits, logits_axes=replace(_before(axes, order), rows=None))
+
+
+def _heads(graph: Graph, reading: ScoreReading) -> list[tuple[Rows, ScoreAxes]]:
+    """Return the axes whose rows are those of a detector's head; where the class axis was guessed they tell it."""
+    axes = reading.axes
+    tried = [axes]
+    if axes.guessed and axes.classes is not None:
+        rest = (axes.classes, *axes.places)
+        tried = [
+            replace(
+                axes, classes=a, places=tuple(p for p in rest if p != a), told_by="its rows of boxes", guessed=False
+            )
+            for a in rest
+        ]
+    found = ((class_rows(graph, reading.output, one), one) for one in tried)
+    return [(rows, one) for rows, one in found if rows is not None]
 
 
 def parse_rows(words: str, size: int) -> tuple[int, int]:
