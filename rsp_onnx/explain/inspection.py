@@ -218,7 +218,8 @@ def _warnings(loaded: Model, analysis: Analysis) -> list[str]:
             notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
     if analysis.kind != "logits":
         notes.append(
-            f"The model ends in a {analysis.kind}; the classes' gradients start at {analysis.reading.logits.name!r} before it."
+            f"The model ends in a {analysis.kind}; the classes' gradients start before it, at "
+            f"{analysis.reading.logits.name!r}."
         )
     ops = {op_name(n) for n in graph.nodes}
     if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
