@@ -1,4 +1,9 @@
-"""Methods made of many answers of the model: averaged gradients, and black boxes that look at scores alone."""
+"""Methods made of many answers of the model: averaged gradients, and black boxes that look at scores alone.
+
+A black box measures the score that the model gives, like every other method here: a logit where the model ends in
+logits, a probability where it ends in a softmax or sigmoid. A softmax behind large logits is 1 whatever is covered, and
+mixes in what happens to the rivals; ``probabilities=1`` asks for it all the same, as RISE's paper does.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.compiler.method import Method, Outcome, Plan
-from rsp_onnx.compiler.repetition import Asked, Repetition
+from rsp_onnx.compiler.repetition import PROBABILITIES, Asked, Repetition
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
@@ -96,12 +101,21 @@ def _over_places(asked: Asked, mask: ir.Value) -> ir.Value:
 
 
 def _times_answer(asked: Asked, answer: ir.Value, weight: ir.Value | None) -> ir.Value:
-    return asked.op.Mul(answer, weight)
+    """p·m; of a logit y·m with y counted from the unchanged input's, so that float32 keeps small changes."""
+    op = asked.op
+    return op.Mul(answer if asked.of_probability else op.Sub(answer, asked.unchanged), weight)
 
 
 def _expected(asked: Asked, total: ir.Value) -> ir.Value:
-    """Σ p·m / (masks · probability), spread over the channels so that their sum is the map."""
+    """Σ p·m / (masks · probability), spread over the channels so that their sum is the map.
+
+    A logit has no zero: 5 more for every input and class means the same. So its mean under the masks is taken off,
+    Σ (y − ȳ)·m / (masks · probability), an estimate of E[y | the place is kept] − E[y]: above 0 what is kept speaks for
+    the class, below against it.
+    """
     op = asked.op
+    if not asked.of_probability:
+        total = op.Sub(total, op.Mul(asked.mean_change, asked.weights))
     return _over_channels(asked, op.Div(total, asked.parameters["masks"] * asked.parameters["probability"]))
 
 
@@ -179,15 +193,19 @@ REPEATED_METHODS = (
         find_vjp, find_vjp, gradient, repetition=INTEGRATED, parameters={"steps": 32.0, "baseline": 0.0},
     ),
     Method(
-        "rise", "RISE: how likely the class is under random masks (black box)",
+        "rise", "RISE: the class's score under random masks (black box; `probabilities=1` weighs with probabilities)",
         "Petsiuk, Das, Saenko: RISE, BMVC 2018, arXiv 1806.07421",
         find_vjp, find_vjp, _unwalked, repetition=RISE,
-        parameters={"masks": 1000.0, "cells": 7.0, "probability": 0.5, "seed": 0.0, "baseline": 0.0},
+        parameters={
+            "masks": 1000.0, "cells": 7.0, "probability": 0.5, "seed": 0.0, "baseline": 0.0, PROBABILITIES: 0.0,
+        },
     ),
     Method(
-        "occlusion", "Occlusion: how much a covered window takes from the class (black box)",
+        "occlusion",
+        "Occlusion: how much a covered window takes from the class's score (black box; `probabilities=1`: of its "
+        "probability)",
         "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, arXiv 1311.2901",
         find_vjp, find_vjp, _unwalked, repetition=OCCLUSION,
-        parameters={"window": 0.2, "stride": 0.1, "baseline": 0.0},
+        parameters={"window": 0.2, "stride": 0.1, "baseline": 0.0, PROBABILITIES: 0.0},
     ),
 )  # fmt: skip

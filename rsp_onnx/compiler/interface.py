@@ -25,7 +25,7 @@ from .method import Method, Outcome, Plan
 from .start import Classes
 from .walk import check_rules, feature_nodes, head_nodes
 
-_OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence")
+_OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence", "answer_range")
 
 
 def checked(options: Options) -> Options:

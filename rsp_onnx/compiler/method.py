@@ -51,6 +51,8 @@ class Method:
         Its rules keep the sum of relevance, so that what a node loses means something.
     signed : bool
         Its sign says for or against; where it does not, as in a gradient, maps are made of the sizes |r|.
+    compares : bool
+        It holds the target against the hostile classes; the others know no rivals.
     distributes : bool
         It claims to hand on what it starts with, a sum that is not zero; whether it does is measured.
     parameters : mapping
@@ -69,6 +71,7 @@ class Method:
     conserves: bool = False
     signed: bool = True
     distributes: bool = False
+    compares: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
     repetition: Repetition | None = None
 
