@@ -60,9 +60,9 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
 
 def _say(records: list[dict[str, Any]], out: Path) -> None:
     for record in records:
-        against = f" against {', '.join(record['hostile_labels'])}" if record["hostile"] else ""
+        against = f" against {' · '.join(record['hostile_labels'])}" if record["hostile"] else ""
         where = out / (record["png"] or record["npz"])
-        click.echo(f"{record['image']}: {record['target_label']} (score {record['score']:.3f}){against} -> {where}")
+        click.echo(f"{record['image']}: {record['target_label']} ({record['score_in_words']}){against} -> {where}")
         for warning in record["warnings"]:
             click.echo(f"Warning: {record['image']}: {warning}.", err=True)
     first = records[0]

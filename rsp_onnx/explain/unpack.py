@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.ledger import Loss, losses
+from rsp_onnx.compiler.repetition import ANSWERS
 from rsp_onnx.errors import BadModel
 from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.layout import InputSignature
@@ -16,6 +18,7 @@ from rsp_onnx.types import Array
 
 from .compiled import Compiled
 from .explanation import Explanation
+from .remarks import remarks
 
 
 def explain_items(
@@ -46,6 +49,7 @@ def explanations(
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
+            kind=compiled.scores.kind, tensor=_one(compiled, item),
         )  # fmt: skip
         explained.append(
             [
@@ -62,6 +66,11 @@ def _of_sample(compiled: Compiled, key: str, r: Array, n: int) -> Array:
     if key in _BY_ROW:
         return np.asarray(r[:, :, n])
     return r if key.startswith("relevance") and name in compiled.one_sample else np.asarray(r[:, n])
+
+
+def _one(compiled: Compiled, item: Feeds) -> Array | None:
+    tensor = item.tensors.get(compiled.name)
+    return tensor if tensor is None or compiled.name in compiled.one_sample else _row(tensor, 0)
 
 
 def _row(output: Array, n: int) -> Array:
@@ -89,7 +98,12 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
         relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
     )  # fmt: skip
-    return replace(explained, warnings=_warnings(explained, rows["evidence"][k] if "evidence" in rows else None))
+    evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
+    named = explained.hostile
+    if not find_method(compiled.method).compares:
+        explained = replace(explained, hostile=())
+    warnings = (*_warnings(explained, evidence), *remarks(explained, named, answers))
+    return replace(explained, warnings=tuple(dict.fromkeys(warnings)))
 
 
 def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
@@ -99,7 +113,7 @@ def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in ("relevance", "evidence", *_BY_ROW) or name.startswith("relevance/")
+    return name in ("relevance", "evidence", ANSWERS, *_BY_ROW) or name.startswith("relevance/")
 
 
 def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple[Array, Array]:
@@ -114,6 +128,9 @@ def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple
 
 
 def _where_lost(explained: Explanation) -> str:
+    if not explained.ledger:  # a method that asks about changed inputs
+        black_box = find_method(explained.method).is_black_box
+        return "the score was the same for every mask" if black_box else "so was every gradient that was asked for"
     kept = [name for name, total in explained.ledger.items() if total != 0]
     if not kept:
         return "nothing in the model's section responds to this image"

@@ -1,6 +1,6 @@
 """From what a person gives to what a model takes: photographs, tensors, labels and classes.
 
-Public: asks_for_several, check_labels, Choice, choose_classes, choose_hostile, choose_targets,
+Public: asks_for_several, called, check_labels, Choice, choose_classes, choose_hostile, choose_targets,
 class_arrays, Feeds, find_class, finite_map, Geometry, image_signature, InputSignature, label_of, make_feeds,
 needs_scores, overridden, Picture, portions, Preprocess, PRESENT, PRESETS, probabilities, read_labels, read_photo,
 resolve_preprocess, same_shapes, Shapes, shapes_of, signature_of, signatures_of, stacked, TENSOR_FILES.
