@@ -49,7 +49,7 @@ def explanations(
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
-            kind=compiled.scores.kind, tensor=_one(compiled, item),
+            kind=compiled.scores.kind, tensor=_one(compiled, item), warnings=item.remarks,
         )  # fmt: skip
         explained.append(
             [
@@ -102,7 +102,7 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     named = explained.hostile
     if not find_method(compiled.method).compares:
         explained = replace(explained, hostile=())
-    warnings = (*_warnings(explained, evidence), *remarks(explained, named, answers))
+    warnings = (*_warnings(explained, evidence), *remarks(explained, named, answers), *base.warnings)
     return replace(explained, warnings=tuple(dict.fromkeys(warnings)))
 
 
