@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from rsp_onnx import BadInput
+from rsp_onnx.audit.run import audit
 from rsp_onnx.evaluate import evaluate, open_dataset
 from rsp_onnx.evaluate.datasets.shifts import refuse_shifted
 from rsp_onnx.evaluate.runs.folder import read_columns
@@ -163,3 +164,13 @@ def test_the_real_1001_classes_are_told_from_1000(shared_data, tmp_path):
     evaluate(model, tmp_path, out=tmp_path / "mended", mapping=mapping, **options, **more)
     rows = read_columns(sorted((tmp_path / "mended/rows").glob("*.parquet")), ["target", "predicted"]).to_pylist()
     assert sum(row["target"] == row["predicted"] for row in rows) >= len(rows) / 2
+
+
+def test_an_audit_asks_as_well(photos):
+    write_table(photos)
+    options = {"format": "csv", "device": "cpu", "preprocess": "unit", "cells": 8}
+    with pytest.raises(BadInput, match="off by one"):
+        audit(photos / "model.onnx", photos / "data", **options)
+    write_table(photos, offset=1)
+    with pytest.raises(BadInput, match="No class has"):  # two photos a class are too few for it
+        audit(photos / "model.onnx", photos / "data", **options)

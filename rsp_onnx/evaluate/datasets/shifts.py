@@ -10,7 +10,7 @@ from rsp_onnx.inputs.labels import called
 
 from .mapping import match_names
 
-LOOKED_AT = 32  # photos whose predictions are held against their classes
+_LOOKED_AT = 32  # photos whose predictions are held against their classes
 _LEAST_CLASSES = 4  # a model that mistakes one class for its neighbour is no shift; several classes alike are
 _LEAST_SHARE, _TIMES = 0.3, 4  # of the photos the neighbour is predicted, and so often more than the class itself
 
@@ -18,6 +18,11 @@ _MEND = (
     "Give --mapping with a file of lines like 'n01440764 tench, Tinca tinca', one per class of the dataset, or a .csv "
     "file with the columns dataset,model; with a mapping this is not asked."
 )
+
+
+def spread(indices: Sequence[int]) -> Sequence[int]:
+    """Return some of a run's items from all over it: a dataset is often in the order of its classes."""
+    return indices[:: max(len(indices) // _LOOKED_AT, 1)][:_LOOKED_AT]
 
 
 def refuse_other_names(where: str, indexed: Iterable[tuple[int, str]], names: Sequence[str] | None) -> None:

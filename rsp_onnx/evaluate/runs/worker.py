@@ -9,7 +9,7 @@ import numpy as np
 
 from rsp_onnx.errors import RspError
 from rsp_onnx.evaluate.datasets.annotated import Dataset
-from rsp_onnx.evaluate.datasets.shifts import LOOKED_AT, refuse_shifted
+from rsp_onnx.evaluate.datasets.shifts import refuse_shifted, spread
 from rsp_onnx.evaluate.metrics.protocol import Case, Metric, Truth
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.explain.explanation import Explanation
@@ -83,8 +83,7 @@ class Worker:
         """Hold photos from all over the run against their classes; nobody asks where a mapping says what is what."""
         if self.settings.mapping is not None:
             return
-        spread = indices[:: max(len(indices) // LOOKED_AT, 1)][:LOOKED_AT]
-        readable = (one for one in map(self.load, spread) if one.feeds is not None)
+        readable = (one for one in map(self.load, spread(indices)) if one.feeds is not None)
         ready = [one for batch in chunks(readable, self.batch_size) for one in self.scored(batch)[0]]
         refuse_shifted([(tuple(one.truths), int(np.argmax(one.scores))) for one in ready], self.names)
 
