@@ -1,9 +1,4 @@
-"""Methods made of many answers of the model: averaged gradients, and black boxes that look at scores alone.
-
-A black box measures the score that the model gives, like every other method here: a logit where the model ends in
-logits, a probability where it ends in a softmax or sigmoid. A softmax behind large logits is 1 whatever is covered, and
-mixes in what happens to the rivals; ``probabilities=1`` asks for it all the same, as RISE's paper does.
-"""
+"""Methods made of many answers of the model: averaged gradients, and black boxes that look at scores alone."""
 
 from __future__ import annotations
 
@@ -176,6 +171,14 @@ RISE = Repetition(_count("masks"), _masked, _times_answer, _expected, black_box=
 OCCLUSION = Repetition(lambda asked: len(_windows(asked)), _occluded, _times_drop, _mean_drop, black_box=True)
 
 
+_OWN_SCORE = (
+    "It measures the score that the model gives, as the other methods explain it: the logit where the model ends in "
+    "logits, the probability where it ends in a softmax or sigmoid (its logarithm behind a log-softmax). A softmax "
+    "behind large logits is 1 whatever is covered, and moves with the rivals' scores as well; `probabilities=1` "
+    "measures it all the same, as the paper does. Where a probability is saturated, a warning says so."
+)
+
+
 def _unwalked(ctx: Context, plan: Plan) -> Outcome:
     raise AssertionError("a black box is not walked")
 
@@ -193,19 +196,21 @@ REPEATED_METHODS = (
         find_vjp, find_vjp, gradient, repetition=INTEGRATED, parameters={"steps": 32.0, "baseline": 0.0},
     ),
     Method(
-        "rise", "RISE: the class's score under random masks (black box; `probabilities=1` weighs with probabilities)",
+        "rise", "RISE: the class's score under random masks (black box)",
         "Petsiuk, Das, Saenko: RISE, BMVC 2018, arXiv 1806.07421",
         find_vjp, find_vjp, _unwalked, repetition=RISE,
         parameters={
             "masks": 1000.0, "cells": 7.0, "probability": 0.5, "seed": 0.0, "baseline": 0.0, PROBABILITIES: 0.0,
         },
+        note=f"{_OWN_SCORE} A logit has no zero, so its mean under all masks is taken off, and the map has two signs; "
+        "probabilities are weighed as in the paper.",
     ),
     Method(
         "occlusion",
-        "Occlusion: how much a covered window takes from the class's score (black box; `probabilities=1`: of its "
-        "probability)",
+        "Occlusion: how much a covered window takes from the class's score (black box)",
         "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, arXiv 1311.2901",
         find_vjp, find_vjp, _unwalked, repetition=OCCLUSION,
         parameters={"window": 0.2, "stride": 0.1, "baseline": 0.0, PROBABILITIES: 0.0},
+        note=_OWN_SCORE,
     ),
 )  # fmt: skip

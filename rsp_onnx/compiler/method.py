@@ -57,6 +57,8 @@ class Method:
         It claims to hand on what it starts with, a sum that is not zero; whether it does is measured.
     parameters : mapping
         The method's own, by name, with their defaults; users write ``name:parameter=value``.
+    note : str
+        What should be said of it beside its title, a sentence or two.
     repetition : Repetition, optional
         How it asks the model about changed inputs; ``emit`` is the backward pass of one of them.
     """
@@ -74,6 +76,7 @@ class Method:
     compares: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
     repetition: Repetition | None = None
+    note: str = ""
 
     @property
     def is_black_box(self) -> bool:
