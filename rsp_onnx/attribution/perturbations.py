@@ -174,8 +174,9 @@ OCCLUSION = Repetition(lambda asked: len(_windows(asked)), _occluded, _times_dro
 _OWN_SCORE = (
     "It measures the score that the model gives, as the other methods explain it: the logit where the model ends in "
     "logits, the probability where it ends in a softmax or sigmoid (its logarithm behind a log-softmax). A softmax "
-    "behind large logits is 1 whatever is covered, and moves with the rivals' scores as well; `probabilities=1` "
-    "measures it all the same, as the paper does. Where a probability is saturated, a warning says so."
+    "behind large logits is 1 whatever is covered, so that nothing is seen; but it holds the class against its rivals, "
+    "where a logit may fall for all classes at once. `probabilities=1` measures it, as the paper does; where it is "
+    "saturated, a warning says so."
 )
 
 
