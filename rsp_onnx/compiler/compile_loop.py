@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput, BadModel
+from rsp_onnx.graph.axes import channel_axis
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Options
 
@@ -34,12 +35,13 @@ def compile_repeated(
     if tensors:
         raise BadInput(f"{method.name} knows the relevance of the inputs alone, not of {tensors[0]!r}; use another.")
     deployed = analysis.deployed.clone()
+    channels = [channel_axis(analysis.graph, value) for value in analysis.graph.inputs]
     if method.is_black_box:
-        body = Body(analysis.graph.model, analysis.graph.inputs, [analysis.output])
+        body = Body(analysis.graph.model, analysis.graph.inputs, [analysis.output], channels)
     else:
         ctx, outcome = emit_walk(analysis, method, options)
         add_outputs(ctx, analysis, outcome, ())
-        body = Body(analysis.graph.model, analysis.graph.inputs, _relevances(analysis))
+        body = Body(analysis.graph.model, analysis.graph.inputs, _relevances(analysis), channels)
     _check_inputs(analysis, method)
     target, _ = add_classes(deployed, analysis.graph.batch or "N")
 
@@ -97,7 +99,10 @@ def repeat(
     outer = Emitter(graph, np.dtype(np.float32))
     own = {v.name: v for v in graph.inputs}
     values = [own[v.name] for v in body.inputs]
-    asked = [replace(asked_of(outer, v, parameters), of_probability=question.of_probability) for v in values]
+    asked = [
+        replace(asked_of(outer, value, parameters, channels), of_probability=question.of_probability)
+        for value, channels in zip(values, body.channels, strict=True)
+    ]
     unchanged: ir.Value | None = None
     if repetition.black_box:
         unchanged = question.answer(outer, next(v for v in graph.outputs if v.name == body.answers[0].name))

@@ -109,11 +109,14 @@ class Body:
         Those that are explained.
     answers : sequence of onnx_ir.Value
         The relevance of each of them; of a black box one tensor of scores.
+    channels : sequence of int or None
+        The axis of each one's channels, see ``channel_axis``.
     """
 
     model: ir.Model
     inputs: Sequence[ir.Value]
     answers: Sequence[ir.Value]
+    channels: Sequence[int | None]
 
 
 @dataclass(frozen=True)
@@ -176,21 +179,23 @@ def _share_inputs(graph: ir.Graph, body: Body) -> None:
             source.replace_all_uses_with(own[source.name])
 
 
-def asked_of(op: Emitter, value: ir.Value, parameters: Mapping[str, float]) -> Asked:
+def asked_of(op: Emitter, value: ir.Value, parameters: Mapping[str, float], channels: int | None = None) -> Asked:
     """Return an explained input as numbers; BadInput where its size is free."""
     x = value if value.dtype == op.type else op.Cast(value, to=int(op.type))
     shape = list(value.shape or ())
     sizes = tuple(d for d in shape[1:] if isinstance(d, int))
     if len(sizes) != len(shape) - 1:
         raise BadInput(f"The input {value.name!r} leaves its size free; give it with input_shapes (--input-shape).")
-    return Asked(op, op, x, sizes, _places(sizes), parameters)
+    return Asked(op, op, x, sizes, _places(sizes, channels), parameters)
 
 
-def _places(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the axes that are places: behind the channels, or in front of them where they stand last."""
+def _places(sizes: Sequence[int], channels: int | None) -> tuple[int, ...]:
+    """Return the axes that are places: all but the channels', which stand first where nothing tells."""
     rank = len(sizes)
     if rank < 2:
         return (1,) if rank else ()
+    if rank == 2 and channels is not None:
+        return tuple(axis for axis in (1, 2) if axis != channels)
     if channels_last((None, *sizes)):
         return (1, 2)
     return tuple(range(2, rank + 1))

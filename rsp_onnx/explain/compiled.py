@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.axes import channel_axis
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
@@ -43,6 +44,8 @@ class Compiled:
         Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
     activation_bytes : int
         Of the model's own tensors for one sample.
+    channels : int, optional
+        The axis of the first explained input's channels, the batch counted, where it has three axes and a layer tells.
     """
 
     session: Session
@@ -56,6 +59,7 @@ class Compiled:
     labels: tuple[str, ...] | None = None
     one_sample: frozenset[str] = frozenset()
     activation_bytes: int = 0
+    channels: int | None = None
 
     @property
     def name(self) -> str:
@@ -72,11 +76,12 @@ def compiled_facts(
     metadata: of the compiled model; names the rows of the ledger.
     """
     ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
-    graph = analysis.graph
+    graph, first = analysis.graph, analysis.graph.inputs[0]
+    channels = channel_axis(graph, first) if len(graph.dims(first)) == 3 else None
     return Compiled(
         session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
         tuple(str(v.name) for v in graph.model.graph.outputs), tuple(ledger), tuple((n, op) for n, op in balance),
-        method, labels, not_by_sample(graph, tensors), activation_bytes(graph),
+        method, labels, not_by_sample(graph, tensors), activation_bytes(graph), channels,
     )  # fmt: skip
 
 

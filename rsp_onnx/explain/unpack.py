@@ -11,8 +11,8 @@ from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.ledger import Loss, losses
 from rsp_onnx.compiler.repetition import ANSWERS
 from rsp_onnx.errors import BadModel
+from rsp_onnx.graph.axes import NO_CHANNELS
 from rsp_onnx.inputs.batching import class_arrays, stacked
-from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.types import Array
 
@@ -91,7 +91,7 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     if compiled.name in compiled.one_sample:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
-        relevance, heatmap = _as_image(main, compiled.inputs[0], base.photo is not None)
+        relevance, heatmap = _as_image(main, compiled, base.photo is not None)
     ledger = rows["ledger"][:, k] if "ledger" in rows else ()
     sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
     explained = replace(
@@ -116,11 +116,14 @@ def _is_ours(name: str) -> bool:
     return name in ("relevance", "evidence", ANSWERS, *_BY_ROW) or name.startswith("relevance/")
 
 
-def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple[Array, Array]:
+def _as_image(relevance: Array, compiled: Compiled, photo: bool) -> tuple[Array, Array]:
     """Return (relevance with channels first, its channel sum); a gray image without channels gets one."""
+    signature, channels = compiled.inputs[0], compiled.channels
     if relevance.ndim == 3 and signature.layout() == "NHWC":
         relevance = np.ascontiguousarray(np.moveaxis(relevance, -1, 0))
-    if relevance.ndim == 2 and (photo or signature.dtype == np.uint8):
+    if relevance.ndim == 2 and channels == 2:  # a signal or sequence, what was measured stands last
+        return relevance, relevance.sum(axis=1, dtype=np.float64)
+    if relevance.ndim == 2 and (photo or signature.dtype == np.uint8 or channels == NO_CHANNELS):
         relevance = relevance[None]
     if relevance.ndim < 2:
         return relevance, relevance
