@@ -13,7 +13,7 @@ from rsp_onnx.cli.main import main
 from rsp_onnx.evaluate.runs.settings import choose_method
 from rsp_onnx.explain.remarks import far_from_the_prediction
 
-from .little import conv_net, little, table_net
+from .little import conv_net, little, table_net, two_input_net
 
 UNIT = {"preprocess": "unit", "device": "cpu"}
 LABELS = ("tusker", "African elephant, Loxodonta africana", "potter's wheel", "drake")
@@ -102,6 +102,15 @@ def test_the_title_shows_the_rank_and_rivals_can_be_told_apart():
         "class 1 · probability 0.900", "class 2 · probability 0.100 · rank 3 of 3",
     )  # fmt: skip
     assert replace(found, target=0, hostile=()).headline() == ("tusker · logit 5, softmax 0.644", [])
+
+
+def test_a_picture_of_several_inputs_says_which_it_shows():
+    rng = np.random.default_rng(0)
+    shapes = {"left": (1, 3, 8, 8), "right": (1, 1, 8, 8)}
+    x = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    found = Explainer(two_input_net(), device="cpu").explain(x, 1)
+    assert found.inputs == ("left", "right")
+    assert found.headline()[1] == ["the input left; the relevance of right is in the arrays alone"]
 
 
 def test_the_command_line_and_the_record_say_it_too(tmp_path):

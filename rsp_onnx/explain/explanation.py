@@ -47,6 +47,8 @@ class Explanation:
         What the reader should know, such as a map that is zero everywhere.
     kind : str
         What the scores are: ``softmax``, ``log-softmax``, ``sigmoid``, ``logits``; empty where nobody said.
+    inputs : tuple of str
+        The explained inputs; relevance, heatmap and picture are the first's, all are in ``relevances``.
     tensor : ndarray, optional
         The explained input as the model was given it, without the batch axis.
     """
@@ -67,6 +69,7 @@ class Explanation:
     provider: str = ""
     method: str = "rsp"
     kind: str = ""
+    inputs: tuple[str, ...] = ()
     tensor: Array | None = None
 
     @property
@@ -163,12 +166,16 @@ class Explanation:
         return draw(heatmap, self.relevance, self.tensor, self.photo, title=title, lines=lines, label=self.label)
 
     def headline(self) -> tuple[str, list[str]]:
-        """Return a picture's title, and the line below it with the rivals."""
+        """Return a picture's title, and the lines below it: the rivals, and which of several inputs is shown."""
         title = f"{self.label} · {self.score_in_words}"
         if not self.is_predicted:
             title += f" · rank {self.rank} of {self.scores.size}"
         rivals = " · ".join(self.hostile_labels)
-        return title, [f"against: {rivals}"] if rivals else []
+        lines = [f"against: {rivals}"] if rivals else []
+        if len(self.inputs) > 1:
+            first, *others = self.inputs
+            lines.append(f"the input {first}; the relevance of {' · '.join(others)} is in the arrays alone")
+        return title, lines
 
     def save(self, path: str | Path) -> None:
         """Write a picture (.png) or the arrays (.npz: relevance, heatmap, heatmap_original), whole or not at all.

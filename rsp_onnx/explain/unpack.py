@@ -49,7 +49,8 @@ def explanations(
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
-            kind=compiled.scores.kind, tensor=_one(compiled, item), warnings=item.remarks,
+            kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
+            warnings=item.remarks,
         )  # fmt: skip
         explained.append(
             [
