@@ -211,6 +211,17 @@ def test_contact_sheets_that_make_no_sense(n, columns, captions):
         contact_sheet([GREY] * n, columns, captions=captions)
 
 
+def test_a_photo_that_is_nearly_black_is_shown_brightened():
+    """As 12-bit values in 16 bits are: 0 to 15 of 255."""
+    dark = np.arange(64, dtype=np.uint8).reshape(8, 8) // 4
+    shown, plain = (
+        np.asarray(figure(Image.fromarray(dark * f), np.eye(8), title="x"))[:, 20:580]
+        for f in (np.uint8(1), np.uint8(17))
+    )
+    differ = np.flatnonzero((shown != plain).any(axis=(1, 2)))
+    assert shown.max() == 255 and 0 < len(differ) < 30 and differ.max() < len(shown) - 560  # the caption alone
+
+
 # ---- what is no photograph ----
 
 

@@ -21,6 +21,7 @@ _PANEL = 560  # longest side of a panel in pixels
 _LOW_RESOLUTION = 64  # photos below are shown with their pixels, like the map
 _THINNEST = 60  # pixels of a map without a photo, whose sides need not be as long as they are
 _LEAST_WIDTH = 640  # of the page, so that titles over small photos can be read
+_BLACK = 64  # a photo without a brighter pixel would be a black panel
 _FRAME = (205, 205, 205)
 _NAMES = ("photo", "relevance", "overlay")
 
@@ -74,8 +75,8 @@ def figure(
             "lay the map on the original first."
         )
     limit = colour_limit(values) if limit is None else limit
+    photo, names = _seen(photo)
     size = _panel_size(values.shape[::-1], _THINNEST if photo is None else 1)
-    names = _NAMES if photo is not None else _NAMES[1:2]
     width = max(_LEAST_WIDTH, _row(size, len(names))[0] + 2 * MARGIN)
     words, top = head(title, lines, width)
     panels = _place(size, width, top, len(names))
@@ -88,6 +89,18 @@ def figure(
     bar, left = colour_bar(width)
     page.paste(bar, (left, panels.bottom + GAP))
     return page
+
+
+def _seen(photo: Image.Image | None) -> tuple[Image.Image | None, tuple[str, ...]]:
+    """Return the photo so that it can be seen, and the panels' names: values of 12 bits in 16 are nearly black."""
+    if photo is None:
+        return None, _NAMES[1:2]
+    pixels = np.asarray(photo.convert("RGB"))
+    top = int(pixels.max())
+    if not 0 < top < _BLACK:
+        return photo, _NAMES
+    bright = Image.fromarray((pixels * (255.0 / top)).astype(np.uint8))
+    return bright, (f"{_NAMES[0]}, brightened", *_NAMES[1:])
 
 
 def _panel_size(photo: tuple[int, ...], thinnest: int) -> tuple[int, int]:
