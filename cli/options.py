@@ -226,7 +226,7 @@ def preprocess_options(command: F) -> F:
         ),
         click.option("--size", type=size, metavar="SIZE", help="Height and width, where the model leaves them free."),
         click.option("--channels", type=click.Choice(["RGB", "BGR", "L"]), help="Order of the colour channels."),
-        click.option("--scale", type=float, help="Pixels are multiplied by it first."),
+        click.option("--scale", type=float, help="Pixels, 0 to 255 (16 bits: divided by 257), are multiplied by it."),
         click.option("--mean", type=numbers, metavar="NUMBERS", help="Then subtracted, one number or one per channel."),
         click.option("--std", type=numbers, metavar="NUMBERS", help="Then divided by."),
         click.option("--resize", type=click.Choice(["stretch", "crop", "pad"]), help="How the photo is made to fit."),

@@ -87,7 +87,9 @@ def test_explain_writes_a_picture_and_arrays_and_the_record(digits, scenes, tmp_
     result = cli("explain", digits, scenes[0], "--target", "four", "--device", "cpu", "-o", out)
     assert names(out) == ["explain.json", "scene_0.4.npz", "scene_0.4.png"]
     lines = result.stdout.splitlines()
-    assert re.fullmatch(r".*scene_0.png: four \(score 1.000\) against zero, seven, two -> .*scene_0.4.png", lines[0])
+    assert re.fullmatch(
+        r".*scene_0.png: four \(probability 1.000\) against zero · seven · two -> .*scene_0.4.png", lines[0]
+    )
     assert lines[1] == "Preprocessing: unit (metadata). Ran on CPUExecutionProvider."
     assert lines[2] == f"All records: {out / 'explain.json'}"
     assert result.stderr == ""
@@ -193,10 +195,10 @@ def test_tensor_files_and_several_inputs(tmp_path):
     cli("explain", tmp_path / "two.onnx", tmp_path / "both.npz", "--target", 1, "-o", tmp_path / "a")
     assert names(tmp_path / "a") == ["both.1.npz", "both.1.png", "explain.json"]
     result = cli("explain", tmp_path / "table.onnx", tmp_path / "row.npy", "--target", 1, "-o", tmp_path / "b")
-    assert names(tmp_path / "b") == ["explain.json", "row.1.npz"]
-    assert "row.1.npz" in result.stdout
+    assert names(tmp_path / "b") == ["explain.json", "row.1.npz", "row.1.png"]
+    assert "row.1.png" in result.stdout
     (record,) = json.loads((tmp_path / "b/explain.json").read_text())
-    assert (record["png"], record["preprocessing"]) == (None, None)
+    assert (record["png"], record["preprocessing"]) == ("row.1.png", None)
 
 
 def test_warnings_go_to_stderr(scenes, tmp_path):

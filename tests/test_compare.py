@@ -142,7 +142,15 @@ def test_two_runs_say_the_same(digits, broken, scenes, tmp_path):
 def test_the_difference_of_equal_maps_is_white():
     values = np.random.default_rng(0).normal(size=(40, 60))
     picture = np.asarray(row_of_panels(None, (values, values), ("a", "b")))
-    assert (picture[20:150, 3 * picture.shape[1] // 4 + 20 : -20] == 255).all()
+    assert (picture[20:150, 2 * picture.shape[1] // 3 + 20 : -20] == 255).all()
+    assert picture.shape[1] == 3 * (240 + 10) + 10  # no photo, no panel for it
+
+
+def test_a_signals_map_is_a_row_that_can_be_seen():
+    values = np.random.default_rng(0).normal(size=(1, 300))
+    picture = np.asarray(row_of_panels(None, (values, -values), ("a", "b"))).astype(int)
+    coloured = np.abs(picture[..., 0] - picture[..., 2]) > 60
+    assert np.flatnonzero(coloured.any(axis=1)).size >= 40
 
 
 # ---- the command ----

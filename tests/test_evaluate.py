@@ -12,6 +12,7 @@ import onnx
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from rsp_onnx import Explainer
 from rsp_onnx.cli.main import main
@@ -434,3 +435,23 @@ def test_reading_ahead_keeps_order_passes_errors_on_and_ends():
     endless = Ahead(iter(int, 1), 2)
     endless.close()
     assert not endless._thread.is_alive()
+
+
+def test_what_was_lost_when_photos_were_read_is_told(repo, tmp_path):
+    """Scenes of digits, two of them saved with 12 bits in 16."""
+    data = tmp_path / "data"
+    data.mkdir()
+    lines = (repo / "models/scenes/boxes.csv").read_text().splitlines()
+    (data / "boxes.csv").write_text("\n".join(lines), encoding="utf-8")
+    for number, path in enumerate(sorted((repo / "models/scenes").glob("scene_?.png"))):
+        with Image.open(path) as photo:
+            grey = np.asarray(photo.convert("L")).astype(np.uint16)
+        Image.fromarray(grey * 16 if number < 2 else grey * 257).save(data / path.name)
+    summary = evaluate(
+        repo / "models/digits_pytorch.onnx", data, format="csv", methods=["gradient"], metrics=["hit"],
+        out=tmp_path / "run", device="cpu", report=False,
+    )  # fmt: skip
+    assert summary["remarks"]["items"] == 2
+    assert summary["remarks"]["first"].startswith("scene_0.png: its 16-bit pixels reach only ")
+    says = "2 photos lost something or were guessed at when they were read: scene_0.png: its 16-bit pixels reach only"
+    assert says in summary_table(summary)

@@ -44,7 +44,11 @@ def test_the_dog_is_red_and_the_cat_blue_and_the_other_way_round(explainers, sha
         # not by a hair: each half is of one colour
         strength = np.abs(found.heatmap_original).sum(dtype=np.float64)
         assert min(abs(upper), abs(lower)) > 0.35 * strength
-        assert found.warnings == ()
+        # the models mean the dog: that the cat is far behind is all that is to be said
+        far = found.rank > 5 or found.probability < 0.01
+        assert [w.partition(": ")[0] for w in found.warnings] == (
+            [f"class {target + first} is not what the model predicts"] if far else []
+        )
     assert (explainer.preprocess.name, explainer.preprocess.source) == (guess, "guessed")
 
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.render import colour_limit, contact_sheet, figure, heatmap_rgb, overlay, smooth
+from rsp_onnx.render import colour_limit, contact_sheet, figure, heatmap_rgb, overlay, series_figure, smooth
+from rsp_onnx.render.side_by_side import side_by_side
 from rsp_onnx.render.text import text_width, wrap
 
 RNG = np.random.default_rng(0)
@@ -208,3 +209,95 @@ def test_a_contact_sheet():
 def test_contact_sheets_that_make_no_sense(n, columns, captions):
     with pytest.raises(BadInput):
         contact_sheet([GREY] * n, columns, captions=captions)
+
+
+def test_a_photo_that_is_nearly_black_is_shown_brightened():
+    """As 12-bit values in 16 bits are: 0 to 15 of 255."""
+    dark = np.arange(64, dtype=np.uint8).reshape(8, 8) // 4
+    shown, plain = (
+        np.asarray(figure(Image.fromarray(dark * f), np.eye(8), title="x"))[:, 20:580]
+        for f in (np.uint8(1), np.uint8(17))
+    )
+    differ = np.flatnonzero((shown != plain).any(axis=(1, 2)))
+    assert shown.max() == 255 and 0 < len(differ) < 30 and differ.max() < len(shown) - 560  # the caption alone
+
+
+# ---- what is no photograph ----
+
+
+def test_a_map_without_a_photo_has_no_panel_for_one():
+    heatmap = RNG.standard_normal((70, 70))
+    picture = np.asarray(figure(None, heatmap, title="x"))
+    enlarged = heatmap_rgb(heatmap).repeat(8, axis=0).repeat(8, axis=1)
+    found = [r for r in range(picture.shape[0] - 560) if np.array_equal(picture[r : r + 560, 40 : 40 + 560], enlarged)]
+    assert picture.shape[1] == 640 and len(found) == 1  # in the middle of the least page, and nothing beside it
+
+
+def test_a_thin_map_without_a_photo_can_be_seen():
+    picture = np.asarray(figure(None, np.ones((2, 300)), title="x")).astype(int)
+    red = (picture[..., 0] - picture[..., 2] > 100).sum(axis=1)
+    assert (red > 1000).sum() >= 60
+
+
+def bars_of(picture, count):
+    """By bar of a table: (coloured pixels left of zero, right of zero), and whether it is red."""
+    pixels = np.asarray(picture).astype(int)
+    spread = np.ptp(pixels, axis=2) > 30
+    rows = np.flatnonzero(spread[:-90].any(axis=1))  # the colour bar below is none of them
+    starts = [int(r) for i, r in enumerate(rows) if i == 0 or rows[i - 1] < r - 1]
+    assert len(starts) == count
+    line = [pixels[start + 5] for start in starts]
+    return [((np.ptp(p, axis=1) > 30).sum(), int((p[:, 0] - p[:, 2]).sum()) > 0) for p in line]
+
+
+def test_a_table_is_a_bar_per_column_as_long_as_its_relevance():
+    values = np.array([1.0, -2.0, 0.5, 4.0])
+    bars = bars_of(series_figure(values, np.arange(4.0), title="x"), 4)
+    assert [red for _, red in bars] == [True, False, True, True]
+    lengths = np.array([length for length, _ in bars])
+    np.testing.assert_allclose(lengths / lengths[3], np.abs(values) / 4, atol=0.01)  # a pixel or two of 500
+
+
+def test_many_entries_stand_upright_in_their_order():
+    values = np.zeros(300)
+    values[40], values[200] = 1.0, -1.0
+    pixels = np.asarray(series_figure(values, title="x"))[:-100].astype(int)
+    red, blue = ((pixels[..., a] - pixels[..., b] > 50).any(axis=0) for a, b in ((0, 2), (2, 0)))
+    places = [np.flatnonzero(side).mean() for side in (red, blue)]
+    left, width = 20 + 0.09 * 820, (0.995 - 0.09) * 820  # where the chart's axes lie on the page
+    np.testing.assert_allclose((np.array(places) - left) / width * 300 - 0.5, [40, 200], atol=1.0)
+
+
+def test_a_signal_is_red_where_it_speaks_for_the_class_and_blue_where_against():
+    r = np.zeros((2, 100))
+    r[0, :50], r[1, 50:] = 1.0, -1.0
+    pixels = np.asarray(series_figure(r, RNG.standard_normal((2, 100)), title="x"))[:-100].astype(int)
+    red, blue = (pixels[..., 0] - pixels[..., 2] > 60), (pixels[..., 2] - pixels[..., 0] > 60)
+    (above, before), (below, after) = (np.argwhere(side).mean(axis=0) for side in (red, blue))
+    assert above < below and before < 480 < after  # the first channel stands above, its first half left
+
+
+@pytest.mark.parametrize("shape", [(1,), (40,), (41,), (5000,), (1, 1), (1, 2), (12, 300), (3, 20000)])
+def test_series_of_every_length(shape):
+    picture = series_figure(RNG.standard_normal(shape), RNG.standard_normal(shape), title="W" * 90, label="W" * 90)
+    assert picture.mode == "RGB" and picture.width == 860 and 150 < picture.height < 1200
+    pixels = np.asarray(picture)
+    assert np.all(pixels[:, :4] == 255) and np.all(pixels[:, -4:] == 255)
+
+
+def test_values_of_the_input_of_any_kind():
+    for tensor in (np.arange(5), np.array([True, False, True, True, False]), np.zeros(5), np.zeros((9, 9)), None):
+        assert series_figure(np.arange(5.0), tensor, title="x").width == 860
+    assert series_figure(np.ones((1, 9)), np.zeros((1, 9)), title="x").width == 860  # a line that is flat
+
+
+@pytest.mark.parametrize("bad", [np.zeros(0), np.zeros((2, 3, 4)), np.full(3, np.nan), np.zeros((13, 9))])
+def test_series_that_cannot_be_drawn_are_refused(bad):
+    with pytest.raises(BadInput):
+        series_figure(bad, title="x")
+
+
+def test_a_recorded_map_of_a_signal_can_be_seen():
+    picture = np.asarray(side_by_side(np.ones(300), -np.ones(300))).astype(int)
+    for a, b in ((0, 2), (2, 0)):
+        assert ((picture[..., a] - picture[..., b] > 100).sum(axis=1) > 200).sum() == 40

@@ -68,38 +68,89 @@ def test_smooth_grad_is_the_mean_gradient_of_noisy_copies():
     assert relative_l2(found, mean) < 1e-5
 
 
-def test_occlusion_is_the_mean_drop_over_all_windows():
-    model, x = conv_net(end="Softmax<axis=1>"), image()
-    found = explain(model, "occlusion:window=0.34,stride=0.2,baseline=0.5", x)["relevance"][0].sum(1)
-    plain = session(model)
-    whole, total, cover = plain.run(None, {"x": x})[0][:, 1], np.zeros((2, 12, 12)), np.zeros((12, 12))
-    starts = [0, 2, 4, 6, 8]  # windows of 4, every 2
-    for top in starts:
-        for left in starts:
+def softmax(logits):
+    return np.exp(logits - logits.max(1, keepdims=True)) / np.exp(logits - logits.max(1, keepdims=True)).sum(1)[:, None]
+
+
+def occlusion_by_hand(plain, x, score=lambda y: y, target=1):
+    """Windows of 4, every 2, over 12×12 pixels, covered with 0.5: one run of the model each."""
+    name, first = plain.get_inputs()[0].name, [o.name for o in plain.get_outputs()][:1]
+    whole, total, cover = (
+        score(plain.run(first, {name: x})[0])[:, target],
+        np.zeros((len(x), 12, 12)),
+        np.zeros((12, 12)),
+    )
+    for top in range(0, 9, 2):
+        for left in range(0, 9, 2):
             covered = x.copy()
             covered[:, :, top : top + 4, left : left + 4] = 0.5
-            drop = whole - plain.run(None, {"x": covered})[0][:, 1]
+            drop = whole - score(plain.run(first, {name: covered})[0])[:, target]
             total[:, top : top + 4, left : left + 4] += drop[:, None, None]
             cover[top : top + 4, left : left + 4] += 1
-    assert relative_l2(found, total / cover) < 1e-4
+    return total / cover
 
 
-def test_rise_is_the_mean_mask_weighted_with_the_probability():
-    model, x, masks, cells = conv_net(), image(), 30, 3
-    found = explain(model, f"rise:masks={masks},cells={cells},probability=0.4,seed=3", x)["relevance"][0].sum(1)
-    rng = np.random.default_rng(3)
-    grids = (rng.random((masks, 1, 1, cells, cells)) < 0.4).astype(np.float32)
-    width = math.ceil(12 / cells)
+OCCLUSION = "occlusion:window=0.34,stride=0.2,baseline=0.5"
+ENDS = {"logits": "", "softmax": "Softmax<axis=1>", "sigmoid": "Sigmoid", "log-softmax": "LogSoftmax<axis=1>"}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_occlusion_is_the_mean_drop_of_the_models_own_score(end):
+    model, x = conv_net(end=ENDS[end]), image()
+    found = explain(model, OCCLUSION, x)["relevance"][0].sum(1)
+    assert relative_l2(found, occlusion_by_hand(session(model), x)) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("end", "chance"),
+    [("logits", softmax), ("log-softmax", np.exp), ("softmax", lambda y: y), ("sigmoid", lambda y: y)],
+)
+def test_probabilities_are_measured_where_they_are_asked_for(end, chance):
+    model, x = conv_net(end=ENDS[end]), image()
+    found = explain(model, f"{OCCLUSION},probabilities=1", x)["relevance"][0].sum(1)
+    assert relative_l2(found, occlusion_by_hand(session(model), x, chance)) < 1e-4
+
+
+def rise_masks(masks, cells, probability, seed, extent=12):
+    rng = np.random.default_rng(seed)
+    grids = (rng.random((masks, 1, 1, cells, cells)) < probability).astype(np.float32)
+    width = math.ceil(extent / cells)
     shifts = np.stack([rng.integers(0, width, masks) for _ in range(2)], axis=1)
-    total, plain = np.zeros((2, 12, 12)), session(model)
     for grid, (top, left) in zip(grids, shifts, strict=True):
         size = [(cells + 1) * width] * 2
         wide = torch.nn.functional.interpolate(torch.tensor(grid), size, mode="bilinear", align_corners=False)
-        mask = wide[0, 0].numpy()[top : top + 12, left : left + 12]
-        logits = plain.run(None, {"x": x * mask})[0]
-        chance = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-        total += chance[:, 1, None, None] * mask
-    assert relative_l2(found, total / (masks * 0.4)) < 1e-4
+        yield wide[0, 0].numpy()[top : top + extent, left : left + extent]
+
+
+@pytest.mark.parametrize("end", ["logits", "sigmoid"])
+def test_rise_is_the_mean_mask_weighted_with_the_probability(end):
+    model, x = conv_net(end=ENDS[end]), image()
+    asked_for = ",probabilities=1" if end == "logits" else ""
+    found = explain(model, f"rise:masks=30,cells=3,probability=0.4,seed=3{asked_for}", x)["relevance"][0].sum(1)
+    total, plain = np.zeros((2, 12, 12)), session(model)
+    for mask in rise_masks(30, 3, 0.4, 3):
+        scores = plain.run(None, {"x": x * mask})[0]
+        total += (softmax(scores) if end == "logits" else scores)[:, 1, None, None] * mask
+    assert relative_l2(found, total / (30 * 0.4)) < 1e-4
+
+
+@pytest.mark.parametrize("end", ["logits", "log-softmax"])
+def test_rise_of_a_logit_is_its_covariance_with_the_mask(end):
+    model, x = conv_net(end=ENDS[end]), image()
+    found = explain(model, "rise:masks=30,cells=3,probability=0.4,seed=3", x)["relevance"][0].sum(1)
+    plain, masks = session(model), np.stack(list(rise_masks(30, 3, 0.4, 3))).astype(np.float64)
+    logits = np.stack([plain.run(None, {"x": x * m.astype(np.float32)})[0][:, 1] for m in masks])  # [masks, N]
+    want = np.einsum("in,ihw->nhw", logits - logits.mean(0), masks) / (30 * 0.4)
+    assert relative_l2(found, want) < 1e-4
+
+
+def test_a_constant_on_all_logits_gives_rise_no_map():
+    plain, shifted = conv_net(), conv_net()
+    bias = next(t for t in shifted.graph.initializer if t.name == "b")
+    raised = onnx.numpy_helper.to_array(bias) + np.float32(64)
+    bias.CopyFrom(onnx.numpy_helper.from_array(raised, "b"))
+    maps = [explain(m, "rise:masks=40,cells=3", image())["relevance"] for m in (plain, shifted)]
+    assert relative_l2(maps[1], maps[0]) < 1e-3  # what float32 keeps of logits at 64
 
 
 @pytest.mark.parametrize("method", ALL)

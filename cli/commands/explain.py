@@ -18,8 +18,8 @@ from ..printing import print_json, progress_bar
 @click.argument("images", nargs=-1, required=True, type=click.Path(), metavar="IMAGE...")
 @shared.target_option("The class to explain; repeat for several.")
 @shared.hostile_option(
-    "Classes the target is held against; repeat for several. auto: for multi-label models the classes present, "
-    "for single-label models none."
+    "Classes that rsp holds the target against (other methods take none); repeat for several. auto: for multi-label "
+    "models the classes present, for single-label models none."
 )
 @shared.labels_option()
 @shared.preprocess_options
@@ -36,8 +36,9 @@ from ..printing import print_json, progress_bar
 def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).
 
-    IMAGE is a photograph, or a .npy/.npz file with ready tensors. For each image and target a picture and an .npz file
-    (relevance, heatmap, heatmap_original) are written, and explain.json with all records.
+    IMAGE is a photograph, or a .npy/.npz file with ready tensors: signals are drawn as lines, tables as bars. For each
+    image and target a picture and an .npz file (relevance, heatmap, heatmap_original) are written, and explain.json
+    with all records.
 
     \b
     Examples:
@@ -60,9 +61,9 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
 
 def _say(records: list[dict[str, Any]], out: Path) -> None:
     for record in records:
-        against = f" against {', '.join(record['hostile_labels'])}" if record["hostile"] else ""
+        against = f" against {' · '.join(record['hostile_labels'])}" if record["hostile"] else ""
         where = out / (record["png"] or record["npz"])
-        click.echo(f"{record['image']}: {record['target_label']} (score {record['score']:.3f}){against} -> {where}")
+        click.echo(f"{record['image']}: {record['target_label']} ({record['score_in_words']}){against} -> {where}")
         for warning in record["warnings"]:
             click.echo(f"Warning: {record['image']}: {warning}.", err=True)
     first = records[0]

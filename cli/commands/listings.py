@@ -88,6 +88,11 @@ def _methods_page(records: Records) -> str:
     for method in records:
         given = ",".join(f"{key}={value:g}" for key, value in method["parameters"].items())
         lines.append(f"| `{method['name']}` | {method['title']} | {given or '-'} | {method['paper']} |")
+    comparing = ", ".join(f"`{method['name']}`" for method in records if method["compares"])
+    lines += ["", f"Hostile classes (`--hostile`) are taken by {comparing}; the others take none."]
+    lines += [
+        line for method in records if method["note"] for line in ("", f"**`{method['name']}`**: {method['note']}")
+    ]
     return "\n".join(lines)
 
 

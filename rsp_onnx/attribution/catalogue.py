@@ -53,7 +53,14 @@ def find_method(spec: str) -> Method:
 
 
 def methods() -> list[dict[str, Any]]:
-    """Return the methods: one record of name, title, paper and parameters (with their defaults) each."""
+    """Return the methods: one record of name, title, paper, parameters (with their defaults) and so on each.
+
+    ``compares``: the method takes hostile classes; ``note``: what should be said of it beside its title.
+    """
     return [
-        {"name": m.name, "title": m.title, "paper": m.paper, "parameters": dict(m.parameters)} for m in METHODS.values()
-    ]
+        {
+            "name": m.name, "title": m.title, "paper": m.paper, "parameters": dict(m.parameters),
+            "compares": m.compares, "note": m.note,
+        }
+        for m in METHODS.values()
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.compiler.method import Method, Outcome, Plan
-from rsp_onnx.compiler.repetition import Asked, Repetition
+from rsp_onnx.compiler.repetition import PROBABILITIES, Asked, Repetition
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
@@ -96,12 +96,21 @@ def _over_places(asked: Asked, mask: ir.Value) -> ir.Value:
 
 
 def _times_answer(asked: Asked, answer: ir.Value, weight: ir.Value | None) -> ir.Value:
-    return asked.op.Mul(answer, weight)
+    """p·m; of a logit y·m with y counted from the unchanged input's, so that float32 keeps small changes."""
+    op = asked.op
+    return op.Mul(answer if asked.of_probability else op.Sub(answer, asked.unchanged), weight)
 
 
 def _expected(asked: Asked, total: ir.Value) -> ir.Value:
-    """Σ p·m / (masks · probability), spread over the channels so that their sum is the map."""
+    """Σ p·m / (masks · probability), spread over the channels so that their sum is the map.
+
+    A logit has no zero: 5 more for every input and class means the same. So its mean under the masks is taken off,
+    Σ (y − ȳ)·m / (masks · probability), an estimate of E[y | the place is kept] − E[y]: above 0 what is kept speaks for
+    the class, below against it.
+    """
     op = asked.op
+    if not asked.of_probability:
+        total = op.Sub(total, op.Mul(asked.mean_change, asked.weights))
     return _over_channels(asked, op.Div(total, asked.parameters["masks"] * asked.parameters["probability"]))
 
 
@@ -159,7 +168,18 @@ def _mean_drop(asked: Asked, total: ir.Value) -> ir.Value:
 INTEGRATED = Repetition(_count("steps"), _between, _as_it_is, _times_distance)
 SMOOTH = Repetition(_count("samples"), _with_noise, _as_it_is, _mean_of_samples)
 RISE = Repetition(_count("masks"), _masked, _times_answer, _expected, black_box=True)
-OCCLUSION = Repetition(lambda asked: len(_windows(asked)), _occluded, _times_drop, _mean_drop, black_box=True)
+OCCLUSION = Repetition(
+    lambda asked: len(_windows(asked)), _occluded, _times_drop, _mean_drop, black_box=True, apart=True
+)
+
+
+_OWN_SCORE = (
+    "It measures the score that the model gives, as the other methods explain it: the logit where the model ends in "
+    "logits, the probability where it ends in a softmax or sigmoid (its logarithm behind a log-softmax). A softmax "
+    "behind large logits is 1 whatever is covered, so that nothing is seen; but it holds the class against its rivals, "
+    "where a logit may fall for all classes at once. `probabilities=1` measures it, as the paper does; where it is "
+    "saturated, a warning says so."
+)
 
 
 def _unwalked(ctx: Context, plan: Plan) -> Outcome:
@@ -179,15 +199,21 @@ REPEATED_METHODS = (
         find_vjp, find_vjp, gradient, repetition=INTEGRATED, parameters={"steps": 32.0, "baseline": 0.0},
     ),
     Method(
-        "rise", "RISE: how likely the class is under random masks (black box)",
+        "rise", "RISE: the class's score under random masks (black box)",
         "Petsiuk, Das, Saenko: RISE, BMVC 2018, arXiv 1806.07421",
         find_vjp, find_vjp, _unwalked, repetition=RISE,
-        parameters={"masks": 1000.0, "cells": 7.0, "probability": 0.5, "seed": 0.0, "baseline": 0.0},
+        parameters={
+            "masks": 1000.0, "cells": 7.0, "probability": 0.5, "seed": 0.0, "baseline": 0.0, PROBABILITIES: 0.0,
+        },
+        note=f"{_OWN_SCORE} A logit has no zero, so its mean under all masks is taken off, and the map has two signs; "
+        "probabilities are weighed as in the paper.",
     ),
     Method(
-        "occlusion", "Occlusion: how much a covered window takes from the class (black box)",
+        "occlusion",
+        "Occlusion: how much a covered window takes from the class's score (black box)",
         "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, arXiv 1311.2901",
         find_vjp, find_vjp, _unwalked, repetition=OCCLUSION,
-        parameters={"window": 0.2, "stride": 0.1, "baseline": 0.0},
+        parameters={"window": 0.2, "stride": 0.1, "baseline": 0.0, PROBABILITIES: 0.0},
+        note=_OWN_SCORE,
     ),
 )  # fmt: skip

@@ -27,6 +27,6 @@ RSP_METHODS = (
         "rsp", "Relative Sectional Propagation",
         "Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021, "
         "arXiv 2012.03434",
-        find_rule, find_vjp, propagate, conserves=True, distributes=True,
+        find_rule, find_vjp, propagate, conserves=True, distributes=True, compares=True,
     ),
 )  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rsp_onnx.errors import BadInput
+from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.evaluate.datasets.formats import open_dataset
+from rsp_onnx.evaluate.datasets.shifts import refuse_shifted, spread
 from rsp_onnx.evaluate.runs.settings import class_count
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.inputs.classes import Choice
@@ -69,12 +70,26 @@ def audit(
     count = class_count(maker)
     dataset = open_dataset(format, data, split=split, mapping=mapping, names=maker.labels, classes=count)
     stream = Stream(maker, dataset, cells, hostile, _wanted(classes, maker, dataset.names))
-    maps = _maps(stream, _order(len(dataset), limit, seed), progress)
+    order = _order(len(dataset), limit, seed)
+    if mapping is None:
+        _check_classes(stream, order)
+    maps = _maps(stream, order, progress)
     summary = _summary(stream, maps, seed)
     summary |= {"data": str(data), "format": format, "seed": seed, "limit": limit, "cells": cells}
     if out is not None:
         write_audit(stream, maps, summary, Path(out), pictures, report)
     return summary
+
+
+def _check_classes(stream: Stream, indices: Sequence[int]) -> None:
+    seen = []
+    for index in spread(indices):
+        try:
+            item = stream.dataset[index]
+            seen.append((item.targets, int(np.argmax(stream.explainer.scores(item.image)))))
+        except RspError:
+            continue  # told when it is explained
+    refuse_shifted(seen, stream.dataset.names or stream.explainer.labels)
 
 
 def _maps(stream: Stream, indices: Sequence[int], progress: Progress | None) -> list[KeptMap]:

@@ -10,6 +10,7 @@ from rsp_onnx.types import Array
 
 _SIDE = 256  # longest side of a panel in pixels
 _SIGMA = 0.015  # of the root of a panel's area
+_THINNEST = 40  # pixels of a map without a photo, such as a signal's row
 _FAINT = 0.1  # of a map's colour limit: where maps differ by less, the difference stays pale
 
 
@@ -20,23 +21,30 @@ def thumbnail_size(size: tuple[int, int], side: int = _SIDE) -> tuple[int, int]:
 
 
 def row_of_panels(photo: Image.Image | None, maps: tuple[Array, Array], names: tuple[str, str]) -> Image.Image:
-    """Return a row of four panels: photo, A, B, B - A.
+    """Return a row of panels: the photo where there is one, A, B, B - A.
 
     maps: [H, W], of one shape. Each is divided by its own colour limit, for two models' scales are not the same; the
     difference's own limit stands below it, as a share of theirs.
     """
     shares = [np.asarray(m, np.float64) / colour_limit(m) for m in maps]
-    size = thumbnail_size((maps[0].shape[1], maps[0].shape[0]) if photo is None else photo.size)
-    ground = (
-        Image.new("RGB", size, "white") if photo is None else photo.convert("RGB").resize(size, _filter(photo, size))
-    )
-    panels = [ground, *(_laid(ground, share) for share in shares)]
+    if photo is None:
+        width, height = thumbnail_size((maps[0].shape[1], maps[0].shape[0]))
+        size = max(width, _THINNEST), max(height, _THINNEST)
+        panels = [_painted(share, size) for share in shares]
+    else:
+        size = thumbnail_size(photo.size)
+        ground = photo.convert("RGB").resize(size, _filter(photo, size))
+        panels = [ground, *(_laid(ground, share) for share in shares)]
     difference = _resized(np.clip(shares[1], -1, 1) - np.clip(shares[0], -1, 1), size)
     soft = smooth(difference, _SIGMA * difference.size**0.5)  # as the overlays are: single pixels say nothing
     limit = max(colour_limit(soft), _FAINT)
     panels.append(Image.fromarray(heatmap_rgb(soft, limit)))
-    captions = ["photo", names[0], names[1], f"second − first, ± {limit:.0%}"]
-    return contact_sheet(panels, 4, captions=captions)
+    captions = [*(["photo"] if photo is not None else []), *names, f"second − first, ± {limit:.0%}"]
+    return contact_sheet(panels, len(panels), captions=captions)
+
+
+def _painted(share: Array, size: tuple[int, int]) -> Image.Image:
+    return Image.fromarray(heatmap_rgb(share, 1.0)).resize(size, Image.Resampling.NEAREST)
 
 
 def _filter(photo: Image.Image, size: tuple[int, int]) -> Image.Resampling:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rsp_onnx.checks.subject.similarity import SIMILARITIES
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import make_folder, save_bytes, save_json, save_png
@@ -59,7 +61,8 @@ def _picture(comparison: Comparison, record: Mapping[str, Any], models: Sequence
         maps = common(one, other)
     except BadInput:
         return None
-    return row_of_panels(None, maps, (names[0], names[1])) if maps[0].ndim == 2 else None
+    strips = np.atleast_2d(maps[0]), np.atleast_2d(maps[1])  # a signal's or table's map is a row
+    return row_of_panels(None, strips, (names[0], names[1])) if strips[0].ndim == 2 else None
 
 
 def comparison_lines(results: Mapping[str, Any]) -> list[str]:

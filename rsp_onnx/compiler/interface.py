@@ -26,7 +26,7 @@ from .start import Classes
 from .walk import check_rules, feature_nodes, head_nodes
 
 UNREACHED = "rsp_onnx.unreached"  # in a compiled model's metadata: inputs no relevance reaches
-_OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence")
+_OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence", "answer_range")
 
 
 def checked(options: Options) -> Options:

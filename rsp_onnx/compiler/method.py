@@ -51,10 +51,14 @@ class Method:
         Its rules keep the sum of relevance, so that what a node loses means something.
     signed : bool
         Its sign says for or against; where it does not, as in a gradient, maps are made of the sizes |r|.
+    compares : bool
+        It holds the target against the hostile classes; the others know no rivals.
     distributes : bool
         It claims to hand on what it starts with, a sum that is not zero; whether it does is measured.
     parameters : mapping
         The method's own, by name, with their defaults; users write ``name:parameter=value``.
+    note : str
+        What should be said of it beside its title, a sentence or two.
     repetition : Repetition, optional
         How it asks the model about changed inputs; ``emit`` is the backward pass of one of them.
     """
@@ -69,8 +73,10 @@ class Method:
     conserves: bool = False
     signed: bool = True
     distributes: bool = False
+    compares: bool = False
     parameters: Mapping[str, float] = field(default_factory=dict)
     repetition: Repetition | None = None
+    note: str = ""
 
     @property
     def is_black_box(self) -> bool:

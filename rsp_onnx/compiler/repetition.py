@@ -19,6 +19,8 @@ from rsp_onnx.layout import channels_last
 from .second_forward import named
 
 STEP = f"{PREFIX}/step"
+PROBABILITIES = "probabilities"  # the parameter of a black box that asks for them
+ANSWERS = "answer_range"  # the output that says what a black box was answered
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Asked:
         A black box's answer to the unchanged input, [K, N, 1, ...].
     step : onnx_ir.Value, optional
         int64 scalar, from 0; None in front of and behind the loop.
+    of_probability : bool
+        A black box's answer is a probability, not a logit.
+    weights : onnx_ir.Value, optional
+        Behind a black box's loop: the sum of the steps' weights.
+    mean_change : onnx_ir.Value, optional
+        Behind a black box's loop: the mean of its answers, less the unchanged one; [K, N, 1, ...].
     """
 
     op: Emitter
@@ -53,6 +61,9 @@ class Asked:
     parameters: Mapping[str, float]
     unchanged: ir.Value | None = None
     step: ir.Value | None = None
+    of_probability: bool = False
+    weights: ir.Value | None = None
+    mean_change: ir.Value | None = None
 
     @property
     def extents(self) -> tuple[int, ...]:
@@ -72,11 +83,13 @@ class Repetition:
         Returns (the changed input [N, *sizes], what the answer is weighted with or None).
     weigh : callable
         From (asked, answer, weight) what is added to the sum [K, N, *sizes]. The answer is the relevance of the
-        changed input, or for a black box how likely it makes the target, [K, N, 1, ...].
+        changed input, or for a black box the target's score, [K, N, 1, ...].
     finish : callable
         From (asked, sum) the relevance.
     black_box : bool
         Only scores are looked at.
+    apart : bool
+        Of several inputs one after the other is changed, with steps of its own; else all are at every step.
     """
 
     steps: Callable[[Asked], int]
@@ -84,6 +97,14 @@ class Repetition:
     weigh: Callable[[Asked, ir.Value, ir.Value | None], ir.Value]
     finish: Callable[[Asked, ir.Value], ir.Value]
     black_box: bool = False
+    apart: bool = False
+
+    def turns(self, asked: Sequence[Asked]) -> list[range]:
+        """Return, per input, the steps at which it is changed."""
+        counts = [self.steps(one) for one in asked]
+        if not self.apart:
+            return [range(counts[0])] * len(asked)
+        return [range(sum(counts[:i]), sum(counts[: i + 1])) for i in range(len(counts))]
 
 
 @dataclass(frozen=True)
@@ -98,68 +119,106 @@ class Body:
         Those that are explained.
     answers : sequence of onnx_ir.Value
         The relevance of each of them; of a black box one tensor of scores.
+    channels : sequence of int or None
+        The axis of each one's channels, see ``input_channels``.
     """
 
     model: ir.Model
     inputs: Sequence[ir.Value]
     answers: Sequence[ir.Value]
+    channels: Sequence[int | None]
 
 
-def repeat(
-    deployed: ir.Model, body: Body, repetition: Repetition, parameters: Mapping[str, float],
-    answer: Callable[[Emitter, ir.Value], ir.Value], front: Callable[[Emitter], ir.Value],
-) -> list[ir.Value]:  # fmt: skip
-    """Write the loop behind the deployed model; return the relevance of every explained input, [K, N, *sizes].
+@dataclass(frozen=True)
+class Question:
+    """What a loop asks of the model.
 
-    answer: makes [K, N] of a black box's scores; front: writes K as int64 [1].
+    Attributes
+    ----------
+    answer : callable
+        Makes [K, N] of a black box's scores.
+    front : callable
+        Writes K as int64 [1].
+    of_probability : bool
+        A black box's answer is a probability, not a logit.
     """
-    graph = deployed.graph
-    outer = Emitter(graph, np.dtype(np.float32))
-    own = {v.name: v for v in graph.inputs}
-    values = [own[v.name] for v in body.inputs]
-    asked = [_asked(outer, v, parameters) for v in values]
-    if repetition.black_box:
-        unchanged = answer(outer, next(v for v in graph.outputs if v.name == body.answers[0].name))
-        asked = [replace(one, unchanged=_wide(outer, unchanged, one)) for one in asked]
-    inner, step, going, sums = _begin_body(graph.opset_imports, len(asked))
-    op = Emitter(inner, outer.dtype, word=f"{STEP}/own")
+
+    answer: Callable[[Emitter, ir.Value], ir.Value]
+    front: Callable[[Emitter], ir.Value]
+    of_probability: bool = False
+
+
+def write_step(
+    graph: ir.Graph, body: Body, repetition: Repetition, question: Question, asked: Sequence[Asked],
+    own: Mapping[ir.Value, ir.Value],
+) -> ir.Graph:  # fmt: skip
+    """Write a step. Its outputs: whether to go on, the sums, and of a black box the sums of weights and the answer.
+
+    own: the deployed model's input for each that is changed.
+    """
+    black_box = repetition.black_box
+    inner, step, going, sums = _begin_body(graph.opset_imports, len(asked) * (2 if black_box else 1))
+    op = Emitter(inner, np.dtype(np.float32), word=f"{STEP}/own")
+    asked = [replace(one, op=op, step=step) for one in asked]
     changes = []
-    for one, source, value in zip(asked, body.inputs, values, strict=True):
-        changed, weight = repetition.change(replace(one, op=op, step=step))
+    for one, turn, (source, value) in zip(asked, repetition.turns(asked), own.items(), strict=True):
+        changed, weight = _changed(repetition, one, turn if repetition.apart and len(asked) > 1 else None)
         changes.append(weight)
         source.replace_all_uses_with(_as_given(op, changed, value))
-    for name, source in ((v.name, v) for v in body.model.graph.inputs):
-        if name in own and source not in body.inputs:
-            source.replace_all_uses_with(own[name])
+    _share_inputs(graph, body)
     answers = list(body.answers)
     _move_into(body.model.graph, inner, graph)
-    if repetition.black_box:
-        answers = [answer(op, answers[0])] * len(asked)
-    for one, total, given, weight in zip(asked, sums, answers, changes, strict=True):
-        part = _wide(op, given, one) if repetition.black_box else given
-        inner.outputs.append(op.Add(total, repetition.weigh(replace(one, op=op, step=step), part, weight)))
+    if black_box:
+        answers = [question.answer(op, answers[0])] * len(asked)
+    for one, total, given, weight in zip(asked, sums, answers, changes, strict=False):
+        part = wide(op, given, one) if black_box else given
+        inner.outputs.append(op.Add(total, repetition.weigh(one, part, weight)))
+    if black_box:
+        inner.outputs.extend(op.Add(s, w) for s, w in zip(sums[len(asked) :], changes, strict=True))
+        inner.outputs.append(op.Identity(answers[0]))
     inner.outputs.insert(0, op.Identity(going))
     _type(inner.outputs, op)
-    start = [outer.Expand(0.0, outer.Concat(front(outer), outer.Shape(one.x), axis=0)) for one in asked]
-    count = outer.constant(np.array(repetition.steps(asked[0])))
-    ends = outer.emit_many("Loop", count, None, *start, outputs=len(asked), body=inner)
-    return [repetition.finish(one, end) for one, end in zip(asked, ends, strict=True)]
+    return inner
 
 
-def _asked(op: Emitter, value: ir.Value, parameters: Mapping[str, float]) -> Asked:
+def _changed(repetition: Repetition, one: Asked, turn: range | None) -> tuple[ir.Value, ir.Value | None]:
+    """Return the changed input and the weight; outside its turn the input as it is, and 0."""
+    if turn is None:
+        return repetition.change(one)
+    op = one.op
+    place = op.Sub(one.step, np.array(turn.start))
+    mine = op.And(op.GreaterOrEqual(place, np.array(0)), op.Less(place, np.array(len(turn))))
+    here = op.Max(op.Min(place, np.array(len(turn) - 1)), np.array(0))
+    changed, weight = repetition.change(replace(one, step=here))
+    changed = op.Where(mine, changed, one.x)
+    return changed, None if weight is None else op.Mul(weight, op.Cast(mine, to=int(op.type)))
+
+
+def _share_inputs(graph: ir.Graph, body: Body) -> None:
+    """Let the body read the deployed model's inputs that are not changed."""
+    own = {v.name: v for v in graph.inputs}
+    for source in body.model.graph.inputs:
+        if source.name in own and source not in body.inputs:
+            source.replace_all_uses_with(own[source.name])
+
+
+def asked_of(op: Emitter, value: ir.Value, parameters: Mapping[str, float], channels: int | None = None) -> Asked:
+    """Return an explained input, of known size, as numbers."""
     x = value if value.dtype == op.type else op.Cast(value, to=int(op.type))
     shape = list(value.shape or ())
     sizes = tuple(d for d in shape[1:] if isinstance(d, int))
     if len(sizes) != len(shape) - 1:
         raise BadInput(f"The input {value.name!r} leaves its size free; give it with input_shapes (--input-shape).")
-    return Asked(op, op, x, sizes, _places(sizes), parameters)
+    return Asked(op, op, x, sizes, _places(sizes, channels), parameters)
 
 
-def _places(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Return the axes that are places: behind the channels, or in front of them where they stand last."""
+def _places(sizes: Sequence[int], channels: int | None) -> tuple[int, ...]:
+    """Return the axes that are places: all but the channels', which stand first where nothing tells."""
     rank = len(sizes)
     if rank < 2:
         return (1,) if rank else ()
+    if rank == 2 and channels is not None:
+        return tuple(axis for axis in (1, 2) if axis != channels)
     if channels_last((None, *sizes)):
         return (1, 2)
     return tuple(range(2, rank + 1))
@@ -201,7 +260,7 @@ def _move_into(source: ir.Graph, body: ir.Graph, outer: ir.Graph) -> None:
     body.extend(nodes)
 
 
-def _wide(op: Emitter, answer: ir.Value, one: Asked) -> ir.Value:
+def wide(op: Emitter, answer: ir.Value, one: Asked) -> ir.Value:
     """[K, N] as [K, N, 1, ...], to stand beside a map of the input's size."""
     return op.Unsqueeze(answer, [2 + i for i in range(len(one.sizes))])
 

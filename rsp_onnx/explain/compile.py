@@ -55,7 +55,9 @@ def compile_explainer(
     ledger : bool
         Add the outputs ``ledger`` (float32 [L, K, N]: the relevance sum of each tensor on the way, named in the
         metadata), ``balance`` (float32 [1+L', K, N], method ``rsp``: Σ|R₀|, and what each node made or lost, named in
-        the metadata) and ``evidence`` (float32 [K, N, 1+H]: how strongly the section speaks for each class).
+        the metadata) and ``evidence`` (float32 [K, N, 1+H]: how strongly the section speaks for each class); of a black
+        box ``answer_range`` (float32 [K, N, 3]: the score of the unchanged input, the smallest and the largest of a
+        changed one).
 
     Returns
     -------
@@ -99,7 +101,7 @@ def compile_ir(
     parameters = asdict(options) | dict(chosen.parameters)
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
     if chosen.repetition is not None:
-        return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors)
+        return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger)
     ctx, outcome = emit_walk(analysis, chosen, options)
     add_outputs(ctx, analysis, outcome, tensors)
     if ledger:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.compiler.interface import UNREACHED
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.axes import input_channels
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
@@ -49,6 +50,8 @@ class Compiled:
         What a reader of every map must know: inputs left out, what was guessed.
     sample_axes : mapping
         By output, the axis of its samples; None where it is one sample's.
+    channels : int, optional
+        The axis of the first explained input's channels, the batch counted, where it has three axes and a layer tells.
     """
 
     session: Session
@@ -64,6 +67,7 @@ class Compiled:
     activation_bytes: int = 0
     warnings: tuple[str, ...] = ()
     sample_axes: Mapping[str, int | None] = field(default_factory=dict)
+    channels: int | None = None
 
     @property
     def first(self) -> InputSignature:
@@ -89,11 +93,13 @@ def compiled_facts(
     unreached = tuple(
         f"no relevance reaches the input {name!r} with {method}" for name in json.loads(metadata.get(UNREACHED, "[]"))
     )
+    first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
+    channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
     return Compiled(
         session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
         tuple(str(v.name) for v in outputs), tuple(ledger), tuple((n, op) for n, op in balance),
         method, labels, not_by_sample(graph, tensors), activation_bytes(graph), analysis.warnings + unreached,
-        {str(v.name): sample_axis(graph, v) for v in outputs},
+        {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
     )  # fmt: skip
 
 

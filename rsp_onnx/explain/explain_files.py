@@ -87,7 +87,7 @@ def _write(explainer: Explainer, path: Path, explanation: Explanation, out: Path
     arrays = out / f"{stem}.npz"
     explanation.save(arrays)
     picture: Path | None = None
-    if explanation.heatmap.ndim == 2 and not explanation.is_zero:
+    if explanation.can_be_drawn:
         picture = out / f"{stem}.png"
         explanation.save(picture)
     return _record(explainer, path, explanation, picture, arrays)
@@ -100,7 +100,8 @@ def _record(
     return {
         "image": str(path), "target": explanation.target, "target_label": explanation.label,
         "hostile": list(explanation.hostile), "hostile_labels": list(explanation.hostile_labels),
-        "score": explanation.score, "predicted": explanation.predicted,
+        "score": explanation.score, "score_kind": explanation.kind, "score_in_words": explanation.score_in_words,
+        "probability": explanation.probability, "rank": explanation.rank, "predicted": explanation.predicted,
         "predicted_label": label_of(explanation.predicted, explanation.labels),
         "scores": [float(s) for s in explanation.scores], "png": None if picture is None else picture.name,
         "npz": arrays.name, "relevance_sums": explanation.sums(), "ledger": dict(explanation.ledger),

@@ -27,6 +27,7 @@ from .blame import blaming
 from .compile import compile_ir, needs_of
 from .compiled import Compiled, CompiledSizes, compiled_facts
 from .explanation import Explanation
+from .remarks import rivals_for
 from .scoring import Scorer
 from .unpack import explain_items
 
@@ -237,7 +238,7 @@ class Explainer:
         self, items: Sequence[Feeds], target: Choice, hostile: Choice, compiled: Compiled
     ) -> tuple[list[list[int]], list[list[list[int]]]]:
         """Return per item the targets, and per target the hostile classes; the model runs first where scores decide."""
-        kind, count = compiled.scores.kind, compiled.scores.classes
+        kind, count, hostile = compiled.scores.kind, compiled.scores.classes, rivals_for(self.method, hostile)
         if count is None or needs_scores(target, hostile, kind):
             scores = self._scorer.run(items, compiled.scores, compiled.batch)
         else:

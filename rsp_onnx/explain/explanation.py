@@ -13,6 +13,7 @@ from PIL import Image
 from rsp_onnx.compiler.ledger import Loss
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import save_npz, save_png
+from rsp_onnx.inputs.classes import PRESENT, probabilities
 from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.labels import label_of
 from rsp_onnx.types import Array
@@ -44,6 +45,12 @@ class Explanation:
         The model's own outputs, without the batch axis.
     warnings : tuple of str
         What the reader should know, such as a map that is zero everywhere.
+    kind : str
+        What the scores are: ``softmax``, ``log-softmax``, ``sigmoid``, ``logits``; empty where nobody said.
+    inputs : tuple of str
+        The explained inputs; relevance, heatmap and picture are the first's, all are in ``relevances``.
+    tensor : ndarray, optional
+        The explained input as the model was given it, without the batch axis.
     """
 
     relevance: Array
@@ -61,6 +68,9 @@ class Explanation:
     geometry: Geometry | None = None
     provider: str = ""
     method: str = "rsp"
+    kind: str = ""
+    inputs: tuple[str, ...] = ()
+    tensor: Array | None = None
 
     @property
     def predicted(self) -> int:
@@ -71,6 +81,38 @@ class Explanation:
     def score(self) -> float:
         """The model's own score of the target."""
         return float(self.scores[self.target])
+
+    @property
+    def rank(self) -> int:
+        """The target's place among the classes, the highest score first: 1 is what the model predicts."""
+        return 1 + int(np.count_nonzero(self.scores > self.scores[self.target]))
+
+    @property
+    def is_predicted(self) -> bool:
+        """Tell whether the model predicts the target: first of all, or present among several labels."""
+        return self.rank == 1 or (self.kind == "sigmoid" and self.score > PRESENT)
+
+    @property
+    def probability(self) -> float | None:
+        """How likely the model says the target is; of logits their softmax. None where nothing says what they are."""
+        if not self.kind or (self.kind == "logits" and self.scores.size < 2):
+            return None
+        return float(probabilities(self.scores.astype(np.float64), self.kind)[self.target])
+
+    @property
+    def score_in_words(self) -> str:
+        """The score called by what it is: "probability 0.930", "logit 23.6, softmax 0.930"."""
+        chance = self.probability
+        if chance is None:
+            return f"score {self.score:.4g}"
+        shown = f"{chance:.3f}" if chance >= 0.0005 or chance == 0 else f"{chance:.1e}"
+        if self.kind == "logits":
+            return f"logit {self.score:.4g}, softmax {shown}"
+        return (
+            f"log-probability {self.score:.4g}, probability {shown}"
+            if self.kind == "log-softmax"
+            else f"probability {shown}"
+        )
 
     @property
     def label(self) -> str:
@@ -88,6 +130,11 @@ class Explanation:
         return not bool(np.any(self.relevance))
 
     @property
+    def can_be_drawn(self) -> bool:
+        """Tell whether there is a picture of the map: it is not zero, and of a photo, a signal or a table."""
+        return self.heatmap.ndim in (1, 2) and not self.is_zero
+
+    @property
     def heatmap_original(self) -> Array:
         """The heatmap laid exactly on the upright photo: float32 [H0, W0]; without a photo the heatmap itself."""
         if self.geometry is None:
@@ -101,25 +148,34 @@ class Explanation:
         return {"total": float(upper + lower), "positive": float(upper), "negative": float(lower)}
 
     def image(self) -> Image.Image:
-        """Draw photo, map and overlay with a colour bar.
+        """Draw photo, map and overlay with a colour bar; of signals and tables lines and bars in the map's colours.
 
         Raises
         ------
         BadInput
-            The map is not two-dimensional, or zero everywhere.
+            The map has no axis or more than two, or is zero everywhere.
         """
-        from rsp_onnx.render import figure
-
-        if self.heatmap.ndim != 2:
+        if self.heatmap.ndim not in (1, 2):
             raise BadInput(f"A map with {self.heatmap.ndim} axes cannot be drawn; use .relevance or .save('map.npz').")
         if self.is_zero:
             raise BadInput("The relevance is zero everywhere; there is nothing to draw (see .warnings).")
+        from .picture import draw
+
+        title, lines = self.headline()
         heatmap = self.heatmap_original
-        photo = self.photo if self.photo is not None else _blank(heatmap)
-        hostile = ", ".join(self.hostile_labels)
-        lines = [f"against: {hostile}"] if hostile else []
-        title = f"{self.label} · score {self.score:.3f}"
-        return figure(photo, heatmap, title=title, lines=lines, label=self.label)
+        return draw(heatmap, self.relevance, self.tensor, self.photo, title=title, lines=lines, label=self.label)
+
+    def headline(self) -> tuple[str, list[str]]:
+        """Return a picture's title, and the lines below it: the rivals, and which of several inputs is shown."""
+        title = f"{self.label} · {self.score_in_words}"
+        if not self.is_predicted:
+            title += f" · rank {self.rank} of {self.scores.size}"
+        rivals = " · ".join(self.hostile_labels)
+        lines = [f"against: {rivals}"] if rivals else []
+        if len(self.inputs) > 1:
+            first, *others = self.inputs
+            lines.append(f"the input {first}; the relevance of {' · '.join(others)} is in the arrays alone")
+        return title, lines
 
     def save(self, path: str | Path) -> None:
         """Write a picture (.png) or the arrays (.npz: relevance, heatmap, heatmap_original), whole or not at all.
@@ -148,20 +204,16 @@ class Explanation:
 
     def _repr_png_(self) -> bytes | None:
         """Show the picture in a notebook."""
-        if self.heatmap.ndim != 2 or self.is_zero:
+        if not self.can_be_drawn:
             return None
         buffer = io.BytesIO()
         self.image().save(buffer, "PNG")
         return buffer.getvalue()
 
     def __repr__(self) -> str:
-        against = f" against {', '.join(self.hostile_labels)}" if self.hostile else ""
+        against = f" against {' · '.join(self.hostile_labels)}" if self.hostile else ""
         sums = self.sums()
         return (
-            f"<Explanation of {self.label!r} (class {self.target}, score {self.score:.4g}){against}: "
+            f"<Explanation of {self.label!r} (class {self.target}, {self.score_in_words}){against}: "
             f"relevance {self.relevance.shape}, +{sums['positive']:.4g} {sums['negative']:.4g}>"
         )
-
-
-def _blank(heatmap: Array) -> Image.Image:
-    return Image.new("RGB", (heatmap.shape[1], heatmap.shape[0]), "white")

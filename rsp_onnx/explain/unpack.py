@@ -7,15 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.ledger import Loss, losses
+from rsp_onnx.compiler.repetition import ANSWERS
 from rsp_onnx.errors import BadModel
+from rsp_onnx.graph.axes import NO_CHANNELS
 from rsp_onnx.inputs.batching import class_arrays, stacked
-from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.types import Array
 
 from .compiled import Compiled
 from .explanation import Explanation
+from .remarks import remarks
 
 
 def explain_items(
@@ -47,6 +50,8 @@ def explanations(
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
+            kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
+            warnings=item.remarks,
         )  # fmt: skip
         explained.append(
             [
@@ -63,6 +68,11 @@ def _of_sample(compiled: Compiled, key: str, r: Array, n: int) -> Array:
     if key in _BY_ROW:
         return np.asarray(r[:, :, n])
     return r if key.startswith("relevance") and name in compiled.one_sample else np.asarray(r[:, n])
+
+
+def _one(compiled: Compiled, item: Feeds) -> Array | None:
+    tensor = item.tensors.get(compiled.name)
+    return tensor if tensor is None or compiled.name in compiled.one_sample else _row(tensor, 0, 0)
 
 
 def _row(output: Array, axis: int | None, n: int) -> Array:
@@ -84,15 +94,19 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     if compiled.name in compiled.one_sample:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
-        relevance, heatmap = _as_image(main, compiled.first, base.photo is not None)
+        relevance, heatmap = _as_image(main, compiled, base.photo is not None)
     ledger = rows["ledger"][:, k] if "ledger" in rows else ()
     sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
     explained = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
         relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
     )  # fmt: skip
-    own = _warnings(explained, rows["evidence"][k] if "evidence" in rows else None)
-    return replace(explained, warnings=compiled.warnings + own)
+    evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
+    named = explained.hostile
+    if not find_method(compiled.method).compares:
+        explained = replace(explained, hostile=())
+    own = (*_warnings(explained, evidence), *remarks(explained, named, answers))
+    return replace(explained, warnings=tuple(dict.fromkeys((*compiled.warnings, *own, *base.warnings))))
 
 
 def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
@@ -102,14 +116,17 @@ def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in ("relevance", "evidence", *_BY_ROW) or name.startswith("relevance/")
+    return name in ("relevance", "evidence", ANSWERS, *_BY_ROW) or name.startswith("relevance/")
 
 
-def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple[Array, Array]:
+def _as_image(relevance: Array, compiled: Compiled, photo: bool) -> tuple[Array, Array]:
     """Return (relevance with channels first, its channel sum); a gray image without channels gets one."""
+    signature, channels = compiled.inputs[0], compiled.channels
     if relevance.ndim == 3 and signature.layout() == "NHWC":
         relevance = np.ascontiguousarray(np.moveaxis(relevance, -1, 0))
-    if relevance.ndim == 2 and (photo or signature.dtype == np.uint8):
+    if relevance.ndim == 2 and channels == 2:  # a signal or sequence, what was measured stands last
+        return relevance, relevance.sum(axis=1, dtype=np.float64)
+    if relevance.ndim == 2 and (photo or signature.dtype == np.uint8 or channels == NO_CHANNELS):
         relevance = relevance[None]
     if relevance.ndim < 2:
         return relevance, relevance
@@ -117,6 +134,9 @@ def _as_image(relevance: Array, signature: InputSignature, photo: bool) -> tuple
 
 
 def _where_lost(explained: Explanation) -> str:
+    if not explained.ledger:  # a method that asks about changed inputs
+        black_box = find_method(explained.method).is_black_box
+        return "the score was the same for every mask" if black_box else "so was every gradient that was asked for"
     kept = [name for name, total in explained.ledger.items() if total != 0]
     if not kept:
         return "nothing in the model's section responds to this image"

@@ -75,6 +75,12 @@ def label_of(index: int, labels: Sequence[str] | None) -> str:
     return f"class {index}"
 
 
+def called(index: int, labels: Sequence[str] | None) -> str:
+    """Return what a class is called in a sentence: class 'tabby, tabby cat', or class 7 where it has no label."""
+    label = label_of(index, labels)
+    return f"class '{label}'" if label != label_of(index, None) else label
+
+
 def find_class(text: str | int, labels: Sequence[str] | None, n_classes: int) -> int:
     """Find a class by its index, its label, or one of the synonyms in its label.
 

@@ -1,8 +1,9 @@
-"""Reading a photograph: upright, 8-bit, RGB, whatever the file holds."""
+"""Reading a photograph: upright, 8-bit, RGB, whatever the file holds; and what was lost on the way."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from rsp_onnx.errors import BadInput
+
+from .pixels import Photo, flatten
 
 _EXIF_ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -31,7 +34,7 @@ def read_photo(image: str | Path | Image.Image | NDArray[Any]) -> Image.Image:
     ----------
     image : str, Path, PIL.Image.Image or ndarray of uint8
         A file, an image in memory (left as it is), or pixels [H, W], [H, W, 1], [H, W, 3] or [H, W, 4].
-        16-bit gray is divided by 257; float pixels may lie in 0..1, 0..255 or 0..65535.
+        16-bit gray is divided by 257; float pixels may lie in 0..1, 0..255 or 0..65535. ``read`` keeps their fractions.
 
     Returns
     -------
@@ -43,8 +46,13 @@ def read_photo(image: str | Path | Image.Image | NDArray[Any]) -> Image.Image:
     BadInput
         If there is no such file, it is no image, it is damaged or too large, or the array does not fit.
     """
+    return read(image).picture
+
+
+def read(image: str | Path | Image.Image | NDArray[Any]) -> Photo:
+    """Read a photograph as ``read_photo`` does, with what 8 bits do not hold and what should be said of it."""
     if isinstance(image, np.ndarray):
-        return _flatten(_from_array(image), "The array")
+        return flatten(_from_array(image), "The array")
     if isinstance(image, Image.Image):
         if 0 in image.size:
             raise BadInput(f"The image has no pixels (size {image.size[0]}×{image.size[1]}).")
@@ -54,7 +62,7 @@ def read_photo(image: str | Path | Image.Image | NDArray[Any]) -> Image.Image:
     raise BadInput(f"A photo is a file, a PIL image or a uint8 array, not {type(image).__name__}.")
 
 
-def _from_file(path: Path) -> Image.Image:
+def _from_file(path: Path) -> Photo:
     try:
         if path.is_dir():
             raise BadInput(f"{path} is a folder: give one image file.")
@@ -62,7 +70,8 @@ def _from_file(path: Path) -> Image.Image:
         # EPS is left out: Pillow hands it to Ghostscript, and a photograph must not run programs
         with Image.open(path, formats=[name for name in Image.ID if name != "EPS"]) as image:
             _check_pixels(path, image.size)
-            return _decode(image, str(path))
+            photo = _decode(image, str(path))
+            return replace(photo, remarks=photo.remarks + _of_frames(image))
     except BadInput:
         raise
     except FileNotFoundError as error:
@@ -90,12 +99,28 @@ def _check_pixels(path: Path, size: tuple[int, int]) -> None:
         raise BadInput(f"{path} has {size[0]}×{size[1]} pixels, more than the {limit} decoded safely: shrink it first.")
 
 
-def _decode(image: Image.Image, what: str) -> Image.Image:
+def _of_frames(image: Image.Image) -> tuple[str, ...]:
+    """Say that there is more than the first frame; the further pictures in a phone's JPEG (MPO) are none."""
+    count = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    return (f"it holds {count} pictures, of which the first is explained",) if count > 1 else ()
+
+
+def _decode(image: Image.Image, what: str) -> Photo:
+    raw_mode = _raw_mode(image)
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise a dozen kinds of exception on damaged files
         raise BadInput(f"{what} is damaged or cut off and cannot be decoded ({error}): get a good copy.") from error
-    return _flatten(_upright(image), what)
+    return flatten(_upright(image), what, raw_mode)
+
+
+def _raw_mode(image: Image.Image) -> str:
+    """Return how the file holds its pixels, such as RGB;16B; known until they are decoded."""
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if arguments and isinstance(arguments[0], str):
+            return arguments[0]
+    return ""
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -104,33 +129,6 @@ def _upright(image: Image.Image) -> Image.Image:
     except Exception:  # damaged EXIF data is no reason to refuse good pixels
         turn = None
     return image if turn is None else image.transpose(turn)
-
-
-def _flatten(image: Image.Image, what: str) -> Image.Image:
-    """Any mode to RGB without EXIF; never the object that was given."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _to_gray(np.asarray(image), what)
-    try:
-        if image.has_transparency_data:
-            colour = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", colour.size, "white"), colour)
-        photo = image.convert("RGB")
-    except ValueError as error:
-        raise BadInput(f"{what} has colours of mode {image.mode}: convert it to RGB first.") from error
-    photo = photo.copy() if photo is image else photo
-    photo.info = {}  # a second read must not turn it again
-    return photo
-
-
-def _to_gray(values: NDArray[Any], what: str) -> Image.Image:
-    """16-bit or float pixels to 8 bits by their range, where Pillow would clip them at 255."""
-    pixels = values.astype(np.float64)
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 65535):  # also catches NaN
-        raise BadInput(f"{what} has pixels from {low:g} to {high:g}, outside 0..65535: scale it to 8 bits first.")
-    small = 255.0 if high <= 1 else 1.0
-    factor = small if values.dtype.kind == "f" and high <= 255 else 1 / 257
-    return Image.fromarray(np.round(pixels * factor).astype(np.uint8))
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

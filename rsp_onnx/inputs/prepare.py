@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from rsp_onnx.errors import BadInput
 
 from .geometry import Geometry
 from .layout import InputSignature
-from .photos import read_photo
+from .photos import read
+from .pixels import Photo
 from .presets import Preprocess
 
 DEFAULT_SIZE = (224, 224)  # what most classifiers with a free input size were trained on
 _MIN_LEVELS = 16  # an integer input with fewer grey levels than this was surely meant for a float model
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
+_FOR_BYTES = (1 / 255, 1 / 256, 1 / 127.5, 1 / 128, 1.0)  # scales that expect pixels of 0..255
 _ORDERS = {1: "L", 3: "RGB", 4: "RGBA", None: "RGB"}
 
 
@@ -35,27 +38,30 @@ class Prepared:
         The upright original, RGB.
     geometry : Geometry
         Where the tensor's pixels lie in the photo.
+    remarks : tuple of str
+        What was lost or guessed when the photo was read, one clause each.
     """
 
     tensor: NDArray[Any]
     photo: Image.Image
     geometry: Geometry
+    remarks: tuple[str, ...] = ()
 
 
 def prepare(
-    photo: str | Path | Image.Image | NDArray[Any], signature: InputSignature, preprocess: Preprocess
+    photo: str | Path | Image.Image | NDArray[Any] | Photo, signature: InputSignature, preprocess: Preprocess
 ) -> Prepared:
     """Resize, normalise and lay out a photograph for the graph.
 
     Parameters
     ----------
     photo : PIL.Image.Image
-        The photograph, or anything else that `read_photo` takes.
+        The photograph, or anything else that `read_photo` takes, or what `read` returned.
     signature : InputSignature
         What the graph wants.
     preprocess : Preprocess
-        How pixels become numbers. Integer inputs take the result rounded and clipped; an int8 input fed with
-        pixels as they are (raw) gets pixel - 128.
+        How pixels become numbers. Grey pictures of more than 8 bits keep their fractions. Integer inputs take the
+        result rounded and clipped; an int8 input fed with pixels as they are (raw) gets pixel - 128.
 
     Returns
     -------
@@ -67,12 +73,13 @@ def prepare(
     BadInput
         If size, channels or type of the input and the preprocessing contradict each other.
     """
-    upright = read_photo(photo)
+    read_in = photo if isinstance(photo, Photo) else read(photo)
+    upright = read_in.picture
     size, order = _size(signature, preprocess), _order(signature, preprocess)
-    low, high = preprocess.value_range(len(order))
+    low, high = preprocess.value_range(len(order), _top(read_in, preprocess))
     shift = _integer_shift(signature, preprocess, low, high)
     geometry = Geometry.fit((upright.height, upright.width), size, preprocess.resize, preprocess.crop_fraction)
-    pixels = _pixels(upright, geometry, order, preprocess).astype(np.float64)
+    pixels = _pixels(read_in, geometry, order, preprocess).astype(np.float64)
     values = (pixels * preprocess.scale - np.array(preprocess.mean)) / np.array(preprocess.std)
     if np.dtype(signature.dtype).kind in "iu":
         bounds = np.iinfo(signature.dtype)
@@ -80,7 +87,31 @@ def prepare(
     layout = signature.layout()
     tensor = values.transpose(2, 0, 1) if layout == "NCHW" else values
     tensor = tensor[:, :, 0] if layout == "NHW" else tensor
-    return Prepared(np.ascontiguousarray(tensor[None].astype(signature.dtype)), upright, geometry)
+    tensor = np.ascontiguousarray(tensor[None].astype(signature.dtype))
+    return Prepared(tensor, upright, geometry, read_in.remarks + _of_few_bits(read_in.largest, preprocess))
+
+
+def _top(photo: Photo, preprocess: Preprocess) -> float:
+    """Return the largest pixel there may be: 255, or a 16-bit picture's own where a scale makes up for few bits."""
+    if photo.fine is None or photo.largest is None or _expects_bytes(preprocess):
+        return 255.0
+    return float(photo.fine.max())
+
+
+def _expects_bytes(preprocess: Preprocess) -> bool:
+    return any(math.isclose(preprocess.scale, usual) for usual in _FOR_BYTES)
+
+
+def _of_few_bits(largest: int | None, preprocess: Preprocess) -> tuple[str, ...]:
+    """Say that a 16-bit picture has values of fewer bits, where the scale is one for pixels of 0..255."""
+    if largest is None or not _expects_bytes(preprocess):
+        return ()
+    bits = largest.bit_length()
+    scale = preprocess.scale * 65535 / (2**bits - 1)
+    return (
+        f"its 16-bit pixels reach only {largest} and were read as {largest} of 65535; if they are {bits}-bit values of "
+        f"0..{2**bits - 1}, use --scale {scale:.6g} (scale={scale:.6g})",
+    )
 
 
 def _size(signature: InputSignature, preprocess: Preprocess) -> tuple[int, int]:
@@ -131,14 +162,18 @@ def _integer_shift(
     return shift
 
 
-def _pixels(photo: Image.Image, geometry: Geometry, order: str, preprocess: Preprocess) -> NDArray[np.uint8]:
-    """Resample the photograph as the tensor sees it, channels in the tensor's order; uint8 [h, w, c]."""
+def _pixels(photo: Photo, geometry: Geometry, order: str, preprocess: Preprocess) -> NDArray[Any]:
+    """Resample the photograph as the tensor sees it, channels in the tensor's order; [h, w, c] of 0..255."""
     mode = "RGB" if order == "BGR" else order
     left, top, right, bottom = geometry.inside
     # one resampling straight from the visible box: no second rounding, and the geometry is exact
     size = (right - left, bottom - top)
-    seen = photo.convert(mode).resize(size, Image.Resampling[preprocess.interpolation.upper()], geometry.visible)
-    values = np.asarray(seen).reshape(size[1], size[0], len(order))
-    pixels = np.full((*geometry.tensor, len(order)), preprocess.pad_value, dtype=np.uint8)
+    source = photo.picture.convert(mode) if photo.fine is None else Image.fromarray(photo.fine.astype(np.float32))
+    seen = source.resize(size, Image.Resampling[preprocess.interpolation.upper()], geometry.visible)
+    values = np.asarray(seen).reshape(size[1], size[0], -1)
+    if photo.fine is not None:
+        grey = np.clip(values, 0.0, 255.0)  # as 8 bits would be where a filter overshoots
+        values = np.concatenate([np.full_like(grey, 255.0) if name == "A" else grey for name in order], axis=2)
+    pixels = np.full((*geometry.tensor, len(order)), preprocess.pad_value, dtype=values.dtype)
     pixels[top:bottom, left:right] = values[:, :, ::-1] if order == "BGR" else values
     return pixels

@@ -82,7 +82,9 @@ class Preprocess:
     channels : {"RGB", "BGR", "L", "RGBA"}, optional
         Order of the tensor's channels; None: RGB for 3, L (gray) for 1, RGBA for 4 channels.
     scale : float
-        Factor on the pixels, before the mean is taken off.
+        Factor on the pixels, before the mean is taken off. Pixels are numbers of 0..255 whatever the file holds: those
+        of 16 bits were divided by 257 and keep their fractions, so 12-bit values of 0..4095 in 16 bits are 0..15.93,
+        and become 0..1 by a scale of 257/4095 = 0.0627595.
     mean, std : tuple of float
         In the order of the tensor's channels; a single number serves all of them.
     resize : {"stretch", "crop", "pad"}
@@ -127,8 +129,8 @@ class Preprocess:
         """Return all fields, ready for JSON; `resolve_preprocess` reads it back."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
-    def value_range(self, channels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the smallest and largest value a pixel can become, per channel of the tensor: two arrays [channels].
+    def value_range(self, channels: int, top: float = 255.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the smallest and largest value a pixel of 0..top can become, per channel: two arrays [channels].
 
         Raises
         ------
@@ -142,7 +144,7 @@ class Preprocess:
                     f"{channels} channels: give 1 or {channels}."
                 )
         mean, std = np.broadcast_to(self.mean, channels), np.broadcast_to(self.std, channels)
-        ends = np.stack([(0.0 - mean) / std, (255.0 * self.scale - mean) / std])
+        ends = np.stack([(0.0 - mean) / std, (top * self.scale - mean) / std])
         return ends.min(axis=0), ends.max(axis=0)
 
 

@@ -16,7 +16,7 @@ from rsp_onnx.types import Array
 
 from .geometry import Geometry
 from .layout import InputSignature
-from .photos import read_photo
+from .photos import read
 from .prepare import prepare
 from .presets import Preprocess
 
@@ -34,11 +34,14 @@ class Feeds:
         By input name, each with a batch axis.
     photo, geometry
         Of a photograph; None for ready tensors.
+    remarks : tuple of str
+        What was lost or guessed when the photograph was read.
     """
 
     tensors: Mapping[str, Array]
     photo: Image.Image | None = None
     geometry: Geometry | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def signature_of(value: ir.Value) -> InputSignature:
@@ -107,8 +110,9 @@ def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preproces
         return Feeds(_named({_single(signatures).name: picture}, signatures))
     signature = _single(signatures)
     _check_image_array(picture, signature)
-    prepared = prepare(read_photo(picture), signature, preprocess())
-    return Feeds({signature.name: prepared.tensor}, prepared.photo, prepared.geometry)
+    photo = read(picture)
+    prepared = prepare(photo, signature, preprocess())
+    return Feeds({signature.name: prepared.tensor}, prepared.photo, prepared.geometry, prepared.remarks)
 
 
 def _check_image_array(picture: object, signature: InputSignature) -> None:

@@ -1,4 +1,4 @@
-"""The picture of one explanation: photograph, map, and both in one, with a colour bar."""
+"""The picture of one explanation: photograph, map, and both in one, with a colour bar; or the map alone."""
 
 from __future__ import annotations
 
@@ -14,32 +14,29 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.geometry import finite_map
 
 from .colours import colour_limit, heatmap_rgb, overlay
-from .text import Words, draw_words, wrap
+from .frame import CAPTION, GAP, GREY, LEADING, MARGIN, bar_words, colour_bar, head
+from .text import Words, draw_words
 
 _PANEL = 560  # longest side of a panel in pixels
 _LOW_RESOLUTION = 64  # photos below are shown with their pixels, like the map
-_GAP, _MARGIN = 12, 20
-_TITLE, _LINE, _CAPTION = 22, 15, 14  # font heights in pixels
-_LEADING = 1.4  # of the font height, from line to line
+_THINNEST = 60  # pixels of a map without a photo, whose sides need not be as long as they are
 _LEAST_WIDTH = 640  # of the page, so that titles over small photos can be read
-_BAR_HEIGHT = 14
-_MOST_LINES = 12
+_BLACK = 64  # a photo without a brighter pixel would be a black panel
 _FRAME = (205, 205, 205)
-_CAPTIONS = ("photo", "relevance", "overlay")
+_NAMES = ("photo", "relevance", "overlay")
 
 
 @dataclass(frozen=True)
 class _Panels:
-    """Where the three panels lie on the page, in pixels; `top` is that of the first caption."""
+    """Where the panels lie on the page, in pixels."""
 
     size: tuple[int, int]
     corners: tuple[tuple[int, int], ...]
-    width: int
     bottom: int
 
 
 def figure(
-    photo: Image.Image, heatmap_original: NDArray[Any], *, title: str, lines: Sequence[str] = (),
+    photo: Image.Image | None, heatmap_original: NDArray[Any], *, title: str, lines: Sequence[str] = (),
     limit: float | None = None, label: str = "the class",
 ) -> Image.Image:  # fmt: skip
     """Draw photo, relevance and overlay beside each other (wide panoramas: below each other).
@@ -48,8 +45,8 @@ def figure(
 
     Parameters
     ----------
-    photo : PIL.Image.Image
-        The upright photograph.
+    photo : PIL.Image.Image or None
+        The upright photograph; None draws the relevance alone.
     heatmap_original : ndarray, shape [H, W]
         Relevance of each of its pixels.
     title : str
@@ -72,90 +69,92 @@ def figure(
         If photo and map differ in size, or the map cannot be drawn.
     """
     values = finite_map(heatmap_original)
-    if values.shape != (photo.height, photo.width):
+    if photo is not None and values.shape != (photo.height, photo.width):
         raise BadInput(
             f"The map has shape {values.shape}, but the photo {(photo.height, photo.width)} (height, width): "
             "lay the map on the original first."
         )
     limit = colour_limit(values) if limit is None else limit
-    size = _panel_size(photo.size)
-    width = max(_LEAST_WIDTH, _row(size)[0] + 2 * _MARGIN)
-    head, top = _head(title, lines, width)
-    panels = _place(size, width, top)
-    bar, height = _bar_words(panels, limit, label)
-    page = draw_words(width, height, [*head, *_captions(panels), *bar])
+    photo, names = _seen(photo)
+    size = _panel_size(values.shape[::-1], _THINNEST if photo is None else 1)
+    width = max(_LEAST_WIDTH, _row(size, len(names))[0] + 2 * MARGIN)
+    words, top = head(title, lines, width)
+    panels = _place(size, width, top, len(names))
+    below, height = bar_words(width, panels.bottom + GAP, limit, label)
+    page = draw_words(width, height, [*words, *_captions(panels, names), *below])
     for picture, corner in zip(_pictures(photo, values, limit, size), panels.corners, strict=True):
         # a hair line around, because a map is white up to its borders
         page.paste(_FRAME, (corner[0] - 1, corner[1] - 1, corner[0] + size[0] + 1, corner[1] + size[1] + 1))
         page.paste(picture, corner)
-    page.paste(_bar(panels), (_bar_left(panels), panels.bottom + _GAP))
+    bar, left = colour_bar(width)
+    page.paste(bar, (left, panels.bottom + GAP))
     return page
 
 
-def _panel_size(photo: tuple[int, int]) -> tuple[int, int]:
+def _seen(photo: Image.Image | None) -> tuple[Image.Image | None, tuple[str, ...]]:
+    """Return the photo so that it can be seen, and the panels' names: values of 12 bits in 16 are nearly black."""
+    if photo is None:
+        return None, _NAMES[1:2]
+    pixels = np.asarray(photo.convert("RGB"))
+    top = int(pixels.max())
+    if not 0 < top < _BLACK:
+        return photo, _NAMES
+    bright = Image.fromarray((pixels * (255.0 / top)).astype(np.uint8))
+    return bright, (f"{_NAMES[0]}, brightened", *_NAMES[1:])
+
+
+def _panel_size(photo: tuple[int, ...], thinnest: int) -> tuple[int, int]:
     """(width, height) of a panel: small photos enlarged by a whole factor, large ones shrunk."""
     longest = max(photo)
     factor = _PANEL // longest if longest <= _PANEL else _PANEL / longest
     if photo[0] > 3 * photo[1]:  # a panorama is drawn across the page
         factor = (3 * _PANEL) // photo[0] or 3 * _PANEL / photo[0]
-    return max(1, round(photo[0] * factor)), max(1, round(photo[1] * factor))
+    return max(thinnest, round(photo[0] * factor)), max(thinnest, round(photo[1] * factor))
 
 
 def _stacked(size: tuple[int, int]) -> bool:
     return size[0] > 2.5 * size[1] and size[0] > _PANEL
 
 
-def _row(size: tuple[int, int]) -> tuple[int, int]:
+def _row(size: tuple[int, int], count: int) -> tuple[int, int]:
     """(width, step) of the panels on the page."""
     if _stacked(size):
         return size[0], 0
-    step = max(size[0], 90) + _GAP  # 90: room for the captions over very narrow panels
-    return 3 * step - _GAP, step
+    step = max(size[0], 90) + GAP  # 90: room for the captions over very narrow panels
+    return count * step - GAP, step
 
 
-def _head(title: str, lines: Sequence[str], width: int) -> tuple[list[Words], int]:
-    """Title and lines, and where the panels' captions begin."""
-    room, y = width - 2 * _MARGIN, float(_MARGIN)
-    words = []
-    for text in wrap(title, room, _TITLE, lines=2, bold=True):
-        words.append(Words(text, width / 2, y + _TITLE * _LEADING / 2, _TITLE, "center", bold=True))
-        y += _TITLE * _LEADING
-    for line in lines[:_MOST_LINES]:
-        text = wrap(line, room, _LINE)[0]
-        words.append(Words(text, width / 2, y + _LINE * _LEADING / 2, _LINE, "center", colour="#555555"))
-        y += _LINE * _LEADING
-    return words, round(y) + _GAP
-
-
-def _place(size: tuple[int, int], width: int, top: int) -> _Panels:
-    above = round(_CAPTION * _LEADING)
-    total, step = _row(size)
+def _place(size: tuple[int, int], width: int, top: int, count: int) -> _Panels:
+    above = round(CAPTION * LEADING)
+    total, step = _row(size, count)
     left = (width - total) // 2
     if _stacked(size):
-        down = size[1] + above + _GAP
-        corners = tuple((left, top + above + i * down) for i in range(3))
+        down = size[1] + above + GAP
+        corners = tuple((left, top + above + i * down) for i in range(count))
     else:
-        inset = (step - _GAP - size[0]) // 2
-        corners = tuple((left + inset + i * step, top + above) for i in range(3))
-    return _Panels(size, corners, width, corners[-1][1] + size[1])
+        inset = (step - GAP - size[0]) // 2
+        corners = tuple((left + inset + i * step, top + above) for i in range(count))
+    return _Panels(size, corners, corners[-1][1] + size[1])
 
 
-def _captions(panels: _Panels) -> list[Words]:
+def _captions(panels: _Panels, names: Sequence[str]) -> list[Words]:
     return [
-        Words(text, x + panels.size[0] / 2, y - _CAPTION * _LEADING / 2, _CAPTION, "center", colour="#555555")
-        for text, (x, y) in zip(_CAPTIONS, panels.corners, strict=True)
+        Words(text, x + panels.size[0] / 2, y - CAPTION * LEADING / 2, CAPTION, "center", colour=GREY)
+        for text, (x, y) in zip(names, panels.corners, strict=True)
     ]
 
 
 def _pictures(
-    photo: Image.Image, values: NDArray[np.float64], limit: float, size: tuple[int, int]
+    photo: Image.Image | None, values: NDArray[np.float64], limit: float, size: tuple[int, int]
 ) -> list[Image.Image]:
-    enlarged = size[0] >= photo.width
-    fine = Image.Resampling.NEAREST if max(photo.size) < _LOW_RESOLUTION else Image.Resampling.BICUBIC
+    enlarged = size[0] >= values.shape[1]
+    fine = Image.Resampling.NEAREST if max(values.shape) < _LOW_RESOLUTION else Image.Resampling.BICUBIC
     # the map keeps its pixels when enlarged; shrunk, its colours are averaged, so that dots of both signs
     # turn pale instead of flickering
     plain = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
     map_picture = Image.fromarray(heatmap_rgb(values, limit))
+    if photo is None:
+        return [map_picture.resize(size, plain)]
     return [
         photo.convert("RGB").resize(size, fine),
         map_picture.resize(size, plain),
@@ -171,37 +170,3 @@ def _overlay(photo: Image.Image, values: NDArray[np.float64], limit: float, size
     coarse = np.asarray(Image.fromarray(shares.astype(np.float32)).resize(size, Image.Resampling.BOX))
     # averaging makes the values smaller, so the scale shrinks with them, as `overlay` does when it smooths
     return overlay(photo.resize(size, Image.Resampling.BICUBIC), coarse, colour_limit(coarse) / colour_limit(shares))
-
-
-def _bar_width(panels: _Panels) -> int:
-    return min(360, panels.width - 2 * _MARGIN)
-
-
-def _bar_left(panels: _Panels) -> int:
-    return (panels.width - _bar_width(panels)) // 2
-
-
-def _bar(panels: _Panels) -> Image.Image:
-    """Draw the scale from blue to red with a thin frame."""
-    width = _bar_width(panels)
-    ramp = np.broadcast_to(np.linspace(-1.0, 1.0, width), (_BAR_HEIGHT, width))
-    pixels = heatmap_rgb(ramp, 1.0)
-    pixels[[0, -1], :] = 120
-    pixels[:, [0, -1]] = 120
-    return Image.fromarray(pixels)
-
-
-def _bar_words(panels: _Panels, limit: float, label: str) -> tuple[list[Words], int]:
-    """Words below the bar, and the height of the page."""
-    left, width = _bar_left(panels), _bar_width(panels)
-    y = panels.bottom + _GAP + _BAR_HEIGHT + _CAPTION * _LEADING / 2 + 2
-    sides, ends = y, y + _CAPTION * _LEADING
-    room = 2 * min(left - _MARGIN // 2, width - 60)  # neither off the page nor into "against"
-    words = [
-        Words(f"−{limit:.2g}", left, sides, _CAPTION, "center", colour="#555555"),
-        Words("0", left + width / 2, sides, _CAPTION, "center", colour="#555555"),
-        Words(f"+{limit:.2g}", left + width, sides, _CAPTION, "center", colour="#555555"),
-        Words("against", left, ends, _CAPTION, "center", colour="#1f49c0"),
-        Words(wrap(f"for {label}", room, _CAPTION)[0], left + width, ends, _CAPTION, "center", colour="#b3101f"),
-    ]
-    return words, round(ends + _CAPTION * _LEADING / 2) + _MARGIN // 2

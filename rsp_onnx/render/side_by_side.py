@@ -11,6 +11,7 @@ from .colours import colour_limit, heatmap_rgb
 from .text import Words, draw_words, wrap
 
 _SIDE = 224  # pixels of a tile's longer side
+_THINNEST = 40  # pixels of a map that is a single row, such as a signal's
 _GAP, _LINE, _SIZE = 12, 22, 13.0
 
 
@@ -44,10 +45,11 @@ def side_by_side(
 def _painted(heatmap: Array) -> Image.Image:
     values = np.atleast_2d(np.asarray(heatmap, np.float64))
     values = np.where(np.isfinite(values), values, 0.0).reshape(values.shape[0], -1)
-    return _fitted(Image.fromarray(heatmap_rgb(values, colour_limit(values))), Image.Resampling.NEAREST)
+    painted = Image.fromarray(heatmap_rgb(values, colour_limit(values)))
+    return _fitted(painted, Image.Resampling.NEAREST, _THINNEST if len(values) == 1 else 1)
 
 
-def _fitted(picture: Image.Image, how: Image.Resampling) -> Image.Image:
+def _fitted(picture: Image.Image, how: Image.Resampling, thinnest: int = 1) -> Image.Image:
     factor = _SIDE / max(picture.size)
-    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    size = (max(thinnest, round(picture.width * factor)), max(thinnest, round(picture.height * factor)))
     return picture.resize(size, how)

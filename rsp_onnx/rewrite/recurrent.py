@@ -16,14 +16,16 @@ import onnx_ir as ir
 from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute, input_at
-from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, facts_of, op_facts
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Layout, Role, Sign, facts_of, op_facts
 
 from .cells import GRU, LSTM, RNN, Cell, Kind, State, functions_of
 from .registry import Constant, Writing, expands
 
 _HOW = "written out step by step in standard ops, over a known length"
 
-op_facts("LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, weight=1)
+op_facts(
+    "LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, weight=1
+)
 
 
 def split_steps(op: Emitter, x: ir.Value, count: int, axis: int) -> list[ir.Value]:

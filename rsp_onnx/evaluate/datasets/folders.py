@@ -27,6 +27,7 @@ from .annotated import BadItem, Format, Item, OpenOptions, Thing
 from .files import IMAGES, MASK, Annotated, Listed, numbers_of, things_of
 from .mapping import ClassMap, class_map
 from .photo_file import PhotoFile, look_at, read_indices
+from .shifts import refuse_other_names
 
 Row = dict[str, str]
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -155,8 +156,11 @@ class Table:
         if any(corners):
             where = self._where(number)
             box = photo.box(numbers_of(corners, where), where)
-        name = _name(row)
+        name = next((n for n in _names(row) if n in self.mapping.table), _name(row))
         if row.get("class_index") and not (self.by_name and name):
+            mapped = self.mapping.of_index(row["class_index"]) if self.by_name else None
+            if mapped is not None:
+                return [Thing(c, box) for c in mapped], () if mapped else (row["class_index"],)
             return [Thing(self._index(number, row["class_index"]), box)], ()
         if not name:
             return [], ()
@@ -170,8 +174,12 @@ class Table:
         return int(text)
 
 
+def _names(row: Row) -> list[str]:
+    return [row[key] for key in ("label", "wnid") if row.get(key)]
+
+
 def _name(row: Row) -> str:
-    return row.get("label") or row.get("wnid") or ""
+    return next(iter(_names(row)), "")
 
 
 def open_table(root: Path, options: OpenOptions) -> Table:
@@ -185,7 +193,10 @@ def open_table(root: Path, options: OpenOptions) -> Table:
     without = dict.fromkeys(_name(row) for _, row in lines if not row.get("class_index"))
     by_name = options.mapping is not None
     needed = sources if by_name else tuple(n for n in without if n)
-    matched = class_map(needed, options) if needed else ClassMap()
+    matched = class_map(needed, options) if needed or by_name else ClassMap()
+    if not by_name:
+        indexed = [(int(row["class_index"]), _name(row)) for _, row in lines if row.get("class_index", "").isdecimal()]
+        refuse_other_names(str(path), indexed, options.names)
     photos = tuple((image, tuple(rows)) for image, rows in by_image.items())
     return Table(path.parent, options.names, matched, sources, photos, str(path), options.class_count, by_name)
 

@@ -39,6 +39,17 @@ class ClassMap:
         """Return the model's classes of a dataset class; () where there are none."""
         return self.table.get(name, ())
 
+    def of_index(self, text: str) -> tuple[int, ...] | None:
+        """Return the model's classes of a dataset's class index, by itself or by its line among WordNet ids.
+
+        None where the mapping says nothing of it.
+        """
+        if text in self.table:
+            return self.table[text]
+        if text.isdecimal() and int(text) < len(self.table) and all(_SYNSET.match(name) for name in self.table):
+            return list(self.table.values())[int(text)]
+        return None
+
     def sources(self, class_index: int) -> tuple[str, ...]:
         """Return the dataset classes that are this class of the model."""
         return tuple(name for name, classes in self.table.items() if class_index in classes)

@@ -18,7 +18,8 @@ from rsp_onnx.types import Record
 COMMON = {
     "item": "string", "image": "string", "target": "int64", "label": "string", "method": "string", "score": "float64",
     "predicted": "int64", "classes": "int64", "area": "float64", "width": "int64", "height": "int64",
-    "hostile": "list<int64>", "seconds": "float64", "error": "string",
+    "hostile": "list<int64>", "seconds": "float64", "remarks": "string",
+    "error": "string",
 }  # fmt: skip
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 Rows = Sequence[Mapping[str, Any]]

@@ -53,7 +53,8 @@ def row_of(ready: Ready, truth: Truth, label: str, choice: MethodChoice, seconds
         "item": ready.item.key, "image": str(ready.item.image), "target": truth.target, "label": label,
         "method": choice.spec, "score": float(ready.scores[truth.target]), "predicted": int(np.argmax(ready.scores)),
         "classes": len(ready.truths), "area": None if boxes is None else float(boxes.mean()),
-        "width": truth.size[0], "height": truth.size[1], "hostile": None, "seconds": seconds, "error": None,
+        "width": truth.size[0], "height": truth.size[1], "hostile": None, "seconds": seconds,
+        "remarks": "; ".join(ready.feeds.remarks) or None, "error": None,
     }  # fmt: skip
 
 

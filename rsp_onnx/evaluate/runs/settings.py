@@ -61,6 +61,8 @@ def choose_method(spec: str) -> MethodChoice:
     hostile = own.pop("hostile", "auto")
     if hostile not in HOSTILE:
         raise BadInput(f"{spec!r}: hostile={hostile} is not one of {', '.join(HOSTILE)}.")
+    if hostile not in ("auto", "none") and not find_method(method).compares:
+        raise BadInput(f"{spec!r}: {name} knows no rivals to hold a class against; leave hostile={hostile} out.")
     return MethodChoice(spec, method, hostile, {k.replace("-", "_"): _option(spec, k, v) for k, v in own.items()})
 
 

@@ -48,11 +48,12 @@ def summary_of(stores: Sequence[Store], provenance: Mapping[str, Any]) -> Record
     """Return the summary of one run, whole or in shards."""
     parts = parts_of(stores)
     info = provenance["fingerprint"]
-    heads = read_columns(parts, ["item", "image", "method", "error", "seconds"])
+    heads = read_columns(parts, ["item", "image", "method", "error", "seconds", "remarks"])
     return {
         "metrics": [*_figures(parts, info), *_model_figures(stores, info)],
         "errors": [*_errors(heads), *_model_errors(stores)],
         "counts": _counts(heads),
+        "remarks": _remarks(heads),
         "seconds_per_map": _seconds(heads, info["methods"]),
         "versions": versions(),
         **provenance,
@@ -137,6 +138,16 @@ def _counts(heads: pa.Table) -> dict[str, int]:
         "items": items, "usable": items - len(unusable), "skipped": skipped, "broken": len(unusable) - skipped,
         "maps": len(rows), "failed_maps": failed,
     }  # fmt: skip
+
+
+def _remarks(heads: pa.Table) -> Record:
+    """Return how many items' photos were read with a loss or a guess, and what was said of the first of them."""
+    said = heads.filter(pc.is_valid(heads["remarks"]))
+    first = said.slice(0, 1).to_pylist()
+    return {
+        "items": len(pc.unique(said["item"])),
+        "first": f"{first[0]['item']}: {first[0]['remarks']}" if first else "",
+    }
 
 
 def _seconds(heads: pa.Table, methods: Sequence[str]) -> dict[str, float]:

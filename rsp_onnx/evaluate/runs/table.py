@@ -103,6 +103,11 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"{counts['skipped']} items show no class the model knows; they are left out.")
     if counts["broken"]:
         lines.append(f"{counts['broken']} items cannot be used; see errors.csv.")
+    remarks = summary.get("remarks", {"items": 0})
+    if remarks["items"]:
+        lines.append(
+            f"{remarks['items']} photos lost something or were guessed at when they were read: {remarks['first']}."
+        )
     if counts["failed_maps"]:
         lines.append(f"{counts['failed_maps']} maps have an error; see errors.csv.")
     return lines

@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from rsp_onnx.errors import RspError
 from rsp_onnx.evaluate.datasets.annotated import Dataset
+from rsp_onnx.evaluate.datasets.shifts import refuse_shifted, spread
 from rsp_onnx.evaluate.metrics.protocol import Case, Metric, Truth
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.explain.explanation import Explanation
@@ -54,7 +57,7 @@ class Worker:
             return Loaded(key, item, error=f"{item.image} is no photograph; evaluation needs photographs.")
         return Loaded(key, item, feeds)
 
-    def check(self, indices: Iterable[int]) -> str:
+    def check(self, indices: Sequence[int]) -> str:
         """Compile and run every method on the first readable items, so that a method that cannot work stops the run.
 
         Returns the execution provider; "" where no item is readable.
@@ -73,7 +76,16 @@ class Worker:
                 break
         for choice, explainer in zip(self.choices, self.explainers, strict=True) if tried else ():
             self._try(choice, explainer, tried)
+        self._check_classes(indices)
         return self.explainers[0].provider
+
+    def _check_classes(self, indices: Sequence[int]) -> None:
+        """Hold photos from all over the run against their classes; nobody asks where a mapping says what is what."""
+        if self.settings.mapping is not None:
+            return
+        readable = (one for one in map(self.load, spread(indices)) if one.feeds is not None)
+        ready = [one for batch in chunks(readable, self.batch_size) for one in self.scored(batch)[0]]
+        refuse_shifted([(tuple(one.truths), int(np.argmax(one.scores))) for one in ready], self.names)
 
     def _compile(self, choice: MethodChoice, explainer: Explainer, feeds: Feeds) -> None:
         try:
