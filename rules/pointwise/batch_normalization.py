@@ -1,0 +1,93 @@
+"""BatchNormalization: by stored statistics, by statistics computed from the image, or by the batch's own (training)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import onnx_ir as ir
+
+from rsp_onnx.errors import BadModel
+from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
+from rsp_onnx.rulekit.affine import batch_norm, trains
+from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.registry import Parts, frozen, statistics, vjp
+
+from .normalization import normalise_back, normalised
+
+op_facts("BatchNormalization", role=Role.NORMALISATION, data=Data.COMPUTES, sign=Sign.ANY,
+         layout=Layout.CHANNELS_FIRST, affine=True)  # fmt: skip
+statistics("BatchNormalization", 1, 2, reason="running mean and variance are statistics")
+
+
+@vjp("BatchNormalization")
+def through_batch_norm(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """g·scale/√(var + ε) per channel for x; scale, bias, mean and variance get theirs where the image computes them."""
+    if trains(node):
+        return _through_own_statistics(ctx, node, g)
+    stored = batch_norm(ctx, node)
+    if stored is not None:
+        return [ctx.op.Mul(g, stored[0]), None, None, None, None]
+    return _through_given_statistics(ctx, node, g, deviation=True)
+
+
+@frozen("BatchNormalization")
+def divide_by_given_deviation(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """As the gradient, but the variance is a constant: so a LayerNormalization is written by way of this op."""
+    if trains(node) or batch_norm(ctx, node) is not None:
+        return through_batch_norm(ctx, node, g)
+    return _through_given_statistics(ctx, node, g, deviation=False)
+
+
+def _through_given_statistics(ctx: Context, node: ir.Node, g: ir.Value, *, deviation: bool) -> Parts:
+    """y = scale·x̂ + bias with x̂ = (x − mean)/σ. g: [K, N, C, ...], what belongs to a vector [C] becomes [K, C]."""
+    op = ctx.op
+    x, mean, sigma = ctx.read(node.inputs[0]), _wide(ctx, node, 3), _deviation(ctx, node)
+    hat, back = op.Div(op.Sub(x, mean), sigma), op.Mul(g, op.Div(_wide(ctx, node, 1), sigma))
+    slope = op.Mul(op.Mul(back, hat), op.Div(-0.5, sigma)) if deviation else None
+    return _parts(ctx, node, [back, op.Mul(g, hat), g, op.Neg(back), slope])
+
+
+def _through_own_statistics(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Of one image alone the batch's mean and deviation are its own: as through an InstanceNormalization."""
+    if not ctx.single:
+        raise BadModel(
+            f"The BatchNormalization node {node.name!r} takes its statistics from the batch (training mode), so that "
+            "what one image gets depends on the others; export the model in inference mode, or explain one image at "
+            "a time: give a batch size of 1 with input_shapes."
+        )
+    op, axes = ctx.op, [0, *_places(ctx, node, behind=1)]
+    x, scaled = ctx.read(node.inputs[0]), op.Mul(g, _wide(ctx, node, 1))
+    back = normalise_back(ctx, x, scaled, axes, _epsilon(ctx, node), centred=True)
+    hat = normalised(ctx, x, axes, _epsilon(ctx, node), centred=True)
+    return _parts(ctx, node, [back, op.Mul(g, hat), g, None, None])
+
+
+def _parts(ctx: Context, node: ir.Node, full: Sequence[ir.Value | None]) -> Parts:
+    """Return what belongs to x as it is and what belongs to the vectors [C] summed up, where the image computes it."""
+    places = [1, *_places(ctx, node, behind=2)]
+    return [
+        None if part is None or not ctx.graph.active(value)
+        else part if slot == 0 else ctx.op.ReduceSum(part, places, keepdims=0)
+        for slot, (value, part) in enumerate(zip(node.inputs, full, strict=True))
+    ]  # fmt: skip
+
+
+def _places(ctx: Context, node: ir.Node, behind: int) -> list[int]:
+    """Return the axes of the positions, where the channels stand at axis ``behind``."""
+    return [behind + i for i in range(1, len(ctx.dims(node.outputs[0])) - 1)]
+
+
+def _wide(ctx: Context, node: ir.Node, slot: int) -> ir.Value:
+    """Return a vector [C] so that it broadcasts against [N, C, ...]."""
+    places = _places(ctx, node, behind=0)
+    vector = ctx.read(node.inputs[slot])
+    return ctx.op.Unsqueeze(vector, places) if places else vector
+
+
+def _deviation(ctx: Context, node: ir.Node) -> ir.Value:
+    return ctx.op.Sqrt(ctx.op.Add(_wide(ctx, node, 4), _epsilon(ctx, node)))
+
+
+def _epsilon(ctx: Context, node: ir.Node) -> float:
+    return float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
