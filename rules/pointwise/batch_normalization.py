@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import onnx_ir as ir
@@ -43,9 +43,16 @@ def _through_given_statistics(ctx: Context, node: ir.Node, g: ir.Value, *, devia
     """y = scale·x̂ + bias with x̂ = (x − mean)/σ. g: [K, N, C, ...], what belongs to a vector [C] becomes [K, C]."""
     op = ctx.op
     x, mean, sigma = ctx.read(node.inputs[0]), _wide(ctx, node, 3), _deviation(ctx, node)
-    hat, back = op.Div(op.Sub(x, mean), sigma), op.Mul(g, op.Div(_wide(ctx, node, 1), sigma))
-    slope = op.Mul(op.Mul(back, hat), op.Div(-0.5, sigma)) if deviation else None
-    return _parts(ctx, node, [back, op.Mul(g, hat), g, op.Neg(back), slope])
+    back = op.Mul(g, op.Div(_wide(ctx, node, 1), sigma))
+
+    def hat() -> ir.Value:
+        return op.Div(op.Sub(x, mean), sigma)
+
+    def slope() -> ir.Value:
+        return op.Mul(op.Mul(back, hat()), op.Div(-0.5, sigma))
+
+    makers = [lambda: back, lambda: op.Mul(g, hat()), lambda: g, lambda: op.Neg(back), slope if deviation else None]
+    return _parts(ctx, node, makers)
 
 
 def _through_own_statistics(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
@@ -58,19 +65,17 @@ def _through_own_statistics(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
         )
     op, axes = ctx.op, [0, *_places(ctx, node, behind=1)]
     x, scaled = ctx.read(node.inputs[0]), op.Mul(g, _wide(ctx, node, 1))
-    back = normalise_back(ctx, x, scaled, axes, _epsilon(ctx, node), centred=True)
-    hat = normalised(ctx, x, axes, _epsilon(ctx, node), centred=True)
-    return _parts(ctx, node, [back, op.Mul(g, hat), g, None, None])
+    how = (axes, _epsilon(ctx, node), True)
+    makers = [lambda: normalise_back(ctx, x, scaled, *how), lambda: op.Mul(g, normalised(ctx, x, *how)), lambda: g]
+    return _parts(ctx, node, [*makers, None, None])
 
 
-def _parts(ctx: Context, node: ir.Node, full: Sequence[ir.Value | None]) -> Parts:
-    """Return what belongs to x as it is and what belongs to the vectors [C] summed up, where the image computes it."""
+def _parts(ctx: Context, node: ir.Node, makers: Sequence[Callable[[], ir.Value] | None]) -> Parts:
+    """Write what belongs to inputs that the image computes: x as it is, the vectors [C] summed up."""
     places = [1, *_places(ctx, node, behind=2)]
-    return [
-        None if part is None or not ctx.graph.active(value)
-        else part if slot == 0 else ctx.op.ReduceSum(part, places, keepdims=0)
-        for slot, (value, part) in enumerate(zip(node.inputs, full, strict=True))
-    ]  # fmt: skip
+    wanted = [make() if make and ctx.graph.active(v) else None for v, make in zip(node.inputs, makers, strict=True)]
+    summed = [None if part is None else ctx.op.ReduceSum(part, places, keepdims=0) for part in wanted[1:]]
+    return [wanted[0], *summed]
 
 
 def _places(ctx: Context, node: ir.Node, behind: int) -> list[int]:

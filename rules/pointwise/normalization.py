@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -73,7 +74,7 @@ def normalise_rows_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     axes, epsilon, centred = _rows(ctx, node)
     x, scaled = ctx.read(node.inputs[0]), ctx.op.Mul(g, ctx.read(node.inputs[1]))
     back = normalise_back(ctx, x, scaled, axes, epsilon, centred)
-    return [back, *_broadcast_parameters(ctx, node, g, normalised(ctx, x, axes, epsilon, centred))]
+    return [back, *_broadcast_parameters(ctx, node, g, lambda: normalised(ctx, x, axes, epsilon, centred))]
 
 
 @frozen("LayerNormalization", "RMSNormalization")
@@ -85,7 +86,7 @@ def divide_by_deviation(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
         x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
         scaled = op.Sub(scaled, op.ReduceMean(scaled, [a + 1 for a in axes], keepdims=1))
     sigma = op.Sqrt(op.Add(op.ReduceMean(op.Mul(x, x), axes, keepdims=1), epsilon))
-    return [op.Div(scaled, sigma), *_broadcast_parameters(ctx, node, g, op.Div(x, sigma))]
+    return [op.Div(scaled, sigma), *_broadcast_parameters(ctx, node, g, lambda: op.Div(x, sigma))]
 
 
 def _rows(ctx: Context, node: ir.Node) -> tuple[list[int], float, bool]:
@@ -96,10 +97,12 @@ def _rows(ctx: Context, node: ir.Node) -> tuple[list[int], float, bool]:
     return list(range(first, rank)), epsilon, node.op_type == "LayerNormalization"
 
 
-def _broadcast_parameters(ctx: Context, node: ir.Node, g: ir.Value, hat: ir.Value) -> list[ir.Value | None]:
+def _broadcast_parameters(
+    ctx: Context, node: ir.Node, g: ir.Value, hat: Callable[[], ir.Value]
+) -> list[ir.Value | None]:
     """Return what scale and bias get, where the image computes them: adaptive normalisation."""
     return [
-        unbroadcast(ctx, ctx.op.Mul(g, hat) if slot == 1 else g, node.outputs[0], value)
+        unbroadcast(ctx, ctx.op.Mul(g, hat()) if slot == 1 else g, node.outputs[0], value)
         if value is not None and ctx.graph.active(value) else None
         for slot, value in enumerate(node.inputs[1:], 1)
     ]  # fmt: skip
@@ -120,8 +123,10 @@ def normalise_groups_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     back = normalise_back(ctx, x, ctx.part(scaled, groups, rest), [2], epsilon, True)
     parts: list[ir.Value | None] = [ctx.part(back, *sizes)]
     for slot, value in enumerate(node.inputs[1:], 1):
-        part = op.Mul(ctx.part(g, groups, rest), normalised(ctx, x, [2], epsilon, True)) if slot == 1 else g
-        parts.append(_summed(ctx, part, value, channels, places) if ctx.graph.active(value) else None)
+        part = g if ctx.graph.active(value) else None
+        if part is not None and slot == 1:
+            part = op.Mul(ctx.part(g, groups, rest), normalised(ctx, x, [2], epsilon, True))
+        parts.append(None if part is None else _summed(ctx, part, value, channels, places))
     return parts
 
 

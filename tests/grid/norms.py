@@ -47,11 +47,11 @@ ROWS += [
 ]  # fmt: skip
 
 
-def _computed(op, label, inputs, sizes, settings="", opset=18, batch="N", mixes="", tolerance=1e-10):
-    """Let scale, bias or statistics be inputs, as where they are computed from the image; positive, as a variance is."""
+def _computed(op, label, inputs, sizes, settings="", opset=18, batch="N", mixes=""):
+    """Let scale, bias or statistics be inputs, as if computed from the image; positive, as a variance is."""
     given = ", ".join(f"T[{size}] {name}" for name, size in inputs.items())
     text = f"adaptive ({given}) => (T[{batch}, {sizes}] y) {{ y = {op}{settings}({', '.join(inputs)}) }}"
-    return Row(op, label, text=text, opset=opset, span=(0.3, 2.3), mixes=mixes, tolerance=tolerance)
+    return Row(op, label, text=text, opset=opset, span=(0.3, 2.3), mixes=mixes)
 
 
 SHARED = "a scale without a batch axis is of all samples"
