@@ -36,6 +36,7 @@ class Views:
     def __init__(self, op: Emitter, graph: Graph) -> None:
         self._op = op
         self._graph = graph
+        self._transposes = any(node.op_type == "Transpose" for node in graph.nodes)
         self._read: dict[ir.Value, ir.Value] = {}
         self._same: dict[ir.Value, ir.Value] = {}
 
@@ -58,7 +59,18 @@ class Views:
             return self._op.constant(_floats(self._graph.constant(value)))
         if (quantised := self.quantisation(value)) is not None:
             return self._real(value, quantised)
-        return value if value.dtype == self._op.type else self._op.Cast(value, to=int(self._op.type))
+        return value if value.dtype == self._op.type else self._widened(value)
+
+    def _widened(self, value: ir.Value) -> ir.Value:
+        """Return numbers of another type as floats.
+
+        Where a Cast stands between a Transpose and a MatMul, ONNX Runtime's MatmulTransposeFusion swaps the two before
+        it knows whether it can fuse. Where it cannot, it leaves a graph whose edges are missing, and its next pass ends
+        the process with a segmentation fault (seen in 1.31). It moves a Transpose from far above to the Cast, so where
+        the model has any, a maximum with −∞, which changes nothing, stands between the Cast and who reads it.
+        """
+        wide = self._op.Cast(value, to=int(self._op.type))
+        return self._op.Max(wide, -np.inf) if self._transposes else wide
 
     def _embeds(self, value: ir.Value, node: ir.Node | None) -> bool:
         """Tell of a constant that is written again in the working dtype: half precision, quantised, a stand-in's."""
@@ -85,7 +97,7 @@ class Views:
             shape = list(by.scale.shape)
         elif by.scale.size > 1:
             shape[by.axis] = by.scale.size
-        real = self._op.Cast(q, to=int(self._op.type))
+        real = self._widened(q)
         scale = by.scale.reshape(shape) if by.scale.size > 1 else by.scale.reshape(())
         if by.zero.any():
             zero = by.zero.reshape(scale.shape) if by.zero.size == scale.size else by.zero
@@ -100,7 +112,7 @@ class Views:
 
     def _centred(self, value: ir.Value, by: Quantisation) -> ir.Value:
         """Return q − zero."""
-        return self._op.Sub(self._op.Cast(value, to=int(self._op.type)), by.zero)
+        return self._op.Sub(self._widened(value), by.zero)
 
     def quantisation(self, value: ir.Value) -> Quantisation | None:
         """Return the scale and zero point of a tensor of integers, as the op that wrote them has it; else None."""
