@@ -269,3 +269,14 @@ def test_what_canonizing_returns_is_valid():
     for name in ("densenet", "shufflenet_v2"):
         entry = FAMILIES[name]
         onnx.checker.check_model(canonized(export(entry.make(), entry.shape, fold=False)), full_check=True)
+
+
+@pytest.mark.parametrize("version", [13, 17, 18])
+def test_an_op_of_the_runtime_in_onnx_own_domain_is_lifted(version):
+    """The runtime's transformer tools write it under no domain, in any opset."""
+    text = f"""<ir_version: 8, opset_import: ["" : {version}]> g (float[N, 4, 6] x) => (float[N, 4, 6] y)
+        <float[6] k = {{1, 2, -1, 0.5, 3, 1}}> {{ y = SimplifiedLayerNormalization<axis = -1>(x, k) }}"""
+    model, feeds = parser.parse_model(text), {"x": image((2, 4, 6))}
+    rewritten = canonized(model)
+    assert opset(rewritten) == 18
+    np.testing.assert_array_equal(run(rewritten, feeds)["y"], run(model, feeds)["y"])

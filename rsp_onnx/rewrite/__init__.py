@@ -1,4 +1,5 @@
 """Equal models that are easier to walk: canonized, then all that is fused, recurrent or branching written out.
 
-Public: canonize, expand, expanded_ops, needs_expansion, pool, refuse_unexpanded, scores_positions, why_unexpanded.
+Public: attend, canonize, expand, expanded_ops, expands, needs_expansion, pool, refuse_unexpanded, scores_positions,
+why_unexpanded, Writing.
 """

@@ -17,6 +17,7 @@ from rsp_onnx.errors import UnsupportedOp
 from . import contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
 from .expansion import Expansion
 from .registry import WHY, handler_of
+from .written_out import deformed, fused, transforms  # noqa: F401  # likewise
 
 
 def needs_expansion(model: ir.Model) -> bool:

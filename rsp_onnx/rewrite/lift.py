@@ -151,6 +151,8 @@ def _keeps_meaning(node: ir.Node, version: int) -> bool:
     """Tell whether a node means the same at the lowest opset: its op has only gained types, inputs and attributes."""
     if node.domain not in ("", "ai.onnx"):
         return True
+    if not onnx.defs.has(node.op_type, ""):  # ONNX Runtime's own in ONNX's domain
+        return True
     if not onnx.defs.has(node.op_type, LOWEST_OPSET, ""):
         return False
     if not _known(node, version):

@@ -15,11 +15,18 @@ from rsp_onnx.graph.op_facts import op_name
 class Writing(Protocol):
     """What whoever writes a node out may ask: see ``Expansion``."""
 
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own ops that the model is written in."""
+
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """Return what is known of a tensor before run time."""
 
     def emitter(self, value: ir.Value | None) -> Emitter:
         """Return the emitter whose floats have a tensor's type."""
+
+    def initializer(self, array: np.ndarray, name: str) -> ir.Value:
+        """Add a constant of exactly this type."""
 
     def inline(self, body: ir.Graph, given: Sequence[ir.Value], prefix: str) -> list[ir.Value]:
         """Copy a subgraph's nodes into the graph, on these inputs, and return its outputs."""

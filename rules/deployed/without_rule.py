@@ -1,0 +1,53 @@
+"""Ops that no relevance and no gradient can pass, each with its reason, so that none is unknown."""
+
+from __future__ import annotations
+
+from rsp_onnx.graph.op_facts import MICROSOFT
+from rsp_onnx.rulekit.registry import no_flow, no_rule
+
+ML, TRAINING = "ai.onnx.ml::", "ai.onnx.preview.training::"
+
+no_flow("Constant", "RandomNormal", "RandomUniform", reason="it depends on no input")
+no_flow("RandomUniformLike", "BlackmanWindow", "HannWindow", "HammingWindow",
+        reason="the result depends on the shape alone")  # fmt: skip
+no_flow("MelWeightMatrix", reason="a table of the settings of a transform")
+no_flow("Hardmax", reason="piecewise constant")
+no_flow("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", reason="bits of integers have no gradient")
+no_flow("BitCast", reason="its bits are read as another type, whose numbers have no gradient")
+no_flow("NonMaxSuppression", "Multinomial", f"{MICROSOFT}MurmurHash3", reason="indices have no gradient")
+no_flow(f"{MICROSOFT}Unique", reason="the different values are a set, of no length known before run time")
+no_flow("OptionalHasElement", "RegexFullMatch", f"{MICROSOFT}IsAllFinite", reason="truth values have no gradient")
+no_flow("StringConcat", "StringNormalizer", "StringSplit", f"{MICROSOFT}Tokenizer", reason="strings have no gradient")
+no_flow(ML + "CategoryMapper", reason="its output is a category")
+
+no_rule("Bernoulli", reason="what it puts out is drawn at random, so that no explanation could be repeated")
+no_rule("Det", f"{MICROSOFT}Inverse", reason="a determinant or an inverse matrix is no layer")
+no_rule("ImageDecoder", reason="it decodes a compressed file, whose bytes are no pixels")
+no_rule("MaxRoiPool", f"{MICROSOFT}CropAndResize",
+        reason="it rounds or clips the regions it reads; RoiAlign is supported")  # fmt: skip
+no_rule("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss",
+        reason="a loss compares scores with a label; name the scores before it as the output")  # fmt: skip
+no_rule("TfIdfVectorizer", f"{MICROSOFT}NGramRepeatBlock", reason="a count of n-grams is a step function of its words")
+no_rule("SequenceMap", reason="the body it maps over a sequence is not written out; a Loop or Scan is")
+no_rule("CausalConvWithState", "LinearAttention", "SwiGLU", f"{MICROSOFT}CausalConvWithState",
+        f"{MICROSOFT}LinearAttention",
+        reason="an op newer than the rules; written out in older ops it is supported")  # fmt: skip
+no_rule(ML + "CastMap", ML + "DictVectorizer", reason="it reads a dictionary, which is no tensor")
+no_rule(TRAINING + "Adagrad", TRAINING + "Adam", TRAINING + "Gradient", TRAINING + "Momentum",
+        reason="it belongs to training; export the model in inference mode")  # fmt: skip
+
+_GPU = "ONNX Runtime writes it for graphics cards alone; optimised for the CPU the model is supported"
+for op in (
+    "BiasAdd", "BiasDropout", "BiasSoftmax", "BiasSplitGelu", "GatedRelativePositionBias", "GemmFastGelu", "GroupNorm",
+    "NhwcConv", "NhwcFusedConv", "PackedAttention", "PackedMultiHeadAttention", "RelativePositionBias", "RemovePadding",
+    "RestorePadding", "SkipGroupNorm", "QOrderedMatMul", "QOrderedAttention", "GemmFloat8",
+):  # fmt: skip
+    no_rule(MICROSOFT + op, reason=_GPU)
+for op in ("GroupQueryAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "SparseAttention"):
+    no_rule(MICROSOFT + op, reason="it keeps keys and values of earlier runs, for the generation of texts")
+no_rule(f"{MICROSOFT}LongformerAttention", reason="attention in windows of its own; written out it is supported")
+no_rule(f"{MICROSOFT}MoE", f"{MICROSOFT}QMoE", reason="which expert is asked is a choice; written out it is supported")
+no_rule(f"{MICROSOFT}MatMulBnb4", f"{MICROSOFT}GatherBlockQuantized",
+        reason="weights packed in four bits; with float weights, or as MatMulNBits, it is supported")  # fmt: skip
+no_rule(f"{MICROSOFT}MaxpoolWithMask", f"{MICROSOFT}ConvTransposeWithDynamicPads",
+        reason="a mask or padding known at run time alone")  # fmt: skip
