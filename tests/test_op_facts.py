@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 
 from rsp_onnx.explain.supported_ops import supported_ops
@@ -173,6 +174,7 @@ def test_signs_are_followed_up_the_graph(body, nonnegative, nonpositive):
 # ---- no op of ONNX is unknown ----
 
 
+KNOWN_RUNTIME = (1, 31)
 DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview.training")
 
 
@@ -195,6 +197,20 @@ def test_every_op_of_onnx_has_a_rule_or_a_reason():
     silent = [op for op, says in known.items() if not (says["relevance"] or says["gradient"])]
     assert not silent
     assert len(newest_ops()) > 200
+
+
+def test_every_op_of_onnx_runtime_has_a_rule_or_a_reason():
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    if not hasattr(runtime, "get_all_operator_schema"):
+        pytest.skip("this build of ONNX Runtime does not list its ops")
+    if tuple(map(int, ort.__version__.split(".")[:2])) > KNOWN_RUNTIME:
+        pytest.skip("a newer ONNX Runtime may have ops that nobody looked at yet")
+    listed = {f"{s.domain}::{s.name}" for s in runtime.get_all_operator_schema()}
+    ours = {op for op in listed if op.startswith(("com.microsoft::", "com.microsoft.nchwc::"))}
+    missing = ours - {op["op"] for op in supported_ops()}
+    assert not missing, f"give a rule or a reason to {', '.join(sorted(missing))}"
+    assert len(ours) > 100
 
 
 def test_no_op_has_two_answers():

@@ -87,6 +87,43 @@ def test_a_dynamic_model_that_the_runtime_fused_is_explained_the_same(quantised,
     np.testing.assert_allclose(got, want, rtol=0, atol=2e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("method", ["rsp", "gradient"])
+@pytest.mark.parametrize("kind", ["operators", "around operators"])
+def test_integer_layers_with_their_channels_last_are_explained_as_with_them_first(
+    quantised, images, tmp_path, kind, method
+):
+    """So the runtime saves them with all optimisations; the last step before has them first."""
+    saved = {level: tmp_path / f"{level}.onnx" for level in ("ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")}
+    for level, path in saved.items():
+        options = ort.SessionOptions()
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        options.optimized_model_filepath, options.log_severity_level = str(path), 4
+        ort.InferenceSession(str(quantised[kind]), options, providers=["CPUExecutionProvider"])
+    if b"channels_last" not in saved["ORT_ENABLE_ALL"].read_bytes():
+        pytest.skip("ONNX Runtime leaves the channels first on this processor")
+    feeds = {"image": images[:2], **asked(3, [5], samples=2)}
+    first, last = (run(compile_explainer(path, method), feeds) for path in saved.values())
+    np.testing.assert_allclose(
+        last["relevance"], first["relevance"], rtol=0, atol=1e-5 * np.abs(first["relevance"]).max()
+    )
+    for name, own in run(str(saved["ORT_ENABLE_ALL"]), {"image": images[:2]}).items():
+        np.testing.assert_array_equal(last[name], own)
+
+
+@pytest.mark.parametrize("compiled", [rule_model, vjp_model])
+def test_a_maximum_over_windows_of_integers_with_channels_last_is_that_of_the_numbers(compiled):
+    head = f"{HEAD}(float[N, 4, 4, 2] x) => (float[N, 2, 2, 2] y) <float s = {{0.0078125}}, uint8 o = {{0}}> {{"
+    own = "j = com.microsoft.NhwcMaxPool<kernel_shape = [2, 2], strides = [2, 2]>(i)"
+    plain = "t = Transpose<perm = [0, 3, 1, 2]>(x) m = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(t)"
+    texts = [f"{head} i = QuantizeLinear(x, s, o) {own} y = DequantizeLinear(j, s, o) }}",
+             f"{head} {plain} y = Transpose<perm = [0, 2, 3, 1]>(m) }}"]  # fmt: skip
+    feeds = sample_inputs(texts[1], low=0.2, high=1.8)
+    feeds["g"] = np.random.default_rng(0).uniform(0.5, 1.5, (2, 2, 2, 2, 2)).astype(np.float32)
+    got, want = (run(compiled(text), feeds) for text in texts)
+    for name, a in want.items():
+        np.testing.assert_allclose(got[name], a, rtol=0, atol=1e-6, err_msg=name)
+
+
 WRITTEN_OUT = """{ h = Relu(x)
     low = ReduceMin<keepdims = 0>(h)  high = ReduceMax<keepdims = 0>(h)  range = Sub(high, low)
     s = Div(range, steps)  zs = Div(low, s)  zn = Neg(zs)  zf = Floor(zn)  z = Cast<to = 2>(zf)
@@ -123,6 +160,8 @@ OPS = {
                     "y = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(x)"),
     "Sigmoid": ("2, 4, 4", f"j = {MS}Sigmoid(i, {S}, t, o)", "y = Sigmoid(x)"),
     "LeakyRelu": ("2, 4, 4", f"j = {MS}LeakyRelu<alpha = 0.1>(i, {S}, t, o)", "y = LeakyRelu<alpha = 0.1>(x)"),
+    "Where": ("2, 4, 4", "c = Greater(x, s) n = QuantizeLinear(x, t, o) "
+              f"j = {MS}Where(c, i, {S}, n, t, o, t, o)", "y = Identity(x)"),
     "Softmax": ("2, 4, 4", f"j = {MS}Softmax<axis = -1, opset = 13>(i, {S}, s, o)", "y = Softmax<axis = -1>(x)"),
 }  # fmt: skip
 

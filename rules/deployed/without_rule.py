@@ -36,18 +36,46 @@ no_rule(ML + "CastMap", ML + "DictVectorizer", reason="it reads a dictionary, wh
 no_rule(TRAINING + "Adagrad", TRAINING + "Adam", TRAINING + "Gradient", TRAINING + "Momentum",
         reason="it belongs to training; export the model in inference mode")  # fmt: skip
 
+no_flow(f"{MICROSOFT}Range", reason="the result depends on the shape alone")
+no_flow(f"{MICROSOFT}DynamicTimeWarping", f"{MICROSOFT}BifurcationDetector", f"{MICROSOFT}NGramHashMapping",
+        f"{MICROSOFT}VarlenNGramHashMapping", reason="indices have no gradient")  # fmt: skip
+
 _GPU = "ONNX Runtime writes it for graphics cards alone; optimised for the CPU the model is supported"
-for op in (
-    "BiasAdd", "BiasDropout", "BiasSoftmax", "BiasSplitGelu", "GatedRelativePositionBias", "GemmFastGelu", "GroupNorm",
-    "NhwcConv", "NhwcFusedConv", "PackedAttention", "PackedMultiHeadAttention", "RelativePositionBias", "RemovePadding",
-    "RestorePadding", "SkipGroupNorm", "QOrderedMatMul", "QOrderedAttention", "GemmFloat8",
-):  # fmt: skip
-    no_rule(MICROSOFT + op, reason=_GPU)
-for op in ("GroupQueryAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "SparseAttention"):
-    no_rule(MICROSOFT + op, reason="it keeps keys and values of earlier runs, for the generation of texts")
-no_rule(f"{MICROSOFT}LongformerAttention", reason="attention in windows of its own; written out it is supported")
-no_rule(f"{MICROSOFT}MoE", f"{MICROSOFT}QMoE", reason="which expert is asked is a choice; written out it is supported")
-no_rule(f"{MICROSOFT}MatMulBnb4", f"{MICROSOFT}GatherBlockQuantized",
-        reason="weights packed in four bits; with float weights, or as MatMulNBits, it is supported")  # fmt: skip
-no_rule(f"{MICROSOFT}MaxpoolWithMask", f"{MICROSOFT}ConvTransposeWithDynamicPads",
-        reason="a mask or padding known at run time alone")  # fmt: skip
+_TEXTS = "it is made for the generation of texts, with keys and values of earlier runs"
+_NEWER = "a layer newer than the rules; written out in standard ops it is supported"
+_PACKED = "numbers packed in a format of its own; exported with float weights it is supported"
+_CLOSED = "a part of the model that was compiled for other hardware, into which nobody can look"
+_REASONS = {
+    _GPU: (
+        "BiasAdd", "BiasDropout", "BiasSoftmax", "BiasSplitGelu", "BitmaskBiasDropout", "BitmaskDropout", "ComplexMul",
+        "ComplexMulConj", "FusedMatMulActivation", "GatedRelativePositionBias", "GemmFastGelu", "GemmFloat8",
+        "GroupNorm", "Irfft", "NhwcConv", "NhwcFusedConv", "PackedAttention", "PackedMultiHeadAttention",
+        "QOrderedAttention", "QOrderedGelu", "QOrderedLayerNormalization", "QOrderedLongformerAttention",
+        "QOrderedMatMul", "DequantizeWithOrder", "QuantizeWithOrder", "RelativePositionBias", "RemovePadding",
+        "RestorePadding", "Rfft", "SkipGroupNorm",
+    ),
+    _TEXTS: (
+        "BeamSearch", "DecoderAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention",
+        "DynamicSparseAttention", "GreedySearch", "GroupQueryAttention", "PackedSparseAttentionIndexer",
+        "PagedAttention", "Sampling", "SparseAttention", "SparseAttentionIndexer", "SparsePagedAttention",
+        "VarlenCausalConvWithState", "WhisperBeamSearch",
+    ),
+    _NEWER: (
+        "BranchwiseRMSNorm", "EngramGate", "GatedAdd", "GatedDeltaNet", "GatedRMSNorm", "GemmaRotaryEmbedding",
+        "HyperConnectionPostMix", "HyperConnectionPreMix", "LinearAttentionGate", "MRotaryEmbedding", "ScaledSiLU",
+    ),
+    _PACKED: (
+        "DequantizeBFP", "GatherBlockQuantized", "MatMulBlockQuantizedFp4Weight", "MatMulBlockQuantizedFp8Weight",
+        "MatMulBnb4", "MatMulFpQ4", "MatMulInteger16", "MatMulNBitsMlp", "MatMulNBitsQkv", "MulInteger",
+        "QEmbedLayerNormalization", "QLinearReduceMean", "QuantizeBFP", "ReduceSumInteger",
+    ),
+    _CLOSED: ("EPContext", "Snpe"),
+    "attention in windows of its own; written out in standard ops it is supported": ("LongformerAttention",),
+    "which expert is asked is a choice; written out in standard ops it is supported": ("MoE", "QMoE"),
+    "a mask or padding known at run time alone": ("ConvTransposeWithDynamicPads", "MaxpoolWithMask"),
+    "a layer of a few old models; written out in standard ops it is supported": (
+        "AttnLSTM", "SampleOp", "SparseToDenseMatMul", "TorchEmbedding", "UnfoldTensor", "WordConvEmbedding",
+    ),
+}  # fmt: skip
+for reason, names in _REASONS.items():
+    no_rule(*(MICROSOFT + name for name in names), reason=reason)

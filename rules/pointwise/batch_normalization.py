@@ -61,7 +61,7 @@ def _through_own_statistics(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
         raise BadModel(
             f"The BatchNormalization node {node.name!r} takes its statistics from the batch (training mode), so that "
             "what one image gets depends on the others; export the model in inference mode, or explain one image at "
-            "a time: give a batch size of 1 with input_shapes."
+            "a time: give a batch size of 1 with input_shapes (--input-shape of compile)."
         )
     op, axes = ctx.op, [0, *_places(ctx, node, behind=1)]
     x, scaled = ctx.read(node.inputs[0]), op.Mul(g, _wide(ctx, node, 1))

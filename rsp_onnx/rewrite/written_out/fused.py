@@ -161,6 +161,14 @@ def expand_quantised_attention(expansion: Writing, node: ir.Node) -> Sequence[ir
     return [attend(op, node, three, thirds, masks, causal), *[None] * (len(node.outputs) - 1)]
 
 
+@expands(f"{MICROSOFT}QLinearWhere", how="written out on the numbers that the integers stand for")
+def expand_quantised_choice(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
+    """Write the choice between two dequantised tensors, quantised again."""
+    op, given = expansion.emitter(None), node.inputs
+    ends = [op.DequantizeLinear(*given[i : i + 3]) for i in (1, 4)]
+    return [op.QuantizeLinear(op.Where(given[0], *ends), *given[7:9])]
+
+
 def _known(value: ir.Value | None) -> list[int]:
     """Return a shape, the batch as −1."""
     shape = None if value is None else value.shape
