@@ -147,6 +147,17 @@ def test_scales_that_nodes_of_the_model_find_at_run_time_are_read(compiled, behi
         np.testing.assert_allclose(got[name], a, rtol=0, atol=0.02 * np.abs(a).max())
 
 
+def test_a_scale_found_behind_hundreds_of_nodes_is_read():
+    """It is no constant, which the graph must not look for node by node up to the input."""
+    deep = "  ".join(f"h{i + 1} = Abs(h{i})" for i in range(600))
+    body = f"h0 = Relu(x)  {deep}  q, s, z = DynamicQuantizeLinear(h600)  m = MatMulInteger(q, w, z)"
+    text = f"""<ir_version: 8, opset_import: ["" : 18]> a (float[1, 3] x) => (float[1, 2] y)
+        <uint8[3, 2] w = {{1, 2, 3, 4, 5, 6}}> {{ {body}  f = Cast<to = 1>(m)  y = Mul(f, s) }}"""
+    feeds = {"x": np.array([[0.3, 1.7, 0.6]], np.float32), "g": np.array([[[1.0, 2.0]]], np.float32)}
+    back = run(vjp_model(text), feeds)["gradient/x"]
+    np.testing.assert_allclose(back, [[[1 + 2 * 2, 3 + 2 * 4, 5 + 2 * 6]]], rtol=1e-5)
+
+
 S = "s, o"  # the scale and the zero point of every tensor
 MAP = "(float[N, 2, 4, 4] x) => (float[N, %s] y) <float s = {0.0078125}, uint8 o = {0}, float t = {0.03125}> {"
 IN, OUT = "i = QuantizeLinear(x, s, o)", "y = DequantizeLinear(j, t, o) }"
