@@ -255,9 +255,11 @@ class Windows(torch.nn.Module):
         return self.head(back.reshape(-1, 4, 2, 16, 3).mean((1, 3)).reshape(-1, 6))
 
 
-def test_full_grad_takes_no_windows_and_no_attention_scores_for_maps():
+@pytest.mark.parametrize("batch", [None, 1])
+def test_full_grad_takes_no_windows_and_no_attention_scores_for_maps(batch):
     net, x = Windows().eval(), image()[:1]
-    maps = run(compile_explainer(export(net, (1, 3, 16, 16)), "full-grad"), {"x": x, **asked(TARGET)})["relevance"][0]
+    model = compile_explainer(export(net, (1, 3, 16, 16)), "full-grad", input_shapes={"x": [batch, 3, 16, 16]})
+    maps = run(model, {"x": x, **asked(TARGET)})["relevance"][0]
     leaf, kept = torch.tensor(x).requires_grad_(), []
     net.embed.register_forward_hook(lambda _, __, a: kept.append(a))
     y = net(leaf)[0, TARGET]
