@@ -65,6 +65,51 @@ def as_array(given):
     return onnx.numpy_helper.to_array(given) if isinstance(given, onnx.TensorProto) else np.asarray(given)
 
 
+TONES = {"step": np.array(8), "window": np.hanning(16).astype(np.float32) + 1, "last": np.array([3])}
+REGION = {"rois": np.array([[1, 1, 6, 5]], np.float32), "first": np.array([0])}
+MAPS = "a = Conv<pads = [1, 1, 1, 1]>(x, w)  r = Relu(a)  "
+NETWORKS = {
+    "sound": ("float[N, 64] x", "z = STFT(x, step, window)  s = Mul(z, z)  p = ReduceSum<keepdims = 0>(s, last)"
+              "  l = Log(p)  t = Unsqueeze(l, one)", TONES),
+    "deformed": ("float[N, 3, 8, 8] x", MAPS + "q = Conv<pads = [1, 1, 1, 1]>(r, v)"
+                 "  o = Sigmoid(q)  t = DeformConv<pads = [1, 1, 1, 1]>(r, u, o)", {}),
+    "regions": ("float[1, 3, 8, 8] x", MAPS + "t = RoiAlign<output_height = 2, output_width = 2, sampling_ratio = 2>"
+                "(r, rois, first)", REGION),
+}  # fmt: skip
+
+
+def network(name):
+    """A classifier of three scores around an op that is written out."""
+    given, body, constants = NETWORKS[name]
+    text = f"""<ir_version: 8, opset_import: ["" : 19]> net ({given}) => (float[N, 3] y) {{ {body}
+        b = Relu(t)  c = Conv(b, k)  d = Relu(c)  e = GlobalAveragePool(d)  f = Flatten(e)  y = MatMul(f, m) }}"""
+    shapes = {"w": (4, 3, 3, 3), "v": (18, 4, 3, 3), "u": (4, 4, 3, 3), "m": (5, 3)}
+    shapes["k"] = (5, 1 if name == "sound" else 4, 2, 2)
+    arrays = {n: numbers(*shape, seed=i) for i, (n, shape) in enumerate(shapes.items())}
+    arrays |= constants | {"one": np.array([1])}
+    model = onnx.parser.parse_model(text)
+    read = {i for n in model.graph.node for i in n.input}
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items() if n in read)
+    return model
+
+
+@pytest.mark.parametrize("method", ["rsp", "gradient", "lrp-epsilon"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_around_them_are_explained_and_keep_their_scores(name, method):
+    model = network(name)
+    shape = [d.dim_value or 1 for d in model.graph.input[0].type.tensor_type.shape.dim]
+    x, ask = numbers(*shape, seed=8), {"target": np.zeros((1, 1), np.int64), "hostile": np.zeros((1, 1, 0), np.int64)}
+    compiled = compile_explainer(model, method)
+    asked = {v.name for v in compiled.graph.input}
+    got = run(compiled, {n: a for n, a in {"x": x, **ask}.items() if n in asked})
+    np.testing.assert_allclose(got["y"], run(model, {"x": x})["y"], rtol=0, atol=5e-6)
+    assert np.isfinite(got["relevance"]).all() and got["relevance"].any()
+    if method == "gradient":
+        way = 5e-4 * numbers(*shape, seed=9)
+        ends = [run(model, {"x": x + sign * way})["y"].astype(np.float64)[0, 0] for sign in (1, -1)]
+        assert float((got["relevance"][0] * way).sum()) == pytest.approx((ends[0] - ends[1]) / 2, rel=0.05, abs=2e-6)
+
+
 # ---- ONNX Runtime's own ops ----
 
 
