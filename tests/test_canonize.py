@@ -280,3 +280,18 @@ def test_an_op_of_the_runtime_in_onnx_own_domain_is_lifted(version):
     rewritten = canonized(model)
     assert opset(rewritten) == 18
     np.testing.assert_array_equal(run(rewritten, feeds)["y"], run(model, feeds)["y"])
+
+
+def test_group_normalization_of_opset_18_is_explained_though_onnx_took_it_back():
+    """One scale per group; ONNX's checker refuses it, the runtime does not, and exporters write it."""
+    scales = {"s": np.array([1, 2, 0.5], np.float32), "o": np.array([0, 0.1, -0.2], np.float32)}
+    wide = {name: np.repeat(array, 2) for name, array in scales.items()}
+    text = PLAIN.replace("a = Relu(c)", "n = GroupNormalization<num_groups=3>(c, s, o)  a = Relu(n)")
+    feeds = {"x": image(), **asked(1, (), 2)}
+    for method in ("rsp", "gradient"):
+        got, want = (
+            run(compile_explainer(model_of(text, version, weights={**WEIGHTS, **given}, ir_version=10), method), feeds)
+            for version, given in ((18, scales), (21, wide))
+        )
+        np.testing.assert_allclose(got["y"], want["y"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(got["relevance"], want["relevance"], rtol=0, atol=1e-6)

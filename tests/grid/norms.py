@@ -67,6 +67,8 @@ ROWS += [
     _computed("RMSNormalization", "scale per sample", {"x": "N, 5, 6", "s": "N, 1, 6"}, "5, 6", opset=23),
     _computed("InstanceNormalization", "scale and bias", {"x": "1, 3, 4, 2", "s": "3", "b": "3"}, "3, 4, 2", batch="1",
               mixes=SHARED),
+    _computed("GroupNormalization", "scale and bias per group", {"x": "1, 6, 2, 2", "s": "3", "b": "3"}, "6, 2, 2",
+              "<num_groups = 3>", batch="1", mixes=SHARED),
     _computed("GroupNormalization", "scale and bias per channel", {"x": "1, 6, 2, 2", "s": "6", "b": "6"}, "6, 2, 2",
               "<num_groups = 3, stash_type = 11>", opset=21, batch="1", mixes=SHARED),
 ]  # fmt: skip
