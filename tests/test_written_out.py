@@ -225,6 +225,25 @@ def test_an_optional_tensor_is_the_tensor():
     assert not any("Optional" in n.op_type for n in written(onnx.parser.parse_model(text)).graph.node)
 
 
+def test_a_map_over_a_sequence_is_its_body_for_every_tensor():
+    text = """<ir_version: 8, opset_import: ["" : 18]> net (float[N, 2, 6, 6] x, float[1] k) => (float[N, 2] y) {
+        s = SplitToSequence<axis = 1>(x)
+        t = SequenceMap<body = each (float[N, 1, 6, 6] v, float[1] f) => (float[N, 1, 6, 6] w) {
+            m = Mul(v, f)  w = Relu(m) }>(s, k)
+        c = ConcatFromSequence<axis = 1>(t)  p = GlobalAveragePool(c)  y = Flatten(p) }"""
+    model = onnx.parser.parse_model(text)
+    del model.graph.input[1]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([-2.0], np.float32), "k"))
+    proto, feeds = written(model), {"x": numbers(2, 2, 6, 6)}
+    assert [n.op_type for n in proto.graph.node].count("Relu") == 2
+    assert not any("Sequence" in n.op_type for n in proto.graph.node)
+    np.testing.assert_allclose(run(proto, feeds)["y"], run(model, feeds)["y"], rtol=1e-6)
+    ask = {"target": np.ones((1, 2), np.int64), "hostile": np.zeros((1, 2, 0), np.int64)}
+    back = run(compile_explainer(model, "gradient"), {**feeds, **ask})["relevance"][0]
+    np.testing.assert_allclose(back[:, 1], -2 / 36 * (feeds["x"][:, 1] < 0), atol=1e-7)
+    assert not back[:, 0].any()
+
+
 REFUSED = {
     "samples by size": ('(float[1, 2, 6, 6] x) => (float[1, 2, 2, 2] y)', "y = RoiAlign<output_height = 2, "
                         "output_width = 2>(x, r, i)", "sampling_ratio above 0"),

@@ -155,6 +155,28 @@ def resolve(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
     return expansion.sequences.resolve(node)
 
 
+@expands("SequenceMap", how="written out for every tensor that its sequence holds")
+def map_over(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    """Copy the body once per tensor, and make sequences of the tensors that come out.
+
+    Raises
+    ------
+    CannotExpandError
+        What its sequence holds is not known before run time, or it is empty.
+    """
+    held = [expansion.sequences.held(v) for v in node.inputs]
+    if not held[0]:
+        raise CannotExpandError("what its sequence holds is not known before run time, or nothing")
+    rows = []
+    for i in range(len(held[0])):
+        given = [cast("ir.Value", v) if items is None else items[i] for v, items in zip(node.inputs, held, strict=True)]
+        rows.append(expansion.inline(node.attributes["body"].as_graph(), given, f"{node.name}/{i}"))
+    results = [expansion.emitter(None).SequenceConstruct(*items) for items in zip(*rows, strict=True)]
+    for result, items in zip(results, zip(*rows, strict=True), strict=True):
+        expansion.sequences.note(result, list(items))
+    return results
+
+
 @expands("Optional", "OptionalGetElement", how="resolved to the tensor it holds")
 def hand_on(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
     """Return what an optional tensor is of, or what it holds.

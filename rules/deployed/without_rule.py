@@ -28,7 +28,6 @@ no_rule("MaxRoiPool", f"{MICROSOFT}CropAndResize",
 no_rule("NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss",
         reason="a loss compares scores with a label; name the scores before it as the output")  # fmt: skip
 no_rule("TfIdfVectorizer", f"{MICROSOFT}NGramRepeatBlock", reason="a count of n-grams is a step function of its words")
-no_rule("SequenceMap", reason="the body it maps over a sequence is not written out; a Loop or Scan is")
 no_rule("CausalConvWithState", "LinearAttention", "SwiGLU", f"{MICROSOFT}CausalConvWithState",
         f"{MICROSOFT}LinearAttention",
         reason="an op newer than the rules; written out in older ops it is supported")  # fmt: skip
