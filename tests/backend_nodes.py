@@ -30,11 +30,10 @@ INTEGERS = {TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.
 LOWEST_OPSET = 18  # of the compiler: an op that has not changed since is written in it
 COMMON_OPSET = 24  # the runtime knows opsets up to 26
 
-# inputs of floating point that the rules take as constants (slot numbers)
+# inputs of floating point that the rules take as constants, or that float32 is too coarse for (slot numbers)
 PARAMETERS = {
-    "BatchNormalization": (1, 2, 3, 4), "CastLike": (1,), "Clip": (1, 2), "Conv": (1, 2), "ConvTranspose": (1, 2),
-    "DequantizeLinear": (1, 2), "Dropout": (1,), "GroupNormalization": (1, 2), "InstanceNormalization": (1, 2),
-    "LayerNormalization": (1, 2), "Pad": (2,), "Pow": (1,), "QuantizeLinear": (1, 2), "RMSNormalization": (1,),
+    "CastLike": (1,), "Clip": (1, 2), "Conv": (1, 2), "ConvTranspose": (1, 2), "DequantizeLinear": (1, 2),
+    "Dropout": (1,), "LayerNormalization": (1, 2), "Pad": (2,), "Pow": (1,), "QuantizeLinear": (1, 2),
     "Resize": (1, 2), "Attention": (3,), "RotaryEmbedding": (1, 2), "DeformConv": (1, 3), "GRU": (1, 2, 3),
     "LSTM": (1, 2, 3, 7), "RNN": (1, 2, 3), "ArrayFeatureExtractor": (1,),
 }  # fmt: skip
@@ -44,7 +43,7 @@ SPANS = {
     "Log": POSITIVE, "Sqrt": POSITIVE, "Pow": POSITIVE, "Div": POSITIVE, "Reciprocal": POSITIVE,
     "ReduceLogSum": POSITIVE, "ReduceProd": POSITIVE, "HardSigmoid": WIDE, "HardSwish": WIDE, "ThresholdedRelu": WIDE,
     "Clip": WIDE, "Acos": (-0.8, 0.8), "Asin": (-0.8, 0.8), "Atanh": (-0.8, 0.8), "Acosh": (1.3, 4.0),
-    "Tan": (-1.2, 1.2),
+    "Tan": (-1.2, 1.2), "BatchNormalization": POSITIVE,
 }  # fmt: skip
 # ops that choose among values, which must stay further apart than the step of the difference quotient
 CHOOSING = {"MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min", "TopK", "ReduceL1", "Abs", "Relu",

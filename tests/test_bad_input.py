@@ -186,6 +186,7 @@ def test_ops_without_a_rule_are_listed_at_once(explain, tmp_path):
     assert "No rule for 2 ops" in sentence
     assert "my::Foo" in sentence
     assert "my::Bar" in sentence
+    assert "--section" in sentence and "--method occlusion" in sentence
     assert "No rule for 2 ops" in refused(tmp_path, "compile", tmp_path / "m.onnx", "-o", tmp_path / "c.onnx")
     unknown = little("g (float[N,3,8,8] x) => (float[N,3] y) { a = Foo(x) d = GlobalAveragePool(a) y = Flatten(d) }")
     assert "No Op registered for Foo" in explain(model=saved(tmp_path / "m.onnx", unknown))

@@ -166,6 +166,57 @@ def test_old_opsets_are_lifted(version):
     assert opset(assert_same(model)) == 18
 
 
+# all different: the runtime makes one of equal constants, and then writes running statistics over the given ones
+STATISTICS = {name: np.linspace(k, 1.5, 6).astype(np.float32) for name, k in (("s", 0.5), ("mu", 0.2), ("nu", 2.0))}
+FIVE, THREE = "n, mean, var, saved, dev", "n, mean, var"
+OUTPUTS = {7: FIVE, 9: FIVE, 13: FIVE, 14: THREE, 17: THREE, 18: THREE}
+
+
+def trained(version, batch=None):
+    """A network whose BatchNormalization takes its statistics from the batch, as each opset writes it."""
+    mode = ", training_mode=1" if version >= 14 else ""
+    norm = f"{OUTPUTS[version]} = BatchNormalization<epsilon=0.01{mode}>(c, s, b, mu, nu)"
+    model = model_of(PLAIN.replace("a = Relu(c)", f"{norm}  a = Relu(n)"), version, weights={**WEIGHTS, **STATISTICS})
+    if batch:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    return model
+
+
+@pytest.mark.parametrize("version", OUTPUTS)
+def test_normalisation_by_the_batch_is_lifted_as_it_is(version):
+    model = trained(version)
+    rewritten, feeds = canonized(model), {"x": image((3, 3, 8, 8))}
+    assert opset(rewritten) == 18
+    assert not {i.domain for i in rewritten.opset_import} - {""}
+    got, want = run(rewritten, feeds)["y"], run(model, feeds)["y"]
+    np.testing.assert_allclose(
+        got, want, rtol=0, atol=1e-6 * np.abs(want).max()
+    )  # by opset 8 another kernel's last bits
+    with pytest.raises(BadModel, match="one image at a time"):
+        compile_explainer(model, "gradient")
+
+
+@pytest.mark.parametrize("version", [7, 13, 17])
+@pytest.mark.parametrize("method", ["gradient", "rsp"])
+def test_one_image_normalised_by_itself_is_normalised_as_an_instance(version, method):
+    """Of a batch of one, BatchNormalization in training mode is InstanceNormalization: two ops, one function."""
+    model = trained(version, batch=1)
+    norm = "n = InstanceNormalization<epsilon=0.01>(c, s, b)  a = Relu(n)"
+    twin = model_of(PLAIN.replace("a = Relu(c)", norm), weights={**WEIGHTS, **STATISTICS})
+    twin.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    feeds = {"x": image((1, 3, 8, 8)), **asked(1)}
+    got, want = (run(compile_explainer(m, method), feeds)["relevance"] for m in (model, twin))
+    assert np.abs(want).max() > 0
+    np.testing.assert_allclose(got, want, rtol=0, atol=2e-5 * np.abs(want).max())
+
+
+def test_saved_statistics_that_are_read_are_refused():
+    model = trained(9)
+    model.graph.output.append(helper.make_tensor_value_info("saved", TensorProto.FLOAT, [6]))
+    with pytest.raises(BadModel, match=r"saved mean and variance.*inference mode"):
+        canonize(load_model(model))
+
+
 @pytest.mark.parametrize("version", [18, 20, 21, 22, 23])
 def test_newer_opsets_are_kept(version):
     model = model_of(PLAIN, version, ir_version=10)
@@ -218,3 +269,29 @@ def test_what_canonizing_returns_is_valid():
     for name in ("densenet", "shufflenet_v2"):
         entry = FAMILIES[name]
         onnx.checker.check_model(canonized(export(entry.make(), entry.shape, fold=False)), full_check=True)
+
+
+@pytest.mark.parametrize("version", [13, 17, 18])
+def test_an_op_of_the_runtime_in_onnx_own_domain_is_lifted(version):
+    """The runtime's transformer tools write it under no domain, in any opset."""
+    text = f"""<ir_version: 8, opset_import: ["" : {version}]> g (float[N, 4, 6] x) => (float[N, 4, 6] y)
+        <float[6] k = {{1, 2, -1, 0.5, 3, 1}}> {{ y = SimplifiedLayerNormalization<axis = -1>(x, k) }}"""
+    model, feeds = parser.parse_model(text), {"x": image((2, 4, 6))}
+    rewritten = canonized(model)
+    assert opset(rewritten) == 18
+    np.testing.assert_array_equal(run(rewritten, feeds)["y"], run(model, feeds)["y"])
+
+
+def test_group_normalization_of_opset_18_is_explained_though_onnx_took_it_back():
+    """One scale per group; ONNX's checker refuses it, the runtime does not, and exporters write it."""
+    scales = {"s": np.array([1, 2, 0.5], np.float32), "o": np.array([0, 0.1, -0.2], np.float32)}
+    wide = {name: np.repeat(array, 2) for name, array in scales.items()}
+    text = PLAIN.replace("a = Relu(c)", "n = GroupNormalization<num_groups=3>(c, s, o)  a = Relu(n)")
+    feeds = {"x": image(), **asked(1, (), 2)}
+    for method in ("rsp", "gradient"):
+        got, want = (
+            run(compile_explainer(model_of(text, version, weights={**WEIGHTS, **given}, ir_version=10), method), feeds)
+            for version, given in ((18, scales), (21, wide))
+        )
+        np.testing.assert_allclose(got["y"], want["y"], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(got["relevance"], want["relevance"], rtol=0, atol=1e-6)

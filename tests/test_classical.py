@@ -38,6 +38,12 @@ PAIRS = {
                                  'intercepts = [0.5], classlabels_ints = [0, 1], post_transform = "NONE">(h)',
                                  f"h = Relu(x) w = Constant<value = float[2, 4] {{{BOTH}}}>() "
                                  "b = Constant<value = float[2] {-0.5, 0.5}>() y = Gemm<transB = 1>(h, w, b)"),
+    "LinearRegressor": (3, f"h = Relu(x) y = ai.onnx.ml.LinearRegressor<coefficients = [{FLAT}], targets = 3, "
+                        "intercepts = [0.1, -0.2, 0.3]>(h)", "h = Relu(x) " + GEMM.format(out="y", x="h")),
+    "a softmax behind a regression": (3, f"h = Relu(x) p = ai.onnx.ml.LinearRegressor<coefficients = [{FLAT}], "
+                                      'targets = 3, post_transform = "SOFTMAX">(h) y = Mul(p, p)',
+                                      f"h = Relu(x) w = Constant<value = float[3, 4] {{{FLAT}}}>() "
+                                      "s = Gemm<transB = 1>(h, w) p = Softmax(s) y = Mul(p, p)"),
     "L1": (4, 'y = ai.onnx.ml.Normalizer<norm = "L1">(x)', LAST + "n = ReduceL1(x, a) y = Div(x, n)"),
     "L2": (4, 'y = ai.onnx.ml.Normalizer<norm = "L2">(x)', LAST + "n = ReduceL2(x, a) y = Div(x, n)"),
     "MAX": (4, 'y = ai.onnx.ml.Normalizer<norm = "MAX">(x)',
@@ -60,8 +66,8 @@ def test_the_gradient_is_that_of_the_standard_ops(name):
     np.testing.assert_allclose(got["gradient/x"], want["gradient/x"], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["Scaler", "LinearClassifier", "two classes from one row", "columns", "Imputer",
-                                  "vectors side by side"])  # fmt: skip
+@pytest.mark.parametrize("name", ["Scaler", "LinearClassifier", "LinearRegressor", "two classes from one row",
+                                  "columns", "Imputer", "vectors side by side"])  # fmt: skip
 def test_relevance_is_that_of_the_standard_ops(name):
     width, own, standard = PAIRS[name]
     x = sample_inputs(HEAD.format(width=width) + f"{{ {standard} }}", low=0.5, high=3.0)
@@ -118,9 +124,11 @@ def forest():
     return onnx.helper.make_model(graph, opset_imports=imports, ir_version=8)
 
 
-def test_a_tree_is_refused_with_the_reason():
-    with pytest.raises(UnsupportedOp, match="'forest'; a decision tree is a step function and has no gradient"):
+def test_a_tree_is_refused_with_the_reason_and_the_method_that_works():
+    why = "'forest'; a decision tree is a step function and has no gradient: explain the model without looking inside "
+    with pytest.raises(UnsupportedOp, match=why + r"\(--method occlusion or --method rise\)"):
         compile_explainer(forest())
+    assert {"relevance", "p"} <= {v.name for v in compile_explainer(forest(), "occlusion").graph.output}
     report = inspect_model(forest())
     assert report["missing"] == ["ai.onnx.ml::TreeEnsembleClassifier"] and not report["explainable"]
     assert [row["does"] for row in report["nodes"]] == ["a decision tree is a step function and has no gradient"]

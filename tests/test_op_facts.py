@@ -6,11 +6,15 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 
+from rsp_onnx.explain.supported_ops import supported_ops
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.op_facts import Data, Role, Sign, facts_of, facts_of_op
 from rsp_onnx.graph.signs import is_nonnegative, is_nonpositive, sign_of
+from rsp_onnx.rewrite.registry import expanded_ops
+from rsp_onnx.rulekit import registry
 from rsp_onnx.rulekit.registry import stops
 
 from .backend_nodes import flowing, node_tests, op_of
@@ -165,3 +169,51 @@ def test_signs_are_followed_up_the_graph(body, nonnegative, nonpositive):
     graph = graph_of(body)
     value = graph.values["y"]
     assert (is_nonnegative(graph, value), is_nonpositive(graph, value)) == (nonnegative, nonpositive)
+
+
+# ---- no op of ONNX is unknown ----
+
+
+KNOWN_RUNTIME = (1, 31)
+DOMAINS = ("", "ai.onnx.ml", "ai.onnx.preview.training")
+
+
+def newest_ops():
+    """Return every op of ONNX whose newest version is not deprecated, with its domain where that is not its own."""
+    newest = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        known = newest.get((schema.domain, schema.name))
+        if schema.domain in DOMAINS and (known is None or known.since_version < schema.since_version):
+            newest[schema.domain, schema.name] = schema
+    kept = [s for s in newest.values() if not s.deprecated]
+    return {f"{s.domain}::{s.name}" if s.domain else s.name for s in kept}
+
+
+def test_every_op_of_onnx_has_a_rule_or_a_reason():
+    """It flows, moves, is written out, stops the flow for a reason, or cannot have a rule for a reason."""
+    known = {op["op"]: op for op in supported_ops()}
+    missing = newest_ops() - set(known)
+    assert not missing, f"give a rule or a reason to {', '.join(sorted(missing))}"
+    silent = [op for op, says in known.items() if not (says["relevance"] or says["gradient"])]
+    assert not silent
+    assert len(newest_ops()) > 200
+
+
+def test_every_op_of_onnx_runtime_has_a_rule_or_a_reason():
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    if not hasattr(runtime, "get_all_operator_schema"):
+        pytest.skip("this build of ONNX Runtime does not list its ops")
+    if tuple(map(int, ort.__version__.split(".")[:2])) > KNOWN_RUNTIME:
+        pytest.skip("a newer ONNX Runtime may have ops that nobody looked at yet")
+    listed = {f"{s.domain}::{s.name}" for s in runtime.get_all_operator_schema()}
+    ours = {op for op in listed if op.startswith(("com.microsoft::", "com.microsoft.nchwc::"))}
+    missing = ours - {op["op"] for op in supported_ops()}
+    assert not missing, f"give a rule or a reason to {', '.join(sorted(missing))}"
+    assert len(ours) > 100
+
+
+def test_no_op_has_two_answers():
+    refused, written = set(registry.refused()), set(expanded_ops())
+    ruled = {op for op, _, _ in registry.registered()}
+    assert not (refused & written or refused & ruled or written & ruled)

@@ -87,6 +87,43 @@ def test_a_dynamic_model_that_the_runtime_fused_is_explained_the_same(quantised,
     np.testing.assert_allclose(got, want, rtol=0, atol=2e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("method", ["rsp", "gradient"])
+@pytest.mark.parametrize("kind", ["operators", "around operators"])
+def test_integer_layers_with_their_channels_last_are_explained_as_with_them_first(
+    quantised, images, tmp_path, kind, method
+):
+    """So the runtime saves them with all optimisations; the last step before has them first."""
+    saved = {level: tmp_path / f"{level}.onnx" for level in ("ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")}
+    for level, path in saved.items():
+        options = ort.SessionOptions()
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        options.optimized_model_filepath, options.log_severity_level = str(path), 4
+        ort.InferenceSession(str(quantised[kind]), options, providers=["CPUExecutionProvider"])
+    if b"channels_last" not in saved["ORT_ENABLE_ALL"].read_bytes():
+        pytest.skip("ONNX Runtime leaves the channels first on this processor")
+    feeds = {"image": images[:2], **asked(3, [5], samples=2)}
+    first, last = (run(compile_explainer(path, method), feeds) for path in saved.values())
+    np.testing.assert_allclose(
+        last["relevance"], first["relevance"], rtol=0, atol=1e-5 * np.abs(first["relevance"]).max()
+    )
+    for name, own in run(str(saved["ORT_ENABLE_ALL"]), {"image": images[:2]}).items():
+        np.testing.assert_array_equal(last[name], own)
+
+
+@pytest.mark.parametrize("compiled", [rule_model, vjp_model])
+def test_a_maximum_over_windows_of_integers_with_channels_last_is_that_of_the_numbers(compiled):
+    head = f"{HEAD}(float[N, 4, 4, 2] x) => (float[N, 2, 2, 2] y) <float s = {{0.0078125}}, uint8 o = {{0}}> {{"
+    own = "j = com.microsoft.NhwcMaxPool<kernel_shape = [2, 2], strides = [2, 2]>(i)"
+    plain = "t = Transpose<perm = [0, 3, 1, 2]>(x) m = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(t)"
+    texts = [f"{head} i = QuantizeLinear(x, s, o) {own} y = DequantizeLinear(j, s, o) }}",
+             f"{head} {plain} y = Transpose<perm = [0, 2, 3, 1]>(m) }}"]  # fmt: skip
+    feeds = sample_inputs(texts[1], low=0.2, high=1.8)
+    feeds["g"] = np.random.default_rng(0).uniform(0.5, 1.5, (2, 2, 2, 2, 2)).astype(np.float32)
+    got, want = (run(compiled(text), feeds) for text in texts)
+    for name, a in want.items():
+        np.testing.assert_allclose(got[name], a, rtol=0, atol=1e-6, err_msg=name)
+
+
 WRITTEN_OUT = """{ h = Relu(x)
     low = ReduceMin<keepdims = 0>(h)  high = ReduceMax<keepdims = 0>(h)  range = Sub(high, low)
     s = Div(range, steps)  zs = Div(low, s)  zn = Neg(zs)  zf = Floor(zn)  z = Cast<to = 2>(zf)
@@ -110,6 +147,17 @@ def test_scales_that_nodes_of_the_model_find_at_run_time_are_read(compiled, behi
         np.testing.assert_allclose(got[name], a, rtol=0, atol=0.02 * np.abs(a).max())
 
 
+def test_a_scale_found_behind_hundreds_of_nodes_is_read():
+    """It is no constant, which the graph must not look for node by node up to the input."""
+    deep = "  ".join(f"h{i + 1} = Abs(h{i})" for i in range(600))
+    body = f"h0 = Relu(x)  {deep}  q, s, z = DynamicQuantizeLinear(h600)  m = MatMulInteger(q, w, z)"
+    text = f"""<ir_version: 8, opset_import: ["" : 18]> a (float[1, 3] x) => (float[1, 2] y)
+        <uint8[3, 2] w = {{1, 2, 3, 4, 5, 6}}> {{ {body}  f = Cast<to = 1>(m)  y = Mul(f, s) }}"""
+    feeds = {"x": np.array([[0.3, 1.7, 0.6]], np.float32), "g": np.array([[[1.0, 2.0]]], np.float32)}
+    back = run(vjp_model(text), feeds)["gradient/x"]
+    np.testing.assert_allclose(back, [[[1 + 2 * 2, 3 + 2 * 4, 5 + 2 * 6]]], rtol=1e-5)
+
+
 S = "s, o"  # the scale and the zero point of every tensor
 MAP = "(float[N, 2, 4, 4] x) => (float[N, %s] y) <float s = {0.0078125}, uint8 o = {0}, float t = {0.03125}> {"
 IN, OUT = "i = QuantizeLinear(x, s, o)", "y = DequantizeLinear(j, t, o) }"
@@ -123,6 +171,8 @@ OPS = {
                     "y = AveragePool<kernel_shape = [2, 2], strides = [2, 2]>(x)"),
     "Sigmoid": ("2, 4, 4", f"j = {MS}Sigmoid(i, {S}, t, o)", "y = Sigmoid(x)"),
     "LeakyRelu": ("2, 4, 4", f"j = {MS}LeakyRelu<alpha = 0.1>(i, {S}, t, o)", "y = LeakyRelu<alpha = 0.1>(x)"),
+    "Where": ("2, 4, 4", "c = Greater(x, s) n = QuantizeLinear(x, t, o) "
+              f"j = {MS}Where(c, i, {S}, n, t, o, t, o)", "y = Identity(x)"),
     "Softmax": ("2, 4, 4", f"j = {MS}Softmax<axis = -1, opset = 13>(i, {S}, s, o)", "y = Softmax<axis = -1>(x)"),
 }  # fmt: skip
 

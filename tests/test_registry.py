@@ -95,7 +95,8 @@ def test_all_ops_without_a_rule_are_named_at_once_with_their_nodes():
     message = str(caught.value)
     for name in ("com.microsoft::BiasSplitGelu", "'first_gelu'", "'second_gelu'", "Det", "'determinant'"):
         assert name in message
-    assert "--section" in message and "\n" not in message
+    assert "is no layer" in message and "for graphics cards alone" in message
+    assert "--method occlusion" in message and "\n" not in message
 
 
 def test_the_test_kit_names_all_missing_ops_too():

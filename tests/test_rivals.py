@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 as torch's own documents call it
 from rsp_onnx import BadInput, Explainer, compile_explainer
 from rsp_onnx.attribution import rap
 
-from .little import signal_net, table_net
+from .little import RNG, little, signal_net, table_net
 from .running import asked, relative_l2, run
 from .zoo import export
 
@@ -234,6 +234,61 @@ def test_full_grad_adds_up_all_parts(folded):
 def test_full_grad_needs_a_picture():
     with pytest.raises(BadInput, match="full-grad draws maps, and the input 'x' is none"):
         compile_explainer(table_net(), "full-grad")
+
+
+class Windows(torch.nn.Module):
+    """Attention inside windows of a map: biases stand on the map, on windows in the batch, and on attention scores."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(7)
+        self.embed = torch.nn.Conv2d(3, 6, 2, 2)
+        self.inside, self.apart = (torch.nn.Parameter(torch.randn(*s)) for s in ((6, 1, 1), (2, 16, 16)))
+        self.head = torch.nn.Linear(6, 4)
+
+    def forward(self, x):
+        a = torch.relu(self.embed(x))
+        w = a.reshape(-1, 6, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 6, 4, 4) + self.inside
+        t = w.reshape(-1, 2, 3, 16)
+        scores = t.transpose(2, 3) @ t + self.apart  # [4·N, 2, 16, 16]: four axes, as the image has
+        back = scores.softmax(-1) @ t.transpose(2, 3)
+        return self.head(back.reshape(-1, 4, 2, 16, 3).mean((1, 3)).reshape(-1, 6))
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_full_grad_takes_no_windows_and_no_attention_scores_for_maps(batch):
+    net, x = Windows().eval(), image()[:1]
+    model = compile_explainer(export(net, (1, 3, 16, 16)), "full-grad", input_shapes={"x": [batch, 3, 16, 16]})
+    maps = run(model, {"x": x, **asked(TARGET)})["relevance"][0]
+    leaf, kept = torch.tensor(x).requires_grad_(), []
+    net.embed.register_forward_hook(lambda _, __, a: kept.append(a))
+    y = net(leaf)[0, TARGET]
+    gx, ga = torch.autograd.grad(y, (leaf, kept[0]))
+    wanted = 0
+    for part in (gx * leaf, ga * net.embed.bias.reshape(-1, 1, 1)):
+        size = part.detach().abs()
+        size = size - size.amin()
+        size = (size / (size.amax() + 1e-6)).sum(1, keepdim=True)
+        wanted = wanted + F.interpolate(size, (16, 16), mode="bilinear", align_corners=False)
+    assert relative_l2(maps.sum(1, keepdims=True), wanted.numpy()) < 1e-4
+
+
+def test_full_grad_leaves_the_scores_of_one_window_out():
+    """With one window the batch stands in front: only the softmax tells scores from maps."""
+    model = little(
+        """g (float[N,4,6,6] x) => (float[N,3] y) <int64[3] rows = {0, 4, 36}> {
+            a = Reshape(x, rows)  t = Transpose<perm=[0, 2, 1]>(a)
+            k = MatMul(t, a)  o = Unsqueeze(k, one)  s = Add(o, b)  p = Softmax<axis=-1>(s)
+            q = Squeeze(p, one)  m = MatMul(q, t)  f = ReduceMean<axes=[1], keepdims=0>(m)  y = MatMul(f, v) }""",
+        one=np.array([1]), b=RNG(1).randn(1, 36, 36).astype(np.float32), v=RNG(3).randn(4, 3).astype(np.float32),
+    )  # fmt: skip
+    explained = compile_explainer(model, "full-grad")
+    feeds = {"x": RNG(5).randn(2, 4, 6, 6).astype(np.float32), **asked(TARGET, samples=2)}
+    gradient = run(compile_explainer(model, "input-x-gradient"), feeds)["relevance"][0]
+    size = np.abs(gradient)
+    size = size - size.min((1, 2, 3), keepdims=True)
+    size = (size / (size.max((1, 2, 3), keepdims=True) + 1e-6)).sum(1)
+    assert relative_l2(run(explained, feeds)["relevance"][0].sum(1), size) < 1e-5
 
 
 # ---- rollout ----

@@ -11,6 +11,7 @@ import pytest
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.explain.supported_ops import supported_ops
+from rsp_onnx.rulekit.registry import find_frozen
 from rsp_onnx.testing.checks import (
     check_adjoint,
     check_batch,
@@ -20,7 +21,7 @@ from rsp_onnx.testing.checks import (
     sample_inputs,
     vjp_model,
 )
-from rsp_onnx.testing.models import read_ops
+from rsp_onnx.testing.models import compile_ops, read_ops
 
 from .grid import ROWS
 from .grid.row import Row, weights
@@ -200,3 +201,31 @@ def test_a_stack_of_weights_over_one_vector_has_a_gradient_but_no_rule():
     check_adjoint(text, input_names=["x"])
     with pytest.raises(BadModel, match="not known before run time"):
         rule_model(text, ["x"])
+
+
+BY_WAY_OF = """<ir_version: 8, opset_import: ["" : 18]>
+    keras (double[1, 5, 4, 1] x) => (double[1, 5, 4, 1] y)
+    <double[5] one = {1, 1, 1, 1, 1}, double[5] none = {0, 0, 0, 0, 0}> {
+        axes = Constant<value = int64[3] {0, 2, 3}>()
+        mean = ReduceMean<keepdims = 0>(x, axes)
+        wide = Unsqueeze(mean, axes)
+        centred = Sub(x, wide)
+        squares = Mul(centred, centred)
+        variance = ReduceMean<keepdims = 0>(squares, axes)
+        y = BatchNormalization<epsilon = 0.001>(x, one, none, mean, variance)
+    }"""
+
+
+def test_the_deviation_can_be_held_constant_in_a_layer_norm_by_way_of_batch_norm():
+    plain = """<ir_version: 8, opset_import: ["" : 18]>
+        layer (double[1, 5, 4, 1] x) => (double[1, 5, 4, 1] y) <double[4, 1] one = {1, 1, 1, 1}> {
+            y = LayerNormalization<axis = -2, epsilon = 0.001>(x, one)
+        }"""
+    x, g = sample_inputs(BY_WAY_OF)["x"], np.random.default_rng(0).normal(size=(2, 1, 5, 4, 1))
+    got, want = (
+        runner(compile_ops(read_ops(text, None), find_frozen, "gradient", None))({"x": x, "g": g})["gradient/x"]
+        for text in (BY_WAY_OF, plain)
+    )
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+    whole = runner(vjp_model(BY_WAY_OF))({"x": x, "g": g})["gradient/x"]
+    assert np.abs(whole - want).max() > 0.1

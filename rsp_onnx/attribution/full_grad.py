@@ -2,12 +2,13 @@
 
 The map adds up, for the image and every convolution, ψ of what its entries contribute: sizes, scaled to 0..1 per layer
 and sample, summed over channels and enlarged to the image, as the authors' code has it. A bias stands in a Conv, in a
-BatchNormalization (its shift and what its mean takes away), or is a constant added to maps behind one.
+BatchNormalization (its shift and what its mean takes away), or is a constant added to maps behind one. Windows beside
+each other in the batch, tokens and attention scores are no maps of the image: their biases are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -16,7 +17,8 @@ from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import Flow, walk
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.op_facts import plain_op
+from rsp_onnx.graph.op_facts import Role, facts_of, plain_op
+from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.layout import channels_last
 from rsp_onnx.rulekit.affine import batch_norm
 from rsp_onnx.rulekit.context import Context
@@ -65,14 +67,36 @@ def _maps(ctx: Context, flow: Flow, nodes: list[ir.Node], image: ir.Value) -> It
     )
     for node in nodes:
         value = node.outputs[0]
-        if value in flow.at and len(ctx.dims(value)) == rank and _has_places(ctx, value):
+        if value in flow.at and _lies_as(ctx, value, image) and _has_places(ctx, value):
             for bias in biases(ctx, node):
+                if max(bias.shape, default=1) < bias.size and _is_compared(ctx, value, nodes):
+                    continue  # positions of queries and keys, in attention scores
                 yield _map(ctx, op.Mul(flow.at[value], bias), value, _channel_axis(bias, rank), image)
 
 
 def _channel_axis(bias: np.ndarray, rank: int) -> int:
     """Return which axis of [N, *sizes] a bias counts: the last of [..., C], else the first behind the batch."""
     return rank - 1 if bias.ndim and bias.shape[-1] > 1 else 1
+
+
+def _lies_as(ctx: Context, value: ir.Value, image: ir.Value) -> bool:
+    """Tell whether a tensor has the image's axes, the batch in front: not windows that a batch was divided into."""
+    own, wanted = ctx.dims(value), ctx.dims(image)
+    return len(own) == len(wanted) and own[0] == wanted[0] and (own[0] is not None or leads_with_batch(value))
+
+
+def _is_compared(ctx: Context, value: ir.Value, nodes: Sequence[ir.Node]) -> bool:
+    """Tell of what ends in a softmax among these nodes, through movement and arithmetic alone."""
+    waiting, inside = [value], set(nodes)
+    while waiting:
+        for node in ctx.graph.consumers(waiting.pop()):
+            if node not in inside:
+                continue
+            if facts_of(node).score_kind == "softmax":
+                return True
+            if facts_of(node).neutral or facts_of(node).role is Role.ARITHMETIC:
+                waiting += node.outputs
+    return False
 
 
 def _has_places(ctx: Context, value: ir.Value) -> bool:

@@ -94,14 +94,11 @@ def check_rules(sections: Sequence[tuple[str, Sequence[ir.Node], Lookup]]) -> No
         count = len({what.partition(" ")[0] for what in missing})
         each = "; ".join(f"{op}: {_few(names)}" for op, names in sorted(missing.items()))
         known = " and ".join(dict.fromkeys(filter(None, reasons)))
-        todo = "write rules for them (see docs/custom-ops.md), or name a later section behind them with --section"
+        outside = "explain the model without looking inside (--method occlusion or --method rise)"
+        todo = "write rules for them (see docs/custom-ops.md), name a later section behind them with --section, or "
         raise UnsupportedOp(
             f"No rule for {count} op{'s' if count > 1 else ''} between input and scores: {each}; "
-            + (
-                f"{known}: explain such a model without looking inside, or export one made of layers."
-                if known
-                else f"{todo}."
-            )
+            + (f"{known}: {outside}, or export one made of layers." if known else f"{todo}{outside}.")
         )
 
 

@@ -36,7 +36,7 @@ class Emitter:
         self.tiny = 1e-30 if self.dtype == np.float32 else 1e-280  # far below any relevance that counts
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._taken = {v.name for n in graph for v in n.outputs} | set(graph.initializers)
-        self._taken |= {v.name for v in graph.inputs}
+        self._taken |= {v.name for v in graph.inputs} | {n.name for n in graph}
         self._count = 0
 
     def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:

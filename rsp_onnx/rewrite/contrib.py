@@ -104,7 +104,7 @@ def _self_attention(op: Emitter, node: ir.Node) -> ir.Value:
     joint = joint if input_at(node, 2) is None else op.Add(joint, node.inputs[2])
     three = op.emit_many("Split", joint, list(thirds), outputs=3, axis=-1)
     causal = bool(attribute(node, "unidirectional", 0))
-    return _attend(op, node, three, thirds, (input_at(node, 3), input_at(node, 5)), causal)
+    return attend(op, node, three, thirds, (input_at(node, 3), input_at(node, 5)), causal)
 
 
 def _attention_of_three(op: Emitter, node: ir.Node) -> ir.Value:
@@ -120,10 +120,10 @@ def _attention_of_three(op: Emitter, node: ir.Node) -> ir.Value:
     if bias is not None:
         parts = op.emit_many("Split", bias, thirds, outputs=3, axis=0)
         three = [op.Add(v, b) for v, b in zip(three, parts, strict=True)]
-    return _attend(op, node, three, thirds, (input_at(node, 4), input_at(node, 5)), False)
+    return attend(op, node, three, thirds, (input_at(node, 4), input_at(node, 5)), False)
 
 
-def _attend(
+def attend(
     op: Emitter, node: ir.Node, three: Sequence[ir.Value | None], sizes: Sequence[int],
     masks: tuple[ir.Value | None, ir.Value | None], causal: bool,
 ) -> ir.Value:  # fmt: skip

@@ -16,7 +16,8 @@ from rsp_onnx.errors import UnsupportedOp
 
 from . import contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
 from .expansion import Expansion
-from .registry import WHY, handler_of
+from .registry import WHY, handler_of, has_rule_too
+from .written_out import channels_last, deformed, fused, transforms  # noqa: F401  # likewise
 
 
 def needs_expansion(model: ir.Model) -> bool:
@@ -54,7 +55,7 @@ def why_unexpanded(node: ir.Node) -> str:
     """Return why a node could not be written out; empty where there is nothing to write out."""
     if handler_of(node) is None:
         return ""
-    return str(node.meta.get(WHY, "what it reads is not known before run time"))
+    return str(node.meta.get(WHY, "" if has_rule_too(node) else "what it reads is not known before run time"))
 
 
 def refuse_unexpanded(nodes: Sequence[ir.Node]) -> None:

@@ -45,6 +45,11 @@ class Expansion:
         self._kept = {v for node in model.graph for v in node.outputs}  # tensors that have their own names
         self.sequences = Sequences(lambda: self.emitter(None), self.constant)
 
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own ops that the model is written in."""
+        return self.graph.opset_imports[""]
+
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """Return what is known of a tensor before run time."""
         return self._folded.constant(value)
@@ -148,3 +153,44 @@ class Expansion:
 def resolve(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value] | None:
     """Note what a node writes into a sequence, or return what it reads."""
     return expansion.sequences.resolve(node)
+
+
+@expands("SequenceMap", how="written out for every tensor that its sequence holds")
+def map_over(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    """Copy the body once per tensor, and make sequences of the tensors that come out.
+
+    Raises
+    ------
+    CannotExpandError
+        What its sequence holds is not known before run time, or it is empty.
+    """
+    held = [expansion.sequences.held(v) for v in node.inputs]
+    if not held[0]:
+        raise CannotExpandError("what its sequence holds is not known before run time, or nothing")
+    rows = []
+    for i in range(len(held[0])):
+        given = [cast("ir.Value", v) if items is None else items[i] for v, items in zip(node.inputs, held, strict=True)]
+        rows.append(expansion.inline(node.attributes["body"].as_graph(), given, f"{node.name}/{i}"))
+    results = [expansion.emitter(None).SequenceConstruct(*items) for items in zip(*rows, strict=True)]
+    for result, items in zip(results, zip(*rows, strict=True), strict=True):
+        expansion.sequences.note(result, list(items))
+    return results
+
+
+@expands("Optional", "OptionalGetElement", how="resolved to the tensor it holds")
+def hand_on(expansion: Expansion, node: ir.Node) -> Sequence[ir.Value]:
+    """Return what an optional tensor is of, or what it holds.
+
+    Raises
+    ------
+    CannotExpandError
+        It holds nothing.
+    """
+    if not node.inputs or node.inputs[0] is None:
+        raise CannotExpandError("it may hold nothing")
+    return [node.inputs[0]]
+
+
+@expands("ai.onnx.ml::ZipMap", how="taken off when the model is loaded: it only names the scores")
+def leave(expansion: Expansion, node: ir.Node) -> None:
+    """Leave what is no model's own any more."""

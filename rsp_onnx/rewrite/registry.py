@@ -15,11 +15,18 @@ from rsp_onnx.graph.op_facts import op_name
 class Writing(Protocol):
     """What whoever writes a node out may ask: see ``Expansion``."""
 
+    @property
+    def opset(self) -> int:
+        """The version of ONNX's own ops that the model is written in."""
+
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """Return what is known of a tensor before run time."""
 
     def emitter(self, value: ir.Value | None) -> Emitter:
         """Return the emitter whose floats have a tensor's type."""
+
+    def initializer(self, array: np.ndarray, name: str) -> ir.Value:
+        """Add a constant of exactly this type."""
 
     def inline(self, body: ir.Graph, given: Sequence[ir.Value], prefix: str) -> list[ir.Value]:
         """Copy a subgraph's nodes into the graph, on these inputs, and return its outputs."""
@@ -35,7 +42,7 @@ _HOW: dict[str, str] = {}
 def expands(*ops: str, how: str) -> Callable[[Handler], Handler]:
     """Register who writes ops out: ``(expansion, node) -> what stands for each output``; None where nothing changes.
 
-    how: what is done, for the list of ops.
+    how: what is done, for the list of ops. Empty for an op with a rule, of which a variant only is written out.
     """
 
     def register(handler: Handler) -> Handler:
@@ -53,6 +60,11 @@ def handler_of(node: ir.Node) -> Handler | None:
     return _HANDLERS.get(op_name(node))
 
 
+def has_rule_too(node: ir.Node) -> bool:
+    """Tell of an op of which a variant only is written out."""
+    return not _HOW.get(op_name(node), "")
+
+
 def expanded_ops() -> dict[str, str]:
     """Return the ops that are written out in standard ops before the walk, and how."""
-    return dict(_HOW)
+    return {op: how for op, how in _HOW.items() if how}

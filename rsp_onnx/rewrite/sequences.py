@@ -17,7 +17,7 @@ from .recurrent import split_steps
 from .registry import Constant
 
 op_facts(
-    "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence",
+    "SequenceEmpty", "SequenceConstruct", "SequenceInsert", "SequenceErase", "SplitToSequence", "SequenceMap",
     role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, writes_sequence=True,
 )  # fmt: skip
 
@@ -47,6 +47,14 @@ class Sequences:
         if node.op_type == "SequenceAt":
             return [items[self._place(node, 1, len(items) - 1)]]
         return [self._joined(node, items)]
+
+    def held(self, value: ir.Value | None) -> list[ir.Value] | None:
+        """Return the tensors a sequence holds; None for a tensor, or where that is not known before run time."""
+        return None if value is None else self._items.get(value)
+
+    def note(self, value: ir.Value, items: list[ir.Value]) -> None:
+        """Note which tensors a sequence holds."""
+        self._items[value] = items
 
     def _written(self, node: ir.Node) -> list[ir.Value]:
         if node.op_type == "SequenceEmpty":

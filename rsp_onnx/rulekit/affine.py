@@ -78,6 +78,8 @@ def batch_norm(ctx: Context, node: ir.Node) -> tuple[np.ndarray, np.ndarray] | N
 
     None where the statistics are the image's own.
     """
+    if trains(node):
+        return None
     stored = [ctx.constant(v) for v in node.inputs[1:5]]
     if any(array is None for array in stored):
         return None
@@ -85,6 +87,11 @@ def batch_norm(ctx: Context, node: ir.Node) -> tuple[np.ndarray, np.ndarray] | N
     scale = gain / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
     shape = [-1] + [1] * (len(ctx.dims(node.outputs[0])) - 2)
     return scale.reshape(shape), (offset - mean * scale).reshape(shape)
+
+
+def trains(node: ir.Node) -> bool:
+    """Tell of a BatchNormalization in training mode, which takes its statistics from the batch it is given."""
+    return node.attributes.get_int("training_mode", 0) != 0
 
 
 def scaled_weight(ctx: Context, weight: ir.Value, scale: np.ndarray) -> ir.Value:

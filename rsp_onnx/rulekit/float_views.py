@@ -36,6 +36,7 @@ class Views:
     def __init__(self, op: Emitter, graph: Graph) -> None:
         self._op = op
         self._graph = graph
+        self._transposes = any(node.op_type == "Transpose" for node in graph.nodes)
         self._read: dict[ir.Value, ir.Value] = {}
         self._same: dict[ir.Value, ir.Value] = {}
 
@@ -55,26 +56,46 @@ class Views:
         if node is not None and node.op_type == "DequantizeLinear" and self._graph.active(value):
             return self._dequantised(node)
         if self._embeds(value, node):
-            return self._op.constant(_floats(self._graph.constant(value)))
+            return self._op.constant(_floats(self._constant(value)))
         if (quantised := self.quantisation(value)) is not None:
             return self._real(value, quantised)
-        return value if value.dtype == self._op.type else self._op.Cast(value, to=int(self._op.type))
+        return value if value.dtype == self._op.type else self._widened(value)
+
+    def _widened(self, value: ir.Value) -> ir.Value:
+        """Return numbers of another type as floats.
+
+        Where a Cast stands between a Transpose and a MatMul, ONNX Runtime's MatmulTransposeFusion swaps the two before
+        it knows whether it can fuse. Where it cannot, it leaves a graph whose edges are missing, and its next pass ends
+        the process with a segmentation fault (seen in 1.31). It moves a Transpose from far above to the Cast, so where
+        the model has any, a maximum with −∞, which changes nothing, stands between the Cast and who reads it.
+        """
+        wide = self._op.Cast(value, to=int(self._op.type))
+        return self._op.Max(wide, -np.inf) if self._transposes else wide
+
+    def _constant(self, value: ir.Value | None) -> np.ndarray | None:
+        """Return a constant's value; None at once for what a node makes of the input, such as a scale found there.
+
+        Nothing flows through a scale, so the graph does not have it as active, and would look for its value up to the
+        model's input.
+        """
+        node = None if value is None else value.producer()
+        return None if node is not None and self._graph.active_inputs(node) else self._graph.constant(value)
 
     def _embeds(self, value: ir.Value, node: ir.Node | None) -> bool:
         """Tell of a constant that is written again in the working dtype: half precision, quantised, a stand-in's."""
         loose = value.producer() is None and value.graph is None
         rewritten = loose or value.dtype != self._op.type or (node is not None and node.op_type == "DequantizeLinear")
-        return rewritten and not self._graph.active(value) and self._graph.constant(value) is not None
+        return rewritten and not self._graph.active(value) and self._constant(value) is not None
 
     def _dequantised(self, node: ir.Node) -> ir.Value:
         """(q − zero point) · scale, written out: a reader of the node's own output would break an int8 fusion."""
         q = node.inputs[0]
         assert q is not None
-        if self._graph.constant(input_at(node, 1)) is None:
+        if self._constant(input_at(node, 1)) is None:
             by = self._at_run_time(node, 1)
             return self._op.Mul(self._centred(q, by), by.scale)
         sizes = self._graph.dims(q)
-        scale, zero = (_unblocked(node, _floats(self._graph.constant(input_at(node, i))), sizes) for i in (1, 2))
+        scale, zero = (_unblocked(node, _floats(self._constant(input_at(node, i))), sizes) for i in (1, 2))
         return self._scaled(q, Quantisation(scale, zero, node.attributes.get_int("axis", 1)))
 
     def _scaled(self, q: ir.Value, by: Quantisation) -> ir.Value:
@@ -85,7 +106,7 @@ class Views:
             shape = list(by.scale.shape)
         elif by.scale.size > 1:
             shape[by.axis] = by.scale.size
-        real = self._op.Cast(q, to=int(self._op.type))
+        real = self._widened(q)
         scale = by.scale.reshape(shape) if by.scale.size > 1 else by.scale.reshape(())
         if by.zero.any():
             zero = by.zero.reshape(scale.shape) if by.zero.size == scale.size else by.zero
@@ -100,7 +121,7 @@ class Views:
 
     def _centred(self, value: ir.Value, by: Quantisation) -> ir.Value:
         """Return q − zero."""
-        return self._op.Sub(self._op.Cast(value, to=int(self._op.type)), by.zero)
+        return self._op.Sub(self._widened(value), by.zero)
 
     def quantisation(self, value: ir.Value) -> Quantisation | None:
         """Return the scale and zero point of a tensor of integers, as the op that wrote them has it; else None."""
@@ -117,7 +138,7 @@ class Views:
         slot = facts_of(node).output_scale
         if slot is None:
             return None
-        scale, zero = (self._graph.constant(input_at(node, i)) for i in (slot, slot + 1))
+        scale, zero = (self._constant(input_at(node, i)) for i in (slot, slot + 1))
         if scale is None:
             return self._at_run_time(node, slot) if node.op_type == "QuantizeLinear" else None
         axis, sizes = node.attributes.get_int("axis", 1) if scale.size > 1 else 1, self._graph.dims(node.outputs[0])

@@ -25,6 +25,8 @@ op_facts(ML + "LinearClassifier", role=Role.OTHER, data=Data.COMPUTES, sign=Sign
 op_facts(ML + "ArrayFeatureExtractor", role=Role.OTHER, data=Data.PICKS, sign=Sign.KEEPS)
 op_facts(ML + "FeatureVectorizer", role=Role.OTHER, data=Data.JOINS, sign=Sign.KEEPS, data_inputs=None)
 
+op_facts(ML + "LinearRegressor", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, loses=UNSEEN)
+
 _TREES = "a decision tree is a step function and has no gradient"
 _KERNELS = "a kernel machine compares with stored examples and has no layers"
 
@@ -75,6 +77,25 @@ def unnormalise(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return [through_norm(op, g, x, norm, slope, last[0])]
 
 
+@vjp(ML + "LinearRegressor")
+def regress_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """g·W. A post-transform that ends the model is left out."""
+    return [ctx.op.MatMul(_behind_transform(ctx, node, g), _regression(ctx, node)[0])]
+
+
+@rule(ML + "LinearRegressor")
+def propagate_regression(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """As a dense layer."""
+    return _as_dense(ctx, node, r, *_regression(ctx, node))
+
+
+def _regression(ctx: Context, node: ir.Node) -> tuple[np.ndarray, np.ndarray]:
+    """Return (weights [targets, features], bias [targets])."""
+    targets = cast("int", ctx.attr(node, "targets", 1))
+    weights = np.asarray(cast("Sequence[float]", ctx.attr(node, "coefficients")), np.float64).reshape(targets, -1)
+    return weights, np.asarray(cast("Sequence[float]", ctx.attr(node, "intercepts", [0.0] * targets)), np.float64)
+
+
 @vjp(ML + "LinearClassifier")
 def classify_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """g'·W, g' behind the post-transform; one that ends the model is left out."""
@@ -85,9 +106,12 @@ def classify_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 @rule(ML + "LinearClassifier")
 def propagate_linear(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As a dense layer."""
-    weights, bias = _layer(ctx, node)
+    return _as_dense(ctx, node, r, *_layer(ctx, node))
+
+
+def _as_dense(ctx: Context, node: ir.Node, r: ir.Value, weights: np.ndarray, bias: np.ndarray) -> Parts:
     twin = ctx.stand_in(node, "Gemm", [node.inputs[0], weights.T.copy(), bias])
-    twin.outputs[0].shape = node.outputs[1].shape
+    twin.outputs[0].shape = node.outputs[-1].shape
     return [apply_rule(ctx, twin, r)[0]]
 
 
@@ -102,7 +126,7 @@ def _layer(ctx: Context, node: ir.Node) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _behind_transform(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
-    op, kind, y = ctx.op, str(ctx.attr(node, "post_transform", "NONE")), node.outputs[1]
+    op, kind, y = ctx.op, str(ctx.attr(node, "post_transform", "NONE")), node.outputs[-1]
     if kind == "NONE" or not ctx.graph.consumers(y):
         return g
     p = ctx.read(y)
@@ -111,7 +135,7 @@ def _behind_transform(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     if kind == "SOFTMAX":
         along = op.ReduceSum(op.Mul(g, p), [len(ctx.dims(y))], keepdims=1)
         return op.Mul(p, op.Sub(g, along))
-    raise UnsupportedOp(f"No gradient for the {kind} behind the LinearClassifier node {node.name!r}.")
+    raise UnsupportedOp(f"No gradient for the {kind} behind the {node.op_type} node {node.name!r}.")
 
 
 @moves(ML + "ArrayFeatureExtractor")

@@ -43,9 +43,8 @@ op_facts(f"{MICROSOFT}FusedConv", **_FUSED, sign=_of_activation, layout=Layout.C
          stands_for="Conv", weight=1)  # fmt: skip
 op_facts(f"{MICROSOFT}FusedGemm", **_FUSED, sign=_of_activation, layout=Layout.CHANNELS_LAST,
          stands_for="Gemm", weight=1)  # fmt: skip
-op_facts(
-    f"{MICROSOFT}FusedMatMul", **_FUSED, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, stands_for="MatMul", weight=-1
-)
+op_facts(f"{MICROSOFT}FusedMatMul", f"{MICROSOFT}TransposeMatMul", **_FUSED, sign=Sign.ANY,
+         layout=Layout.CHANNELS_LAST, stands_for="MatMul", weight=-1)  # fmt: skip
 
 
 _FINAL = ("Sigmoid", "HardSigmoid", "Softmax", "LogSoftmax")
@@ -90,12 +89,12 @@ def multiply_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     return apply_vjp(ctx, twin, _behind_activation(ctx, node, g))
 
 
-@linear(f"{MICROSOFT}FusedConv", f"{MICROSOFT}FusedGemm", f"{MICROSOFT}FusedMatMul")
+@linear(f"{MICROSOFT}FusedConv", f"{MICROSOFT}FusedGemm", f"{MICROSOFT}FusedMatMul", f"{MICROSOFT}TransposeMatMul")
 def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     """Return the layer before its activation; a residual input is told of."""
     residual = input_at(node, 3) if node.op_type == "FusedConv" else None
-    makers = {"FusedConv": _conv, "FusedGemm": _gemm, "FusedMatMul": _matmul}
-    twin = makers[node.op_type](ctx, node)
+    makers = {"FusedConv": _conv, "FusedGemm": _gemm}
+    twin = makers.get(node.op_type, _matmul)(ctx, node)
     if twin is None or (residual is not None and not ctx.graph.active(residual)):
         return None
     layer = linear_layer(ctx, twin)
@@ -159,7 +158,7 @@ def _before_activation(ctx: Context, node: ir.Node) -> ir.Value:
     return x
 
 
-@rule(f"{MICROSOFT}FusedMatMul")
+@rule(f"{MICROSOFT}FusedMatMul", f"{MICROSOFT}TransposeMatMul")  # the latter is its old name
 def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """As MatMul; a product of two activations gives relevance to the right one, the left one acts as its weights."""
     twin = _matmul(ctx, node)
@@ -171,7 +170,7 @@ def propagate_product(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [None, _turn_back(ctx, node, 1, op.Mul(op.MatMul(swap(ctx.op, a, len(ctx.dims(node.inputs[0]))), s), b))]
 
 
-@vjp(f"{MICROSOFT}FusedMatMul")
+@vjp(f"{MICROSOFT}FusedMatMul", f"{MICROSOFT}TransposeMatMul")
 def product_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """alpha·g·Bᵀ and alpha·Aᵀ·g for the factors as they are multiplied."""
     op, twin = ctx.op, _matmul(ctx, node)

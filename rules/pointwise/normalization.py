@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -11,14 +12,12 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit.affine import batch_norm
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import EPSILON, add_all, cut, pad, safe_divide
+from rsp_onnx.rulekit.numerics import EPSILON, add_all, cut, pad, safe_divide, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, frozen, rule, statistics, vjp
 
 _NORM = {"role": Role.NORMALISATION, "data": Data.COMPUTES}
 
-op_facts("BatchNormalization", **_NORM, sign=Sign.ANY, layout=Layout.CHANNELS_FIRST, affine=True)
 op_facts("LRN", **_NORM, sign=Sign.KEEPS_NONNEGATIVE, layout=Layout.CHANNELS_FIRST)
 op_facts("InstanceNormalization", "GroupNormalization", **_NORM, sign=Sign.ANY, layout=Layout.CHANNELS_FIRST)
 op_facts("LayerNormalization", "RMSNormalization", **_NORM, sign=Sign.ANY, layout=Layout.CHANNELS_LAST)
@@ -32,18 +31,6 @@ statistics("LayerNormalization", 1, 2, reason="mean and deviation are statistics
 def pass_through(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Pass relevance unchanged: statistics are constants, an affine map moves nothing (RSP §3)."""
     return [r] + [None] * (len(node.inputs) - 1)
-
-
-@vjp("BatchNormalization")
-def scale_channels(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Scale by scale/√(var + ε) per channel, with the stored statistics."""
-    stored = None if ctx.attr(node, "training_mode", 0) else batch_norm(ctx, node)
-    if stored is None:
-        raise BadModel(
-            f"The BatchNormalization node {node.name!r} takes its statistics from the image (training mode); "
-            "export the model in inference mode."
-        )
-    return [ctx.op.Mul(g, stored[0]), None, None, None, None]
 
 
 @vjp("LRN")
@@ -80,46 +67,80 @@ def pass_normalised(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 
 @vjp("LayerNormalization", "RMSNormalization")
 def normalise_rows_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Return (g' − mean g' − x̂·mean(g'·x̂))/σ over the normalised axes, g' = g·scale; without the mean for RMS."""
-    rank = len(ctx.dims(node.inputs[0]))
-    first = cast("int", ctx.attr(node, "axis", -1)) % rank
-    axes = list(range(first, rank))
-    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
-    scaled = ctx.op.Mul(g, ctx.read(_constant_scale(ctx, node)))
-    centred = node.op_type == "LayerNormalization"
-    back = _normalise_back(ctx, ctx.read(node.inputs[0]), scaled, axes, epsilon, centred)
-    return [back] + [None] * (len(node.inputs) - 1)
+    """Return (g' − mean g' − x̂·mean(g'·x̂))/σ over the normalised axes, g' = g·scale; without the mean for RMS.
+
+    A scale computed from the image gets Σ g·x̂ and such a bias Σ g, over the axes along which they were broadcast.
+    """
+    axes, epsilon, centred = _rows(ctx, node)
+    x, scaled = ctx.read(node.inputs[0]), ctx.op.Mul(g, ctx.read(node.inputs[1]))
+    back = normalise_back(ctx, x, scaled, axes, epsilon, centred)
+    return [back, *_broadcast_parameters(ctx, node, g, lambda: normalised(ctx, x, axes, epsilon, centred))]
 
 
 @frozen("LayerNormalization", "RMSNormalization")
 def divide_by_deviation(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     """Return (g' − mean g')/σ over the normalised axes, g' = g·scale, σ a constant; without the mean for RMS."""
-    op, rank = ctx.op, len(ctx.dims(node.inputs[0]))
-    axes = list(range(cast("int", ctx.attr(node, "axis", -1)) % rank, rank))
-    x, scaled = ctx.read(node.inputs[0]), op.Mul(g, ctx.read(_constant_scale(ctx, node)))
-    if node.op_type == "LayerNormalization":
+    op, (axes, epsilon, centred) = ctx.op, _rows(ctx, node)
+    x, scaled = ctx.read(node.inputs[0]), op.Mul(g, ctx.read(node.inputs[1]))
+    if centred:
         x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
         scaled = op.Sub(scaled, op.ReduceMean(scaled, [a + 1 for a in axes], keepdims=1))
-    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
     sigma = op.Sqrt(op.Add(op.ReduceMean(op.Mul(x, x), axes, keepdims=1), epsilon))
-    return [op.Div(scaled, sigma)] + [None] * (len(node.inputs) - 1)
+    return [op.Div(scaled, sigma), *_broadcast_parameters(ctx, node, g, lambda: op.Div(x, sigma))]
+
+
+def _rows(ctx: Context, node: ir.Node) -> tuple[list[int], float, bool]:
+    """Return the normalised axes, ε, and whether a mean is taken off."""
+    rank = len(ctx.dims(node.inputs[0]))
+    first = cast("int", ctx.attr(node, "axis", -1)) % rank
+    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
+    return list(range(first, rank)), epsilon, node.op_type == "LayerNormalization"
+
+
+def _broadcast_parameters(
+    ctx: Context, node: ir.Node, g: ir.Value, hat: Callable[[], ir.Value]
+) -> list[ir.Value | None]:
+    """Return what scale and bias get, where the image computes them: adaptive normalisation."""
+    return [
+        unbroadcast(ctx, ctx.op.Mul(g, hat()) if slot == 1 else g, node.outputs[0], value)
+        if value is not None and ctx.graph.active(value) else None
+        for slot, value in enumerate(node.inputs[1:], 1)
+    ]  # fmt: skip
 
 
 @vjp("InstanceNormalization", "GroupNormalization")
 def normalise_groups_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """Go back through (x − mean)/σ per group of channels; for InstanceNormalization a group is one channel."""
+    """Go back through (x − mean)/σ per group of channels; for InstanceNormalization a group is one channel.
+
+    A scale computed from the image gets Σ g·x̂ and such a bias Σ g, summed over samples and positions.
+    """
     op, sizes = ctx.op, ctx.sizes(node.inputs[0])
     channels, places = sizes[0], math.prod(sizes[1:])
     groups = channels if node.op_type == "InstanceNormalization" else cast("int", ctx.attr(node, "num_groups"))
-    scale = ctx.need_constant(node, 1).astype(np.float64).reshape(-1)
-    if scale.size != channels:  # before opset 21 GroupNormalization has one scale per group
-        scale = np.repeat(scale, channels // scale.size)
-    scaled = op.Mul(g, scale.reshape(1, 1, channels, *[1] * (len(sizes) - 1)))
-    rest = channels // groups * places
+    rest, epsilon = channels // groups * places, float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
     x = op.Reshape(ctx.read(node.inputs[0]), [-1, groups, rest])
-    epsilon = float(cast("float", ctx.attr(node, "epsilon", 1e-5)))
-    back = _normalise_back(ctx, x, ctx.part(scaled, groups, rest), [2], epsilon, True)
-    return [ctx.part(back, *sizes)] + [None] * (len(node.inputs) - 1)
+    scaled = op.Mul(ctx.part(g, channels, places), _per_channel(ctx, node, channels))
+    back = normalise_back(ctx, x, ctx.part(scaled, groups, rest), [2], epsilon, True)
+    parts: list[ir.Value | None] = [ctx.part(back, *sizes)]
+    for slot, value in enumerate(node.inputs[1:], 1):
+        part = g if ctx.graph.active(value) else None
+        if part is not None and slot == 1:
+            part = op.Mul(ctx.part(g, groups, rest), normalised(ctx, x, [2], epsilon, True))
+        parts.append(None if part is None else _summed(ctx, part, value, channels, places))
+    return parts
+
+
+def _per_channel(ctx: Context, node: ir.Node, channels: int) -> ir.Value:
+    """Return the scale as [channels, 1]; before opset 21 GroupNormalization has one scale per group."""
+    scale = ctx.op.Reshape(ctx.read(node.inputs[1]), [-1, 1])
+    count = ctx.dims(node.inputs[1])[0] or channels
+    return scale if count == channels else ctx.op.Reshape(ctx.op.Expand(scale, [1, channels // count]), [-1, 1])
+
+
+def _summed(ctx: Context, part: ir.Value, value: ir.Value | None, channels: int, places: int) -> ir.Value:
+    """Sum [K, N, ...] over samples and positions, and over the channels of a group where there is one entry for it."""
+    count = ctx.dims(value)[0] or channels
+    return ctx.op.ReduceSum(ctx.part(part, count, channels // count * places), [1, 3], keepdims=0)
 
 
 @vjp("MeanVarianceNormalization")
@@ -157,21 +178,25 @@ def through_norm(op: Emitter, g: ir.Value, x: ir.Value, norm: ir.Value, slope: i
     return safe_divide(op, op.Sub(g, op.Mul(along, slope)), norm)
 
 
-def _constant_scale(ctx: Context, node: ir.Node) -> ir.Value:
-    scale = node.inputs[1]
-    if scale is None or ctx.graph.active(scale):
-        raise BadModel(f"The scale of the {node.op_type} node {node.name!r} depends on the image; not supported.")
-    return scale
+def normalised(ctx: Context, x: ir.Value, axes: list[int], epsilon: float, centred: bool) -> ir.Value:
+    """Return (x − mean)/√(var + ε) over forward axes; without the mean where it is not ``centred``."""
+    x, sigma = _centred_and_deviation(ctx.op, x, axes, epsilon, centred)
+    return ctx.op.Div(x, sigma)
 
 
-def _normalise_back(ctx: Context, x: ir.Value, g: ir.Value, axes: list[int], epsilon: float, centred: bool) -> ir.Value:
+def normalise_back(ctx: Context, x: ir.Value, g: ir.Value, axes: list[int], epsilon: float, centred: bool) -> ir.Value:
     """Adjoint of (x − mean)/√(var + ε) over forward axes; g [K, *shape of x]."""
     op, behind = ctx.op, [a + 1 for a in axes]
-    if centred:
-        x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1))
-    sigma = op.Sqrt(op.Add(op.ReduceMean(op.Mul(x, x), axes, keepdims=1), epsilon))
+    x, sigma = _centred_and_deviation(op, x, axes, epsilon, centred)
     hat = op.Div(x, sigma)
     inner = op.Sub(g, op.Mul(hat, op.ReduceMean(op.Mul(g, hat), behind, keepdims=1)))
     if centred:
         inner = op.Sub(inner, op.ReduceMean(g, behind, keepdims=1))
     return op.Div(inner, sigma)
+
+
+def _centred_and_deviation(
+    op: Emitter, x: ir.Value, axes: list[int], epsilon: float, centred: bool
+) -> tuple[ir.Value, ir.Value]:
+    x = op.Sub(x, op.ReduceMean(x, axes, keepdims=1)) if centred else x
+    return x, op.Sqrt(op.Add(op.ReduceMean(op.Mul(x, x), axes, keepdims=1), epsilon))

@@ -75,3 +75,13 @@ ROWS += [
             y = Mod<fmod = 1>(a, b)
         }"""),
 ]  # fmt: skip
+ROWS += [
+    Row("CumProd", label, ((4, 3), np.array(axis)), settings, opset=26,
+        absorbs="the product of nothing is 1" if "exclusive" in settings else "")
+    for label, axis, settings in (
+        ("plain", 1, {}),
+        ("last axis backward", -1, {"reverse": 1}),
+        ("exclusive", 1, {"exclusive": 1}),
+        ("exclusive backward", 2, {"exclusive": 1, "reverse": 1}),
+    )
+]  # fmt: skip

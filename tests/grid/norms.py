@@ -45,3 +45,46 @@ ROWS += [
         ("one image", "1, 3, 4, 2", "", "the batch is fixed"),
     )
 ]  # fmt: skip
+
+
+def _computed(op, label, inputs, sizes, settings="", opset=18, batch="N", mixes=""):
+    """Let scale, bias or statistics be inputs, as if computed from the image; positive, as a variance is."""
+    given = ", ".join(f"T[{size}] {name}" for name, size in inputs.items())
+    text = f"adaptive ({given}) => (T[{batch}, {sizes}] y) {{ y = {op}{settings}({', '.join(inputs)}) }}"
+    return Row(op, label, text=text, opset=opset, span=(0.3, 2.3), mixes=mixes)
+
+
+SHARED = "a scale without a batch axis is of all samples"
+VECTORS = dict.fromkeys("sbmv", "3")
+ROWS += [
+    _computed("BatchNormalization", "all computed", {"x": "N, 3, 2, 2", **VECTORS}, "3, 2, 2", mixes=SHARED),
+    _computed("BatchNormalization", "all computed, vectors", {"x": "N, 3", **VECTORS}, "3", "<epsilon = 0.1>",
+              mixes=SHARED),
+    _computed("LayerNormalization", "scale and bias per sample", {"x": "N, 5, 6", "s": "N, 1, 6", "b": "N, 1, 6"},
+              "5, 6"),
+    _computed("LayerNormalization", "one scale and bias", {"x": "N, 4, 3, 2", "s": "3, 1", "b": "2"}, "4, 3, 2",
+              "<axis = -2, epsilon = 0.001>", mixes=SHARED),
+    _computed("RMSNormalization", "scale per sample", {"x": "N, 5, 6", "s": "N, 1, 6"}, "5, 6", opset=23),
+    _computed("InstanceNormalization", "scale and bias", {"x": "1, 3, 4, 2", "s": "3", "b": "3"}, "3, 4, 2", batch="1",
+              mixes=SHARED),
+    _computed("GroupNormalization", "scale and bias per group", {"x": "1, 6, 2, 2", "s": "3", "b": "3"}, "6, 2, 2",
+              "<num_groups = 3>", batch="1", mixes=SHARED),
+    _computed("GroupNormalization", "scale and bias per channel", {"x": "1, 6, 2, 2", "s": "6", "b": "6"}, "6, 2, 2",
+              "<num_groups = 3, stash_type = 11>", opset=21, batch="1", mixes=SHARED),
+]  # fmt: skip
+ROWS += [
+    Row("BatchNormalization", "a LayerNormalization by way of it", mixes="the batch is fixed", text="""
+        keras (T[1, 5, 4, 1] x) => (T[1, 5, 4, 1] y) <T[5] one = {1, 1, 1, 1, 1}, T[5] none = {0, 0, 0, 0, 0}> {
+            axes = Constant<value = int64[3] {0, 2, 3}>()
+            mean = ReduceMean<keepdims = 0>(x, axes)
+            wide = Unsqueeze(mean, axes)
+            centred = Sub(x, wide)
+            squares = Mul(centred, centred)
+            variance = ReduceMean<keepdims = 0>(squares, axes)
+            y = BatchNormalization<epsilon = 0.001>(x, one, none, mean, variance)
+        }"""),
+    Row("BatchNormalization", "training on one image", mixes="the batch is fixed", text="""
+        trains (T[1, 3, 4, 2] x, T[3] s, T[3] b) => (T[1, 3, 4, 2] y) <T[3] m = {1, 2, 3}, T[3] v = {3, 2, 1}> {
+            y, mean, variance = BatchNormalization<training_mode = 1>(x, s, b, m, v)
+        }"""),
+]  # fmt: skip

@@ -1,6 +1,6 @@
 """GridSample and its grids: reading between positions."""
 
-from .row import Row
+from .row import Row, weights
 
 OUTSIDE = "what is read outside is absorbed"
 
@@ -50,5 +50,30 @@ ROWS += [
         ("2-D corners", "2, 3", "2, 4, 3", "<align_corners = 1>"),
         ("3-D", "3, 4", "1, 2, 3, 4", ""),
         ("3-D corners", "3, 4", "1, 3, 2, 4", "<align_corners = 1>"),
+    )
+]  # fmt: skip
+ROWS += [
+    Row("DeformConv", label, operands, settings, opset=opset, span=(-0.9, 0.9), absorbs=OUTSIDE,
+        tolerance=1e-4)  # with a Conv in float64 only onnx.reference runs it, with float32 coordinates
+    for label, operands, settings, opset in (
+        ("plain", ((2, 5, 4), weights(3, 2, 2, 2), (8, 4, 3)), {"kernel_shape": [2, 2]}, 20),
+        ("mask and bias", ((2, 4, 4), weights(3, 2, 2, 2), (8, 3, 3), weights(3), (4, 3, 3)), {}, 20),
+        ("pads strides dilations", ((2, 5, 5), weights(2, 2, 2, 2), (8, 3, 2)),
+         {"pads": [1, 0, 1, 0], "strides": [2, 2], "dilations": [2, 2]}, 20),
+        ("groups", ((4, 4, 3), weights(4, 2, 2, 1), (8, 3, 3)), {"group": 2, "offset_group": 2}, 20),
+        ("opset 19", ((2, 4, 4), weights(3, 2, 2, 2), (8, 3, 3)), {}, 19),
+    )
+]  # fmt: skip
+ROWS += [
+    Row("RoiAlign", label, mixes="regions stand where samples stood", text=f"""<ir_version: 8, opset_import: ["" : 20]>
+        cut (T[1, 2, 4, 5] x) => (T[3, 2, {out}] y) <int64[3] first = {{0, 0, 0}}, T[3, 4] regions =
+            {{0.2, 0.4, 3.1, 2.6, 1.0, 0.3, 2.4, 3.3, {last}}}> {{
+            y = RoiAlign<{settings}>(x, regions, first)
+        }}""", absorbs=absorbs)
+    for label, out, last, settings, absorbs in (
+        ("half pixel", "2, 3", "0.5, 1.2, 4.2, 2.9", "output_height = 2, output_width = 3, sampling_ratio = 2", ""),
+        ("outside", "2, 2", "-3.1, 1.2, 9.4, 2.9", "output_height = 2, output_width = 2, sampling_ratio = 2", ""),
+        ("output half pixel", "1, 2", "0.5, 1.2, 4.2, 2.9", "output_width = 2, sampling_ratio = 1, "
+         'spatial_scale = 0.9, coordinate_transformation_mode = "output_half_pixel"', ""),
     )
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .row import Row
+from .row import Row, weights
 
 ANGLES = 1e-7  # the runtime's are float32's
 CANCELS = "an imaginary part is 0 and keeps its relevance"
@@ -46,3 +46,13 @@ ROWS = [
             y = RotaryEmbedding<num_heads = 2, interleaved = 1, rotary_embedding_dim = 2>(x, c, s)
         }""", opset=23),
 ]  # fmt: skip
+STEP, LENGTH = np.array(3), np.array(5)
+ROWS += [
+    Row("STFT", label, operands, settings, opset=opset, absorbs="" if label == "complex" else CANCELS, tolerance=ANGLES)
+    for label, operands, settings, opset in (
+        ("window", ((12,), STEP, weights(5, low=0.2)), {}, 18),
+        ("window and length", ((13, 1), STEP, weights(5, low=0.2), LENGTH), {"onesided": 0}, 20),
+        ("length alone", ((12,), STEP, None, LENGTH), {"onesided": 1}, 20),
+        ("complex", ((9, 2), STEP, weights(4, low=0.2)), {"onesided": 0}, 20),
+    )
+]
