@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.compiler.method import Method, Outcome, Plan
-from rsp_onnx.compiler.repetition import PROBABILITIES, Asked, Repetition
+from rsp_onnx.repetition.asked import PROBABILITIES, Asked, Repetition
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 

@@ -1,4 +1,4 @@
-"""Compiling a method that asks the model about many changed inputs (see ``repetition``)."""
+"""Compiling a method that asks the model about many changed inputs (see ``rsp_onnx.repetition``)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.axes import input_channels
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.repetition.asked import ANSWERS, PROBABILITIES, Body, Question, Repetition, asked_of, wide
+from rsp_onnx.repetition.step import write_step
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.region import to_scores
 
 from .analysis import Analysis
 from .interface import add_classes, add_output, add_outputs, describe, emit_walk
 from .method import Method
-from .repetition import ANSWERS, PROBABILITIES, Body, Question, Repetition, asked_of, wide, write_step
 
 
 def compile_repeated(

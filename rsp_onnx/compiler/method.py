@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
+from rsp_onnx.repetition.asked import Repetition
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
-from .repetition import Repetition
 from .section import Section
 from .start import Classes
 from .walk import Flow, Lookup, head_nodes, walk

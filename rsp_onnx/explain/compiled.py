@@ -16,6 +16,7 @@ from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import signature_of
+from rsp_onnx.model.guard import LEVELS
 from rsp_onnx.model.session import Session
 from rsp_onnx.scores.axes import sample_axis
 
@@ -90,17 +91,22 @@ def compiled_facts(
     """
     ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
     graph, outputs = analysis.graph, analysis.graph.model.graph.outputs
-    unreached = tuple(
-        f"no relevance reaches the input {name!r} with {method}" for name in json.loads(metadata.get(UNREACHED, "[]"))
-    )
+    unreached = json.loads(metadata.get(UNREACHED, "[]"))
+    notes = tuple(f"no relevance reaches the input {name!r} with {method}" for name in unreached) + _of_level(session)
     first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
     channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
     return Compiled(
         session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
         tuple(str(v.name) for v in outputs), tuple(ledger), tuple((n, op) for n, op in balance),
-        method, labels, not_by_sample(graph, tensors), activation_bytes(graph), analysis.warnings + unreached,
+        method, labels, not_by_sample(graph, tensors), activation_bytes(graph), analysis.warnings + notes,
         {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
     )  # fmt: skip
+
+
+def _of_level(session: Session) -> tuple[str, ...]:
+    if session.level == LEVELS[0]:
+        return ()
+    return (f"ONNX Runtime crashes where it optimises this explainer fully, so it runs at {session.level}",)
 
 
 def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:

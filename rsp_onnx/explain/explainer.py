@@ -10,6 +10,7 @@ import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
+from rsp_onnx.compiler.second_forward import rounds
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
@@ -231,7 +232,7 @@ class Explainer:
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
         compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
-        session = Session(compiled, self.device, self._threads)
+        session = Session(compiled, self.device, self._threads, guarded=rounds(analysis.graph))
         return compiled_facts(session, analysis, compiled.metadata_props, self.method, self.labels, tensors)
 
     def _choose(

@@ -159,7 +159,7 @@ class Explanation:
             raise BadInput(f"A map with {self.heatmap.ndim} axes cannot be drawn; use .relevance or .save('map.npz').")
         if self.is_zero:
             raise BadInput("The relevance is zero everywhere; there is nothing to draw (see .warnings).")
-        from .picture import draw
+        from rsp_onnx.render.drawing import draw
 
         title, lines = self.headline()
         heatmap = self.heatmap_original

@@ -8,9 +8,9 @@ import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.method import Method
-from rsp_onnx.compiler.repetition import PROBABILITIES
 from rsp_onnx.inputs.classes import Choice
 from rsp_onnx.inputs.labels import called
+from rsp_onnx.repetition.asked import PROBABILITIES
 from rsp_onnx.types import Array
 
 from .explanation import Explanation

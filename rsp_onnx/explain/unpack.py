@@ -9,11 +9,11 @@ import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.ledger import Loss, losses
-from rsp_onnx.compiler.repetition import ANSWERS
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.axes import NO_CHANNELS
 from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.repetition.asked import ANSWERS
 from rsp_onnx.types import Array
 
 from .compiled import Compiled

@@ -15,6 +15,7 @@ import onnxruntime as ort
 from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, UnsupportedOp
 from rsp_onnx.model.custom_ops import custom_op_libraries
 
+from .guard import LEVELS, safe_level
 from .weights import LARGE_WEIGHT, is_large
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
@@ -34,6 +35,8 @@ class Session:
         ``auto`` (CUDA where it works, else CPU), ``cpu`` or ``cuda``.
     threads : int, optional
         Threads within one op; default: as many as cores.
+    guarded : bool
+        A process of its own loads the model first (see ``guard``); ``level`` then tells a lowered optimisation.
 
     Raises
     ------
@@ -41,7 +44,9 @@ class Session:
         ``cuda`` was asked for and does not work here.
     """
 
-    def __init__(self, model: ir.Model, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(
+        self, model: ir.Model, device: str = "auto", threads: int | None = None, *, guarded: bool = False
+    ) -> None:
         options = ort.SessionOptions()
         options.log_severity_level = 4  # errors reach the caller as exceptions
         for library in custom_op_libraries():
@@ -51,7 +56,11 @@ class Session:
         if threads is not None:
             options.intra_op_num_threads = threads
         self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
-        self._session = _create(_serialize(model, bool(self._weights)), options, device)
+        data = _serialize(model, bool(self._weights))
+        self.level = safe_level(data) if guarded and not self._weights else LEVELS[0]
+        if self.level != LEVELS[0]:
+            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, self.level)
+        self._session = _create(data, options, device)
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())
 

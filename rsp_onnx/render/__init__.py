@@ -1,7 +1,7 @@
 """Relevance as pictures: colours, overlays, figures for one class, bars and lines, contact sheets, pages.
 
-Public: colour_limit, contact_sheet, embedded, figure, heatmap_rgb, MOST_LINES, overlay, render_page, series_figure,
-side_by_side, smooth.
+Public: colour_limit, contact_sheet, draw, embedded, figure, heatmap_rgb, MOST_LINES, overlay, render_page,
+series_figure, side_by_side, smooth.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from rsp_onnx.render import MOST_LINES, figure, series_figure
 from rsp_onnx.types import Array
+
+from .figure import figure
+from .series import MOST_LINES, series_figure
 
 
 def draw(
