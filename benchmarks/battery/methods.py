@@ -2,8 +2,8 @@
 
 python benchmarks/battery/methods.py FOLDER [--half small] [--only PART] [--jobs 2] [--seconds 600] [--out table.md]
 
-Methods of many steps take few. Exits with 1 where a method crashes, runs out of time, or gives what is not finite; a
-refusal must be an error of the library's own, in a sentence. The table counts, by method, the graphs that are
+Methods of many steps take few. Exits with 1 where a method crashes, runs out of time, gives what is not finite, or emits
+what ONNX Runtime does not load or run; a refusal must be an error of the library's own, in a sentence. The table counts, by method, the graphs that are
 explained, zero and refused, and lists every refusal's reason once.
 """
 
@@ -48,7 +48,8 @@ def explained(path: Path) -> Rows:
                 analyses[needs] = analyse(loaded, needs=needs, input_shapes=free_sizes(loaded.ir))
             rows[name] = verdict_of(relevances(analyses[needs], method)), ""
         except RspError as error:
-            rows[name] = "refused", f"{type(error).__name__}: {error}"
+            failed = "ONNX Runtime" in str(error)  # what we emitted does not load or run
+            rows[name] = "crashed" if failed else "refused", f"{type(error).__name__}: {error}"
         except Exception as error:
             first = (str(error).strip().splitlines() or [""])[0][:200]
             rows[name] = "crashed", f"{type(error).__name__}: {first} ({place_of(error)})"
