@@ -2,9 +2,9 @@
 
 python benchmarks/battery/methods.py FOLDER [--half small] [--only PART] [--jobs 2] [--seconds 600] [--out table.md]
 
-Methods of many steps take few. Exits with 1 where a method crashes, runs out of time, gives what is not finite, or emits
-what ONNX Runtime does not load or run; a refusal must be an error of the library's own, in a sentence. The table counts, by method, the graphs that are
-explained, zero and refused, and lists every refusal's reason once.
+Methods of many steps take few. Exits with 1 where a method crashes, runs out of time, gives what is not finite, or
+emits what ONNX Runtime does not load or run; a refusal must be an error of the library's own, in a sentence. The table
+counts, by method, the graphs that are explained, zero and refused; every refusal's reason is listed below.
 """
 
 from __future__ import annotations

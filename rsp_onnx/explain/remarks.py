@@ -85,4 +85,4 @@ def _unmoved(explained: Explanation, method: Method, answers: Array | None) -> s
     return f"{what}: try other masks, or another baseline than {method.parameters['baseline']:g}"
 
 
-_WALKS = "a method that walks backward from the logit, such as rsp"
+_WALKS = "a method that walks backward from the logit, such as rsp, or name the logits with --output (see inspect)"
