@@ -7,7 +7,7 @@ import numpy as np
 import onnx.parser
 import pytest
 
-from rsp_onnx.errors import UnsupportedOp
+from rsp_onnx.errors import BadModel, UnsupportedOp
 from rsp_onnx.graph.rule_modules import load_all_rules
 from rsp_onnx.rulekit import registry
 from rsp_onnx.testing.checks import (
@@ -133,8 +133,14 @@ def test_several_outputs_have_a_cotangent_each():
 
 
 def test_an_op_without_a_rule_is_named():
+    text = HEAD + "a (float[N, 3, 3] x) => (float[N] y) { y = Det(x) }"
+    with pytest.raises(UnsupportedOp, match="Det"):
+        rule_model(text)
+
+
+def test_an_op_that_nothing_flows_through_is_told_of():
     text = HEAD + "a (float[N, 3] x) => (float[N, 3] y) { y = Hardmax(x) }"
-    with pytest.raises(UnsupportedOp, match="Hardmax"):
+    with pytest.raises(BadModel, match="Nothing flows from the outputs to the inputs: Hardmax: piecewise constant"):
         rule_model(text)
 
 

@@ -13,6 +13,7 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from rsp_onnx.compiler.walk import Flow, Lookup, check_rules, walk
+from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import op_name
@@ -22,7 +23,7 @@ from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
-from rsp_onnx.rulekit.registry import find_rule, find_vjp, stops
+from rsp_onnx.rulekit.registry import find_rule, find_vjp, says, stops
 
 Source: TypeAlias = "str | onnx.ModelProto"
 
@@ -104,6 +105,11 @@ def compile_ops(op: Ops, lookup: Lookup, word: str, options: Options | None) -> 
     """Emit the walk from the outputs to the inputs and make its results the model's outputs."""
     check_rules([(word, op.nodes, lookup)])
     graph, target = op.graph, op.graph.model.graph
+    if not op.outputs or not op.inputs:
+        stopping = [n for n in graph.nodes if stops(n)]
+        told = [f"{op_name(n)}: {says(n, relevance=True).removeprefix('nothing flows: ')}" for n in stopping]
+        why = "; ".join(told) or "no number leads from one to the other"
+        raise BadModel(f"Nothing flows from the outputs to the inputs: {why}.")
     kind = ir.DataType.DOUBLE if op.inputs[0].dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     start = {}
     for value, name in zip(op.outputs, op.cotangents(), strict=True):
