@@ -198,9 +198,13 @@ def test_normalisation_by_the_batch_is_lifted_as_it_is(version):
 
 @pytest.mark.parametrize("version", [7, 13, 17])
 @pytest.mark.parametrize("method", ["gradient", "rsp"])
-def test_one_image_normalised_by_itself_is_normalised_as_an_instance(version, method):
-    """Of a batch of one, BatchNormalization in training mode is InstanceNormalization: two ops, one function."""
-    model = trained(version, batch=1)
+@pytest.mark.parametrize("free", [True, False], ids=["free batch", "batch of one"])
+def test_one_image_normalised_by_itself_is_normalised_as_an_instance(version, method, free):
+    """Of a batch of one, BatchNormalization in training mode is InstanceNormalization: two ops, one function.
+
+    Where the batch is free, images are explained one at a time, since each would get what the others decide.
+    """
+    model = trained(version) if free else trained(version, batch=1)
     norm = "n = InstanceNormalization<epsilon=0.01>(c, s, b)  a = Relu(n)"
     twin = model_of(PLAIN.replace("a = Relu(c)", norm), weights={**WEIGHTS, **STATISTICS})
     twin.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1

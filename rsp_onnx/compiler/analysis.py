@@ -125,7 +125,8 @@ def analyse(
 
 def _needs_one_sample(graph: Graph, output: ir.Value, black_box: bool) -> bool:
     """Tell of a free batch that must be one: windows, or time in front; inputs and scores that have no batch axis."""
-    if not black_box and graph.moves_batch():  # the rules need to know the sample
+    trains = any(node.attributes.get_int("training_mode", 0) for node in graph.nodes)  # statistics of the batch
+    if not black_box and (graph.moves_batch() or trains):  # the rules need to know the sample
         return True
     return sample_axis(graph, output) != 0 or any(graph.dims(v) == () for v in graph.inputs)
 
