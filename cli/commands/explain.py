@@ -60,11 +60,14 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
 
 
 def _say(records: list[dict[str, Any]], out: Path) -> None:
+    shared_by_all = set.intersection(*(set(record["warnings"]) for record in records)) if len(records) > 1 else set()
+    for warning in (w for w in records[0]["warnings"] if w in shared_by_all):
+        click.echo(f"Warning: of all: {warning}.", err=True)
     for record in records:
         against = f" against {' · '.join(record['hostile_labels'])}" if record["hostile"] else ""
         where = out / (record["png"] or record["npz"])
         click.echo(f"{record['image']}: {record['target_label']} ({record['score_in_words']}){against} -> {where}")
-        for warning in record["warnings"]:
+        for warning in (w for w in record["warnings"] if w not in shared_by_all):
             click.echo(f"Warning: {record['image']}: {warning}.", err=True)
     first = records[0]
     if first["preprocessing"]:

@@ -96,6 +96,8 @@ def read_scores(graph: Graph, output: ir.Value, options: ScoreOptions) -> ScoreR
         logits_axes = _before(axes, order)
     else:
         logits_axes = find_axes(graph, logits, Evidence(None, softmax, options.labels))
+    if known is not None and kind == "logits":  # what suppression compares with a threshold
+        kind = "sigmoid"
     reading = ScoreReading(output, logits, kind, axes, logits_axes)
     reading = _with_rows(graph, reading, options.class_rows)
     boxes = known is not None or reading.axes.rows is not None
