@@ -12,6 +12,7 @@ from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.shapes import carries_ids
 
 from .float_views import Views
 
@@ -66,6 +67,10 @@ class Context:
         """Return a tensor in the working dtype without disturbing the model's own nodes."""
         assert value is not None
         return self.views.read(value)
+
+    def holds_ids(self, value: ir.Value | None) -> bool:
+        """Tell of a tensor of ids that depend on an explained input: they get relevance, but have no gradient."""
+        return value is not None and self.graph.active(value) and carries_ids(value)
 
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """Return a constant tensor's value, or None if it depends on an input."""

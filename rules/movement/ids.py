@@ -8,7 +8,6 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.graph.shapes import carries_ids
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import unbroadcast
 from rsp_onnx.rulekit.registry import Parts, rule, vjp
@@ -49,7 +48,7 @@ def _of_row(ctx: Context, node: ir.Node, r: ir.Value, of_values: ir.Value) -> Pa
     op, (ids, depth, values) = ctx.op, cast("tuple[ir.Value, ...]", tuple(node.inputs))
     axis = cast("int", ctx.attr(node, "axis", -1)) % len(ctx.dims(node.outputs[0]))
     parts: list[ir.Value | None] = [None, None, None]
-    if ctx.graph.active(ids) and carries_ids(ids):
+    if ctx.holds_ids(ids):
         parts[0] = op.ReduceSum(r, [axis + 1], keepdims=0)
     if ctx.graph.active(values):  # off, on
         hot = op.OneHot(ids, depth, op.constant(np.array([0.0, 1.0])), axis=axis)
