@@ -128,3 +128,13 @@ def test_a_region_needs_scores_by_position(repo):
     with pytest.raises(BadInput, match="a region is for models with masks, boxes or time steps"):
         compile_explainer(repo / "models" / "digits_pytorch.onnx", region="peak")
     assert parse_region("peak", 1).kind == "peak"
+
+
+@pytest.mark.parametrize("method", ["rsp", "lrp-epsilon", "grad-cam", "occlusion:window=0.5,stride=0.5"])
+def test_what_pools_and_what_walks_back_have_names_of_their_own(method):
+    """Two emitters write into one graph; ONNX Runtime refuses two nodes of one name."""
+    compiled = compile_explainer(export(Masks("first")), method)
+    names = [node.name for node in compiled.graph.node]
+    assert len(set(names)) == len(names)
+    x = np.random.default_rng(0).normal(size=(1, 3, SIDE, SIDE)).astype(np.float32)
+    assert np.isfinite(run(compiled, {"x": x, **asked(1)})["relevance"]).all()
