@@ -17,6 +17,7 @@ from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute, input_at
 from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, facts_of, op_facts
+from rsp_onnx.graph.upward import Asking, answer
 
 from .cells import GRU, LSTM, RNN, Cell, Kind, State, functions_of
 from .registry import Constant, Writing, expands
@@ -145,22 +146,29 @@ def _initial(op: Emitter, constant: Constant, node: ir.Node, slot: int, index: i
     return value if layout else op.Transpose(value, perm=[1, 0, 2])
 
 
-def is_zero(constant: Constant, value: ir.Value | None) -> bool:
+def is_zero(constant: Constant, value: ir.Value) -> bool:
     """Tell of a tensor of zeros whose size may depend on the batch."""
+    return answer(value, partial(_is_zero, constant), {})
+
+
+def _is_zero(constant: Constant, value: ir.Value) -> Asking[ir.Value, bool]:
     known = constant(value)
     if known is not None:
         return not np.any(known)
-    node = value.producer() if value is not None else None
+    node = value.producer()
     if node is None:
         return False
     if node.op_type == "ConstantOfShape":
         fill = node.attributes.get("value")
         return fill is None or not np.any(fill.as_tensor().numpy())
-    if node.op_type == "Concat":
-        return all(is_zero(constant, v) for v in node.inputs)
     facts = facts_of(node)
     moves = facts.moves and facts.data not in (Data.QUANTISES, Data.JOINS, Data.PADS)
-    return moves and is_zero(constant, node.inputs[0])
+    if not moves and node.op_type != "Concat":
+        return False
+    for source in node.inputs if node.op_type == "Concat" else node.inputs[:1]:
+        if source is None or not (yield source):
+            return False
+    return True
 
 
 def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: Kind, index: int) -> Cell:
