@@ -12,6 +12,7 @@ from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
 
+from .branches import join_branches
 from .recurrent import split_steps
 from .registry import Writing, expands
 
@@ -19,12 +20,12 @@ _MOST_STEPS = 10_000  # of a loop; more would be no model to explain but one tha
 _ON_IMAGE = "computed from the input; choose a section behind it with --section, or export the model for a fixed size"
 
 
-@expands("If", how="replaced by the branch taken, where the condition is known before run time")
+@expands("If", how="replaced by the branch taken; where the input decides, by both branches and a choice at run time")
 def take_branch(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
-    """Put the branch that is taken in the place of an If."""
+    """Put the branch that is taken in the place of an If, or both where the input decides."""
     taken = expansion.constant(node.inputs[0])
     if taken is None:
-        raise CannotExpandError(f"its condition {_name(node.inputs[0])} is {_ON_IMAGE}")
+        return join_branches(expansion, node)
     branch = node.attributes["then_branch" if taken.reshape(-1)[0] else "else_branch"].as_graph()
     return expansion.inline(branch, [], str(node.name))
 

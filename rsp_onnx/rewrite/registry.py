@@ -13,7 +13,15 @@ from rsp_onnx.graph.op_facts import op_name
 
 
 class Writing(Protocol):
-    """What whoever writes a node out may ask: see ``Expansion``."""
+    """What whoever writes a node out may ask: see ``Expansion``.
+
+    Attributes
+    ----------
+    opsets : dict of str to int
+        The versions of the domains that the model imports.
+    """
+
+    opsets: dict[str, int]
 
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """Return what is known of a tensor before run time."""
