@@ -349,26 +349,6 @@ def test_a_loop_without_steps_hands_on_its_state():
     assert np.abs(found["relevance"]).sum() > 0
 
 
-@pytest.mark.parametrize(
-    ("count", "go", "what"),
-    [
-        ("steps", "go = Identity(on)", "'steps'"),
-        ("five", "u = ReduceSum<keepdims=0>(n) go = Less(u, half)", "'loop/0/go'"),
-    ],
-)
-def test_a_loop_that_the_image_ends_is_one_clear_sentence(count, go, what):
-    before = "f = ReduceSum<keepdims=0>(x) steps = Cast<to=7>(f) "
-    network = model(
-        before + LOOP.format(count=count, going="yes", go=go, more="", scan="") + "y = MatMul(last, v)", **KNOWN
-    )
-    (found,) = [n for n in network.graph.node if n.op_type == "Loop"]
-    found.name = "loop"
-    with pytest.raises(
-        UnsupportedOp, match=rf"^The Loop node '.*' cannot be explained: .*{what}.* computed from the input.*\.$"
-    ):
-        compile_explainer(network)
-
-
 # ---- Scan ----
 
 SCAN = """t = Transpose<perm=[1,0,2]>(x)

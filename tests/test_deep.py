@@ -10,11 +10,10 @@ from onnx import helper, numpy_helper
 
 from rsp_onnx import compile_explainer
 from rsp_onnx.compiler.analysis import analyse
-from rsp_onnx.graph.signs import is_nonnegative
+from rsp_onnx.graph.signs import is_nonnegative, is_zero
 from rsp_onnx.graph.upward import answer
 from rsp_onnx.model.load import load_model
 from rsp_onnx.rewrite.canonize import canonize
-from rsp_onnx.rewrite.recurrent import is_zero
 
 from .little import RNG
 from .running import CPU, asked, relative_l2, run

@@ -13,10 +13,9 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.layout import channels_last
-
-from .second_forward import named
 
 STEP = f"{PREFIX}/step"
 

@@ -9,12 +9,13 @@ same to the runtime. It costs one more forward pass.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import TopologicalSortPass
 
+from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import subgraphs
 from rsp_onnx.rulekit.context import Context
@@ -98,14 +99,3 @@ def _move_in(source: ir.Graph, graph: ir.Graph) -> Sequence[ir.Value]:
         item.name = f"rsp_onnx/own/{item.name}" if item.name else item.name
     graph.extend(nodes)
     return [same.get(v, v) for v in outputs]
-
-
-def named(nodes: Sequence[ir.Node]) -> Iterator[ir.Node | ir.Value]:
-    """Return the nodes and all tensors that they and their subgraphs write."""
-    for node in nodes:
-        yield node
-        yield from node.outputs
-        for body in subgraphs(node):
-            yield from body.inputs
-            yield from list(body.initializers.values())
-            yield from named(list(body))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from rsp_onnx.errors import BadModel
 from rsp_onnx.model.session import Session
 
 from .nodes import subgraphs
-from .op_facts import Known
+from .op_facts import Known, is_layer
 from .shapes import dims
 
 
@@ -24,12 +24,13 @@ class Closed:
     ----------
     model : onnx_ir.Model
         Its inputs are the body's own, then one for each captured tensor that is no constant.
-    captured : tuple of onnx_ir.Value
-        Those tensors, as they are called outside.
+    captured, constants : tuple of onnx_ir.Value
+        Those tensors, and the constants, as they are called outside.
     """
 
     model: ir.Model
     captured: tuple[ir.Value, ...]
+    constants: tuple[ir.Value, ...]
 
 
 def close(body: ir.Graph, opsets: Mapping[str, int], constants: Known) -> Closed:
@@ -43,12 +44,13 @@ def close(body: ir.Graph, opsets: Mapping[str, int], constants: Known) -> Closed
         if known is None:
             copy.inputs.append(inner)
         else:
-            stored = value.const_value if value.producer() is None else None
-            inner.const_value = ir.tensor(known) if stored is None else stored
+            tensor = value.const_value if value.producer() is None else None
+            inner.const_value = ir.tensor(known) if tensor is None else tensor
             inner.dtype, inner.shape = ir.DataType.from_numpy(known.dtype), ir.Shape(known.shape)
             copy.register_initializer(inner)
     replace_inside(copy, own)
-    return Closed(ir.Model(copy, ir_version=10), tuple(v for v in own if own[v].const_value is None))
+    stored = tuple(v for v in own if own[v].const_value is not None)
+    return Closed(ir.Model(copy, ir_version=10), tuple(v for v in own if own[v].const_value is None), stored)
 
 
 def captured_by(body: ir.Graph) -> Iterator[ir.Value]:
@@ -98,3 +100,19 @@ def _filled(value: ir.Value, batch: int, fill: Callable[[list[int]], np.ndarray]
 
 def _mixed(shape: list[int]) -> np.ndarray:
     return np.cos(np.arange(np.prod(shape, dtype=int))).reshape(shape)
+
+
+def holds_layer(node: ir.Node) -> bool:
+    """Tell of a layer with weights, and of a loop with one in its body."""
+    return is_layer(node) or any(holds_layer(inner) for body in subgraphs(node) for inner in body)
+
+
+def named(nodes: Sequence[ir.Node]) -> Iterator[ir.Node | ir.Value]:
+    """Return the nodes and all tensors that they and their subgraphs write."""
+    for node in nodes:
+        yield node
+        yield from node.outputs
+        for body in subgraphs(node):
+            yield from body.inputs
+            yield from list(body.initializers.values())
+            yield from named(list(body))

@@ -37,11 +37,16 @@ class Graph:
     stops : callable
         Tells of a node that nothing flows through it (Shape, ArgMax, ...), or out of the output of a number.
     batch : int, optional
-        The batch size, where it does not stand in front of the first input.
+        The batch size, where it does not stand in front of the first input; 0 where it is free.
+    hidden : set of onnx_ir.Value, optional
+        Inputs that are no images: of a loop's body what earlier layers made.
     """
 
-    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Stops, batch: int | None = None) -> None:
-        self.model = model
+    def __init__(
+        self, model: ir.Model, explained: Sequence[str], stops: Stops, batch: int | None = None,
+        hidden: frozenset[ir.Value] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.model, self.hidden = model, hidden
         self.nodes: tuple[ir.Node, ...] = tuple(model.graph)
         self.inputs = tuple(v for v in model.graph.inputs if v.name in set(explained))
         self.values: dict[str, ir.Value] = {str(v.name): v for v in tensors(model) if v.name}
@@ -119,7 +124,7 @@ class Graph:
     def batch(self) -> int | None:
         """The batch size the graph fixes, or None where it is free."""
         if self._batch is not None:
-            return self._batch
+            return self._batch or None
         return self.dims(self.inputs[0])[0] if self.dims(self.inputs[0]) else 1
 
     def moves_batch(self) -> bool:

@@ -1,14 +1,19 @@
-"""Which tensors cannot be negative, and which not positive: there [X]₊ is X itself, or nothing at all."""
+"""Which tensors are known to be zero, not negative or not positive: there [X]₊ is X itself, or nothing at all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
+import numpy as np
 import onnx_ir as ir
 
 from .dag import Graph
-from .op_facts import Sign, facts_of
+from .op_facts import Data, Sign, facts_of
 from .upward import Asking, answer
+
+Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"  # what is known of a tensor before run time
 
 
 def is_nonnegative(graph: Graph, value: ir.Value | None) -> bool:
@@ -50,3 +55,28 @@ def sign_of(graph: Graph, node: ir.Node) -> Sign:
 
 def _data(node: ir.Node) -> list[ir.Value | None]:
     return list(node.inputs[: facts_of(node).data_inputs])
+
+
+def is_zero(constant: Constant, value: ir.Value) -> bool:
+    """Tell of a tensor of zeros whose size may depend on the batch."""
+    return answer(value, partial(_is_zero, constant), {})
+
+
+def _is_zero(constant: Constant, value: ir.Value) -> Asking[ir.Value, bool]:
+    known = constant(value)
+    if known is not None:
+        return not np.any(known)
+    node = value.producer()
+    if node is None:
+        return False
+    if node.op_type == "ConstantOfShape":
+        fill = node.attributes.get("value")
+        return fill is None or not np.any(fill.as_tensor().numpy())
+    facts = facts_of(node)
+    moves = facts.moves and facts.data not in (Data.QUANTISES, Data.JOINS, Data.PADS)
+    if not moves and node.op_type != "Concat":
+        return False
+    for source in node.inputs if node.op_type == "Concat" else node.inputs[:1]:
+        if source is None or not (yield source):
+            return False
+    return True

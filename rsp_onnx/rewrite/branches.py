@@ -1,4 +1,4 @@
-"""An If that the input decides: both branches written out, and a choice between their outputs at run time.
+"""If written out: the branch that is taken, or where the input decides both, and a choice at run time.
 
 The branch that is not taken reads zeros instead of what it captures. What it computes is not used, and the choice at
 its door also keeps what it sends back, NaN perhaps, from the relevance of what it would have read.
@@ -14,11 +14,21 @@ from rsp_onnx.errors import BadModel, CannotExpandError
 from rsp_onnx.graph.bodies import captured_by, close, output_shapes, replace_inside
 from rsp_onnx.graph.emit import Emitter
 
-from .registry import Writing
+from .registry import Writing, expands
 
 _SAMPLES = (2, 3)  # sizes of a free batch that the branches are tried on
 _CHOSEN = {ir.DataType[t] for t in ("FLOAT", "DOUBLE", "FLOAT16", "INT8", "UINT8", "INT32", "INT64", "STRING")}
 _ADVICE = "choose a section behind it with --section, or export the model with one of them"
+
+
+@expands("If", how="replaced by the branch taken; where the input decides, by both branches and a choice at run time")
+def take_branch(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
+    """Put the branch that is taken in the place of an If, or both where the input decides."""
+    taken = expansion.constant(node.inputs[0])
+    if taken is None:
+        return join_branches(expansion, node)
+    branch = node.attributes["then_branch" if taken.reshape(-1)[0] else "else_branch"].as_graph()
+    return expansion.inline(branch, [], str(node.name))
 
 
 def join_branches(expansion: Writing, node: ir.Node) -> Sequence[ir.Value]:
