@@ -10,7 +10,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from rsp_onnx import UnsupportedOp, compile_explainer, inspect_model
+from rsp_onnx import BadInput, UnsupportedOp, compile_explainer, inspect_model
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.rewrite import control_flow, recurrent
 
@@ -264,7 +264,8 @@ def test_the_section_does_not_depend_on_how_the_steps_are_written(monkeypatch):
     network = exported(Long().eval(), 12)
     places = []
     for most in (FEW, MANY):
-        monkeypatch.setattr(recurrent, "MOST_UNROLLED", most)
+        for module in (control_flow, recurrent):
+            monkeypatch.setattr(module, "MOST_UNROLLED", most)
         found = analyse(network)
         places.append((found.graph.dims(found.section.value), found.section.channel_axis, found.section.position_axes))
     assert places[0] == places[1] == ((None, 12, 16), 2, (1,))
@@ -332,3 +333,8 @@ def test_inspect_says_how_a_loop_is_walked():
     found = inspect_model(counted().SerializeToString())
     (row,) = [row for row in found["ops"] if row["op"] == "Loop"]
     assert row["explained"]
+
+
+def test_full_grad_says_that_a_loop_has_no_map_for_its_biases():
+    with pytest.raises(BadInput, match=r"^full-grad draws a map for every bias, and those inside the Loop node .*\.$"):
+        compile_explainer(counted(), "full-grad")

@@ -15,7 +15,7 @@ from rsp_onnx import BadModel, UnsupportedOp, compile_explainer
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.graph.shapes import fix_shapes
 from rsp_onnx.model.load import load_model
-from rsp_onnx.rewrite import recurrent
+from rsp_onnx.rewrite import control_flow, recurrent
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand
 from rsp_onnx.rewrite.registry import expanded_ops
@@ -27,7 +27,8 @@ from .zoo import export
 @pytest.fixture(autouse=True, params=[recurrent.MOST_UNROLLED, 1], ids=["unrolled", "scan"])
 def form(request, monkeypatch):
     """Every test runs with the steps written out, and with the Scan that long sequences take."""
-    monkeypatch.setattr(recurrent, "MOST_UNROLLED", request.param)
+    for module in (recurrent, control_flow):
+        monkeypatch.setattr(module, "MOST_UNROLLED", request.param)
     return request.param
 
 

@@ -163,6 +163,8 @@ def _all_alike(node: ir.Node, states: Sequence[ir.Value | None]) -> bool:
     pairs = list(zip(states, node.outputs, strict=False))
     if any(v is None or (_floats(v) and (v.shape is None or dims(v) != dims(end))) for v, end in pairs):
         return False
+    if any(not _floats(v) and (end.uses() or end.is_graph_output()) for v, end in pairs):
+        return False  # a count that is known where the steps are written out
     counting = {v for v in body.inputs if v.dtype is None or not v.dtype.is_floating_point()}
     counting -= {f for f, (v, _) in zip(body.inputs[len(body.inputs) - len(pairs) :], pairs, strict=True) if _floats(v)}
     return _counts_alone(body, counting)

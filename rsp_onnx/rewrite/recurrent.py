@@ -139,15 +139,15 @@ def _scanned(run: _Run, state: State) -> tuple[ir.Value, State]:
     x, rest = halves[::-1] if run.backward else halves
     here = None if run.lengths is None else op.Greater(run.lengths, run.length - 1 if run.backward else 0)
     y, state = _step(run, op, x, state, here)
-    scanned = [rest]
-    if run.lengths is not None:  # where each step goes on, [N, T − 1]
+    scanned = [op.Transpose(rest, perm=[1, 0, 2])]
+    if run.lengths is not None:  # where each step goes on, [T − 1, N]
         numbers = np.arange(run.length)[:-1] if run.backward else np.arange(run.length)[1:]
-        scanned.append(op.Greater(op.Squeeze(run.lengths, [2]), numbers[None]))
+        scanned.append(op.Greater(op.Reshape(run.lengths, [1, -1]), numbers[:, None]))
     *ends, ys = op.emit_many(
         "Scan", *state, *scanned, outputs=len(state) + 1, num_scan_inputs=len(scanned), body=_body(run, len(state)),
-        scan_input_axes=[1] * len(scanned), scan_input_directions=[int(run.backward)] * len(scanned),
-        scan_output_axes=[1], scan_output_directions=[int(run.backward)],
+        scan_input_directions=[int(run.backward)] * len(scanned), scan_output_directions=[int(run.backward)],
     )  # fmt: skip
+    ys = op.Transpose(ys, perm=[1, 0, 2])
     return op.Concat(*((ys, y) if run.backward else (y, ys)), axis=1), list(ends)
 
 
