@@ -97,12 +97,170 @@ def test_an_if_in_an_if():
     same(model(NESTED, yes=np.array(True), no=np.array(False)), model(PLAIN))
 
 
-def test_a_condition_on_the_image_is_one_clear_sentence():
-    before = "f = ReduceSum<keepdims=0>(x) k = Greater(f, half)"
-    network = model(BRANCH.format(condition="k", before=before))
-    network.graph.node[3].name = "decide"
-    with pytest.raises(UnsupportedOp, match=r"^The If node 'decide' cannot be explained: its condition 'k' is .*\.$"):
+# ---- branches that the input decides ----
+
+ON_IMAGE = "f = ReduceSum<keepdims=0>(x) k = Greater(f, half) "
+METHODS = ["rsp", "gradient", "lrp-epsilon", "lrp-alpha-beta", "guided-backprop", "integrated-gradients:steps=3"]
+
+
+def either(then: str, otherwise: str, before: str = ON_IMAGE, kind: str = "float[N,5,4]") -> str:
+    """A network whose middle is one of two texts that make `r` of `a`, by the sign of the sum of its input."""
+    return f"""a = MatMul(x, w) {before}
+        r = If (k) <
+            then_branch = g1 () => ({kind} p) {{ {then} }},
+            else_branch = g2 () => ({kind} q) {{ {otherwise} }}
+        > m = ReduceMean<axes=[1], keepdims=0>(r) y = MatMul(m, v)"""
+
+
+def sides() -> list[np.ndarray]:
+    """One image on each side of the condition."""
+    x = image()
+    return [x * np.sign(x.sum()), -x * np.sign(x.sum())]
+
+
+def alike(network: onnx.ModelProto, *plain: onnx.ModelProto, methods: tuple[str, ...] = tuple(METHODS)) -> None:
+    """On either side of the condition: scores bit for bit the file's, maps those of the network of that branch alone.
+
+    Those maps are held to torch and finite differences elsewhere.
+    """
+    for method in methods:
+        joined = compile_explainer(network, method)
+        for x, alone in zip(sides(), plain, strict=True):
+            feeds = {"x": x, **asked((0, 2), (1,), len(x))}
+            found, wanted = run(joined, feeds), run(compile_explainer(alone, method), feeds)
+            np.testing.assert_array_equal(found["y"], run(network, {"x": x})["y"])
+            np.testing.assert_allclose(found["y"], wanted["y"], atol=1e-5)
+            assert np.isfinite(found["relevance"]).all()
+            assert np.abs(wanted["relevance"]).sum() > 0
+            assert relative_l2(found["relevance"], wanted["relevance"]) < 1e-5, method
+
+
+RELU, TANH = PLAIN, PLAIN.replace("Relu", "Tanh")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [ON_IMAGE, "f = ReduceSum<keepdims=0>(x) one = Reshape(f, wide) k = Greater(one, half) "],
+    ids=["scalar", "one-entry"],
+)
+def test_the_input_decides_which_branch_is_explained(before):
+    network = model(either("p = Relu(a)", "q = Tanh(a)", before), wide=np.array([1]))
+    alike(network, model(RELU), model(TANH))
+
+
+def test_a_branch_that_reads_the_image_itself_and_weights_of_its_own():
+    network = model(either("b = MatMul(x, w) p = Relu(b)", "c = MatMul(x, u) b = Neg(c) q = Relu(b)"), u=WEIGHTS["w"].T)
+    other = "b = MatMul(x, u) a = Neg(b) r = Relu(a) m = ReduceMean<axes=[1], keepdims=0>(r) y = MatMul(m, v)"
+    alike(network, model(RELU), model(other, u=WEIGHTS["w"].T))
+
+
+def test_a_branch_that_hands_on_what_it_captures():
+    network = model(either("p = Relu(a)", "q = Identity(a)"))
+    alike(network, model(RELU), model(PLAIN.replace("Relu", "Identity")))
+
+
+def test_a_branch_in_a_branch_that_the_input_decides():
+    inner = """ j = Greater(g, half)
+        p = If (j) <
+            then_branch = g3 () => (float[N,5,4] s) { s = Relu(a) },
+            else_branch = g4 () => (float[N,5,4] t) { t = Sigmoid(a) }
+        >"""
+    network = model(either(inner, "q = Tanh(a)", ON_IMAGE + "n = ReduceMax<keepdims=0>(x) g = Neg(n)"))
+    alike(network, model(PLAIN.replace("Relu", "Sigmoid")), model(TANH))
+
+
+@pytest.mark.parametrize("bad", ["l = Log(z) q = Mul(l, z)", "i = Reciprocal(z) q = Add(i, z)", "q = Sqrt(z)"])
+def test_numbers_that_are_none_in_the_branch_not_taken_stay_there(bad):
+    """Of a negative tensor, or zero: NaN and infinity, in values and slopes."""
+    before = ON_IMAGE + "b = Relu(a) n = Neg(b) "
+    network = model(either("p = Relu(a)", f"z = Min(n, nil) {bad}", before), nil=np.zeros((), np.float32))
+    assert not np.isfinite(run(network, {"x": sides()[1]})["y"]).all()
+    x = sides()[0]
+    for method in METHODS[:-1]:
+        feeds = {"x": x, **asked((0, 2), (), 2)}
+        found, wanted = (run(compile_explainer(m, method), feeds)["relevance"] for m in (network, model(RELU)))
+        assert np.isfinite(found).all()
+        assert relative_l2(found, wanted) < 1e-5
+
+
+def test_branches_that_give_several_tensors_numbers_and_truth_values():
+    text = f"""a = MatMul(x, w) {ON_IMAGE}
+        r, i, c = If (k) <
+            then_branch = g1 () => (float[N,5,4] p, int64 i1, bool c1) {{
+                p = Relu(a) i1 = Identity(two) c1 = Identity(no)
+            }},
+            else_branch = g2 () => (float[N,5,4] q, int64 i2, bool c2) {{
+                q = Tanh(a) i2 = Identity(one) c2 = Identity(yes)
+            }}
+        > s = Neg(r) e = Where(c, s, r) g = Gather<axis=1>(e, i) y = MatMul(g, v)"""
+    network = model(text, one=np.int64(1), two=np.int64(2), yes=np.array(True), no=np.array(False))
+    ends = ("r = Relu(a) g = Gather<axis=1>(r, i)", "t = Tanh(a) r = Neg(t) g = Gather<axis=1>(r, i)")
+    plain = [model(f"a = MatMul(x, w) {e} y = MatMul(g, v)", i=np.int64(i)) for e, i in zip(ends, (2, 1), strict=True)]
+    alike(network, *plain, methods=("gradient", "lrp-epsilon"))
+
+
+def test_the_gradient_on_either_side_is_the_slope_of_the_scores():
+    network = model(either("p = Relu(a)", "b = Tanh(a) q = Mul(b, b)"))
+    for x in sides():
+        found = gradient(network, x)["relevance"][0].astype(np.float64)
+        step, slopes = 1e-2, np.zeros_like(found)
+        for place in np.ndindex(x.shape):
+            ends = []
+            for sign in (1, -1):
+                moved = x.copy()
+                moved[place] += sign * step
+                ends.append(run(network, {"x": moved})["y"][place[0], 1].astype(np.float64))
+            slopes[place] = (ends[0] - ends[1]) / (2 * step)
+        assert relative_l2(found, slopes) < 2e-3  # the step in float32
+
+
+class Decides(nn.Module):
+    """What a script writes: a branch on the numbers of the input."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.out = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        if bool(x.sum() > 0.5):
+            return self.out(torch.tanh(self.one(x)).mean(1))
+        h = torch.relu(self.two(x))
+        return self.out(torch.log(h + 0.1).mean(1))
+
+
+def test_scripted_branches_are_explained_as_torch_would():
+    torch.manual_seed(5)
+    network = Decides().eval()
+    exported = scripted(network)
+    assert "If" in {n.op_type for n in exported.graph.node}
+    for x in sides():
+        leaf = torch.tensor(x, requires_grad=True)
+        network(leaf)[:, 1].sum().backward()
+        found = gradient(exported, x)
+        assert relative_l2(found["relevance"][0], leaf.grad.numpy()) < 1e-5
+        assert np.array_equal(found["y"], run(exported, {"x": x})["y"])
+
+
+def refused(network: onnx.ModelProto, words: str) -> None:
+    (node,) = [n for n in network.graph.node if n.op_type == "If"]
+    node.name = "decide"
+    with pytest.raises(UnsupportedOp, match=rf"^The If node 'decide' cannot be explained: its condition 'k' .*{words}"):
         compile_explainer(network)
+
+
+def test_branches_of_different_shapes_are_refused_with_both():
+    text = either("p = Relu(a)", "q = ReduceMax<axes=[1], keepdims=1>(a)", kind="float[N,L,4]")
+    refused(model(text), r"different shapes, \(2, 5, 4\) and \(2, 1, 4\); choose")
+
+
+def test_a_branch_that_cannot_be_computed_is_refused_with_the_reason():
+    text = either("p = Relu(a)", "b = Reshape(a, odd) q = Reshape(b, even)", kind="float[N,L,M]")
+    refused(model(text, odd=np.array([7, -1]), even=np.array([0, 5, 4])), "else branch cannot be computed .*Reshape")
+
+
+def test_a_branch_whose_shape_depends_on_the_numbers_is_refused():
+    text = either("p = Relu(a)", "z = NonZero(a) c = Cast<to=1>(z) q = Unsqueeze(c, nil)", kind="float[L,M,K]")
+    refused(model(text, nil=np.array([0])), "else branch .*depend on the numbers")
 
 
 def test_grad_cam_does_not_mind_a_branch_in_front_of_its_section():
@@ -189,26 +347,6 @@ def test_a_loop_without_steps_hands_on_its_state():
     found = gradient(network, image())
     assert np.array_equal(found["y"], run(network, {"x": image()})["y"])
     assert np.abs(found["relevance"]).sum() > 0
-
-
-@pytest.mark.parametrize(
-    ("count", "go", "what"),
-    [
-        ("steps", "go = Identity(on)", "'steps'"),
-        ("five", "u = ReduceSum<keepdims=0>(n) go = Less(u, half)", "'loop/0/go'"),
-    ],
-)
-def test_a_loop_that_the_image_ends_is_one_clear_sentence(count, go, what):
-    before = "f = ReduceSum<keepdims=0>(x) steps = Cast<to=7>(f) "
-    network = model(
-        before + LOOP.format(count=count, going="yes", go=go, more="", scan="") + "y = MatMul(last, v)", **KNOWN
-    )
-    (found,) = [n for n in network.graph.node if n.op_type == "Loop"]
-    found.name = "loop"
-    with pytest.raises(
-        UnsupportedOp, match=rf"^The Loop node '.*' cannot be explained: .*{what}.* computed from the input.*\.$"
-    ):
-        compile_explainer(network)
 
 
 # ---- Scan ----

@@ -15,12 +15,22 @@ from rsp_onnx import BadModel, UnsupportedOp, compile_explainer
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.graph.shapes import fix_shapes
 from rsp_onnx.model.load import load_model
+from rsp_onnx.rewrite import control_flow, recurrent
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand
 from rsp_onnx.rewrite.registry import expanded_ops
 
 from .running import asked, assert_scores_close, relative_l2, run, run_reference, session
 from .zoo import export
+
+
+@pytest.fixture(autouse=True, params=[recurrent.MOST_UNROLLED, 1], ids=["unrolled", "scan"])
+def form(request, monkeypatch):
+    """Every test runs with the steps written out, and with the Scan that long sequences take."""
+    for module in (recurrent, control_flow):
+        monkeypatch.setattr(module, "MOST_UNROLLED", request.param)
+    return request.param
+
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 T, N, FEATURES, H = 5, 3, 4, 6
@@ -65,7 +75,7 @@ def written_out(model, **shapes):
     while expand(work):
         fix_shapes(work, shapes or None)
     proto = ir.to_proto(work)
-    assert not {n.op_type for n in proto.graph.node} & set(expanded_ops())
+    assert not {n.op_type for n in proto.graph.node} & (set(expanded_ops()) - {"Scan"})
     return proto
 
 

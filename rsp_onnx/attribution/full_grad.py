@@ -20,6 +20,7 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.op_facts import Role, facts_of, plain_op
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.layout import channels_last
+from rsp_onnx.loops.course import course_of
 from rsp_onnx.rulekit.affine import batch_norm
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import safe_divide
@@ -50,6 +51,12 @@ def biases(ctx: Context, node: ir.Node) -> Iterator[np.ndarray]:
 
 def _full_grad(ctx: Context, plan: Plan) -> Outcome:
     nodes = ctx.graph.between(ctx.graph.inputs, plan.logits)
+    loop = next((node for node in nodes if course_of(node) is not None), None)
+    if loop is not None:
+        raise BadInput(
+            f"full-grad draws a map for every bias, and those inside the {loop.op_type} node {loop.name!r} "
+            "have none; use input-x-gradient."
+        )
     flow = walk(ctx, {plan.logits: target_seeds(ctx, plan.classes, plan.logits)}, nodes, find_vjp)
     found = Flow(dict(flow.at), flow.steps)
     for value in ctx.graph.inputs:

@@ -14,6 +14,7 @@ from rsp_onnx.errors import BadInput, BadModel, UnsupportedOp
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.shapes import UNKNOWN_OP
+from rsp_onnx.loops.inside import with_bodies
 from rsp_onnx.rewrite.expand import refuse_unexpanded
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
@@ -50,9 +51,9 @@ def check_names(analysis: Analysis) -> None:
 def check_method(analysis: Analysis, method: Method) -> None:
     """Raise UnsupportedOp if an op on the way lacks the rule this method needs."""
     graph, section, logits = analysis.graph, analysis.section.value, analysis.logits
-    parts = [("gradient, in the head", head_nodes(graph, section, logits), method.head)]
+    parts = [("gradient, in the head", with_bodies(graph, head_nodes(graph, section, logits)), method.head)]
     if method.walks_features:
-        parts.append(("in the features", feature_nodes(graph, section), method.features))
+        parts.append(("in the features", with_bodies(graph, feature_nodes(graph, section)), method.features))
     for _, nodes, _ in parts:
         refuse_unexpanded(nodes)
     check_rules(parts)

@@ -53,16 +53,17 @@ class Ledger:
         op, mass = self._ctx.op, self._ctx.op.Abs(flow.at[start])
         rows, names = [self._sum(start, mass)], []
         for step in flow.steps:
-            if self._moves(step) or not all(map(self._is_per_sample, (step.output, *(v for v, _ in step.parts)))):
+            if self._moves(step) or not all(self._is_per_sample(v) for v, _ in (*step.arrived, *step.parts)):
                 continue
-            left, got = [self._sum(value, part) for value, part in step.parts], self._sum(step.output, step.relevance)
+            left, arrived = ([self._sum(*pair) for pair in side] for side in (step.parts, step.arrived))
+            got = add_all(op, arrived)
             rows.append(op.Sub(add_all(op, left), got) if left else op.Neg(got))
-            names.append((str(step.node.name or step.output.name), op_name(step.node)))
+            names.append((str(step.node.name or step.arrived[0][0].name), op_name(step.node)))
         return self._stack(rows), names
 
     def _moves(self, step: Step) -> bool:
         """Tell of a node that hands on the very tensor it got."""
-        return [part for _, part in step.parts] == [step.relevance]
+        return [part for _, part in step.parts] == [r for _, r in step.arrived]
 
     def _is_per_sample(self, value: ir.Value) -> bool:
         """Tell whether a tensor's samples can be told apart without the nodes around it."""

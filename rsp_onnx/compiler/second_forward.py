@@ -15,8 +15,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import TopologicalSortPass
 
+from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.nodes import named, subgraphs
+from rsp_onnx.graph.nodes import subgraphs
 from rsp_onnx.rulekit.context import Context
 
 _ORDERED = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT64, ir.DataType.INT32)  # of Max

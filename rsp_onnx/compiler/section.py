@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.bodies import holds_layer
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.follow import channel_axis
 from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, is_layer, plain_op
@@ -183,11 +184,11 @@ def _without_positions(graph: Graph, logits: ir.Value, chain: list[ir.Value], na
 
 
 def _behind_layers(graph: Graph) -> set[ir.Value]:
-    """Return the tensors that come out of a layer with weights, or behind one."""
+    """Return the tensors that come out of a layer with weights, or of a loop that holds one, or behind it."""
     reached: set[ir.Value] = set()
     for node in graph.nodes:
-        active = graph.active_inputs(node)
-        if active and (is_layer(node) or not reached.isdisjoint(active)):
+        above = set(graph.dag.predecessors(node)) if node in graph.dag else set()  # with what its body captures
+        if above and (holds_layer(node) or not reached.isdisjoint(above)):
             reached.update(v for v in node.outputs if graph.active(v))
     return reached
 

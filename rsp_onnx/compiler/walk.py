@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -11,6 +11,8 @@ from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.graph.token_ids import is_id_step
+from rsp_onnx.loops.backward import back_through
+from rsp_onnx.loops.course import course_of
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import add_all, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, Rule, why_not
@@ -20,11 +22,10 @@ Lookup = Callable[[ir.Node], "Rule | None"]
 
 @dataclass(frozen=True)
 class Step:
-    """What one rule made of the relevance at one output of its node."""
+    """What became of the relevance that arrived at a node: at one output, or at all of a loop's."""
 
     node: ir.Node
-    output: ir.Value
-    relevance: ir.Value
+    arrived: tuple[tuple[ir.Value, ir.Value], ...]
     parts: tuple[tuple[ir.Value, ir.Value], ...]
 
 
@@ -49,29 +50,36 @@ def walk(ctx: Context, start: Mapping[ir.Value, ir.Value], nodes: Sequence[ir.No
     arriving: dict[ir.Value, list[ir.Value]] = {value: [r] for value, r in start.items()}
     flow = Flow(dict(start))
     for node in reversed(nodes):
-        for index, output in enumerate(node.outputs):
-            if output not in arriving:
-                continue
-            r = flow.at.setdefault(output, add_all(ctx.op, arriving[output]))
-            rule = share_among_ids if is_id_step(node) else rules(node)
-            assert rule is not None
-            parts = rule(ctx.at_output(index), node, r)
-            if len(parts) != len(node.inputs):
-                raise AssertionError(
-                    f"the rule of {op_name(node)} gave {len(parts)} parts for {len(node.inputs)} inputs"
-                )
-            given = [
-                (value, part)
-                for value, part in zip(node.inputs, parts, strict=True)
-                if value is not None and part is not None and ctx.graph.active(value)
-            ]
-            flow.steps.append(Step(node, output, r, tuple(given)))
-            for value, part in given:
+        here = {i: v for i, v in enumerate(node.outputs) if v in arriving}
+        found = {i: flow.at.setdefault(v, add_all(ctx.op, arriving[v])) for i, v in here.items()}
+        for step in _steps(ctx, node, found, rules):
+            flow.steps.append(step)
+            for value, part in step.parts:
                 arriving.setdefault(value, []).append(part)
     for value, parts_here in arriving.items():  # where the walk ends: the inputs, or the section
         if value not in flow.at:
             flow.at[value] = add_all(ctx.op, parts_here)
     return flow
+
+
+def _steps(ctx: Context, node: ir.Node, arrived: Mapping[int, ir.Value], rules: Lookup) -> Iterator[Step]:
+    """Yield what a node's rule makes of the relevance at each of its outputs; of a loop all at once."""
+    course = course_of(node) if arrived else None
+    if course is not None:
+        given = back_through(
+            ctx, node, course, arrived, lambda inner, start, nodes: walk(inner, start, nodes, rules).at
+        )
+        yield Step(node, tuple((node.outputs[i], r) for i, r in arrived.items()), tuple(given))
+        return
+    for index, r in arrived.items():
+        rule = share_among_ids if is_id_step(node) else rules(node)
+        assert rule is not None
+        parts = rule(ctx.at_output(index), node, r)
+        if len(parts) != len(node.inputs):
+            raise AssertionError(f"the rule of {op_name(node)} gave {len(parts)} parts for {len(node.inputs)} inputs")
+        pairs = zip(node.inputs, parts, strict=True)
+        kept = tuple((v, p) for v, p in pairs if v is not None and p is not None and ctx.graph.active(v))
+        yield Step(node, ((node.outputs[index], r),), kept)
 
 
 def share_among_ids(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:

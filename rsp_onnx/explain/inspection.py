@@ -10,13 +10,14 @@ import onnx_ir as ir
 
 from rsp_onnx.compiler.analysis import Analysis, analyse
 from rsp_onnx.compiler.interface import begin
-from rsp_onnx.compiler.walk import feature_nodes, head_nodes
-from rsp_onnx.errors import BadInput, RspError
+from rsp_onnx.compiler.walk import Lookup, feature_nodes, head_nodes
+from rsp_onnx.errors import BadInput, RspError, UnsupportedOp
 from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.inputs.find_preprocess import resolve_preprocess
 from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.layout import channels_last
+from rsp_onnx.loops.inside import with_bodies
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.model.sizes import free_axes, trial_sizes
 from rsp_onnx.rewrite.expand import why_unexpanded
@@ -126,13 +127,22 @@ def _ops(analysis: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node
     rows = []
     for (op, place), count in sorted(counts.items()):
         node = first[op, place]
-        relevance, gradient = find_rule(node) is not None, find_vjp(node) is not None
+        relevance, gradient = (_has_rules(analysis, node, find) for find in (find_rule, find_vjp))
         explained = place == "beside" or (relevance if place == "features" else gradient) or stops(node)
         rows.append(
             {"op": op, "where": place, "count": count, "relevance": relevance, "gradient": gradient,
              "explained": explained}
         )  # fmt: skip
     return rows
+
+
+def _has_rules(analysis: Analysis, node: ir.Node, find: Lookup) -> bool:
+    """Tell whether a node's op has a rule, and of a loop whether all that it holds have."""
+    try:
+        inside = with_bodies(analysis.graph, [node]) if node in analysis.graph.dag else [node]
+    except UnsupportedOp:  # told where it is compiled
+        return False
+    return all(find(inner) is not None for inner in inside)
 
 
 def _nodes(analysis: Analysis, features: Sequence[ir.Node], head: Sequence[ir.Node]) -> list[dict[str, Any]]:
@@ -142,8 +152,8 @@ def _nodes(analysis: Analysis, features: Sequence[ir.Node], head: Sequence[ir.No
         where = places.get(node)
         if where is None:
             continue
-        does = says(node, relevance=where == "features")
-        known = (find_rule(node) if where == "features" else find_vjp(node)) is not None or stops(node)
+        does = says(node, relevance=where == "features") or "step by step, by the rules of what it holds"
+        known = _has_rules(analysis, node, find_rule if where == "features" else find_vjp) or stops(node)
         rows.append(
             {
                 "node": str(node.name),

@@ -15,6 +15,7 @@ from .nodes import captured, subgraphs
 from .op_facts import STANDARD, is_layer
 from .shapes import Dims, carries, dims, leads_with_batch
 from .token_ids import is_id_step
+from .upward import Asking, answer
 
 Stops: TypeAlias = "Callable[[ir.Node, int | None], bool]"
 
@@ -37,16 +38,22 @@ class Graph:
     stops : callable
         Tells of a node that nothing flows through it (Shape, ArgMax, ...), or out of the output of a number.
     batch : int, optional
-        The batch size, where it does not stand in front of the first input.
+        The batch size, where it does not stand in front of the first input; 0 where it is free.
+    hidden : set of onnx_ir.Value, optional
+        Inputs that are no images: of a loop's body what earlier layers made.
     """
 
-    def __init__(self, model: ir.Model, explained: Sequence[str], stops: Stops, batch: int | None = None) -> None:
-        self.model = model
+    def __init__(
+        self, model: ir.Model, explained: Sequence[str], stops: Stops, batch: int | None = None,
+        hidden: frozenset[ir.Value] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.model, self.hidden = model, hidden
         self.nodes: tuple[ir.Node, ...] = tuple(model.graph)
         self.inputs = tuple(v for v in model.graph.inputs if v.name in set(explained))
         self.values: dict[str, ir.Value] = {str(v.name): v for v in tensors(model) if v.name}
         self._stops, self._batch = stops, batch
         self._constants: dict[ir.Value, np.ndarray | None] = {}
+        self.one_sided: dict[tuple[ir.Value, bool], bool] = {}  # see ``signs``
         self.dag: nx.DiGraph[object] = self._build(stops)
         self._uses = {v: tuple(dict.fromkeys(v.consumers())) for v in self.values.values()}
 
@@ -129,7 +136,7 @@ class Graph:
     def batch(self) -> int | None:
         """The batch size the graph fixes, or None where it is free."""
         if self._batch is not None:
-            return self._batch
+            return self._batch or None
         wide = [v for v in self.inputs if self.dims(v)]
         return self.dims(wide[0])[0] if wide else 1
 
@@ -148,13 +155,9 @@ class Graph:
 
     def constant(self, value: ir.Value | None) -> np.ndarray | None:
         """Return the value of a tensor that does not depend on any input, or None."""
-        if value is None:
-            return None
-        if value not in self._constants:
-            self._constants[value] = self._constant(value)
-        return self._constants[value]
+        return None if value is None else answer(value, self._constant, self._constants)
 
-    def _constant(self, value: ir.Value) -> np.ndarray | None:
+    def _constant(self, value: ir.Value) -> Asking[ir.Value, np.ndarray | None]:
         if value.const_value is not None and not value.is_graph_input():
             return value.const_value.numpy()
         node = value.producer()
@@ -162,12 +165,13 @@ class Graph:
             return None
         if node.op_type == "Shape" and node.domain in STANDARD:
             return self._shape_constant(node)
-        arrays = [None if v is None else self.constant(v) for v in node.inputs]
-        if any(v is not None and a is None for v, a in zip(node.inputs, arrays, strict=True)):
-            return None
+        arrays: list[np.ndarray | None] = []
+        for source in node.inputs:
+            arrays.append(None if source is None else (yield source))
+            if source is not None and arrays[-1] is None:
+                return None
         results = fold_node(node, self.model.graph.opset_imports, arrays)
-        for output, result in zip(node.outputs, results, strict=False):
-            self._constants[output] = result
+        self._constants.update(zip(node.outputs, results, strict=False))
         return self._constants.get(value)
 
     def _shape_constant(self, node: ir.Node) -> np.ndarray | None:

@@ -94,6 +94,10 @@ class Emitter:
             self._constants[key] = value
         return self._constants[key]
 
+    def fresh(self, word: str) -> str:
+        """Return a name that nothing in the graph has."""
+        return self._fresh(word)
+
     def _fresh(self, word: str) -> str:
         while True:
             self._count += 1

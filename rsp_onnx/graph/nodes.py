@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx_ir as ir
@@ -45,14 +44,3 @@ def captured(node: ir.Node) -> list[ir.Value]:
     own |= {v for n in inner for v in n.outputs}
     read = [v for n in inner for v in (*n.inputs, *captured(n))] + [v for body in bodies for v in body.outputs]
     return [v for v in read if v is not None and v not in own]
-
-
-def named(nodes: Sequence[ir.Node]) -> Iterator[ir.Node | ir.Value]:
-    """Return the nodes and all tensors that they and their subgraphs write."""
-    for node in nodes:
-        yield node
-        yield from node.outputs
-        for body in subgraphs(node):
-            yield from body.inputs
-            yield from list(body.initializers.values())
-            yield from named(list(body))

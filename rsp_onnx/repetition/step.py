@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
+from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.emit import PREFIX, Emitter
-from rsp_onnx.graph.nodes import named
 from rsp_onnx.graph.op_facts import Data, facts_of
 
 from .asked import Asked, Body, Question, Repetition, wide

@@ -14,9 +14,9 @@ from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass, Topologica
 
 from rsp_onnx.errors import UnsupportedOp
 
-from . import contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
+from . import branches, contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
 from .expansion import Expansion
-from .registry import WHY, handler_of, has_rule_too
+from .registry import KEPT, WHY, handler_of, has_rule_too
 from .written_out import channels_last, deformed, fused, transforms  # noqa: F401  # likewise
 
 
@@ -52,14 +52,14 @@ def _free_size(model: ir.Model) -> str | None:
 
 
 def why_unexpanded(node: ir.Node) -> str:
-    """Return why a node could not be written out; empty where there is nothing to write out."""
-    if handler_of(node) is None:
+    """Return why a node could not be written out; empty where there is no need to."""
+    if handler_of(node) is None or node.meta.get(KEPT):
         return ""
     return str(node.meta.get(WHY, "" if has_rule_too(node) else "what it reads is not known before run time"))
 
 
 def refuse_unexpanded(nodes: Sequence[ir.Node]) -> None:
     """Raise UnsupportedOp with the reason where one of these nodes could not be written out."""
-    for node in nodes:
+    for node in sorted(nodes, key=lambda n: WHY not in n.meta):  # what is noted tells more
         if why := why_unexpanded(node):
             raise UnsupportedOp(f"The {node.op_type} node {node.name!r} cannot be explained: {why}.")

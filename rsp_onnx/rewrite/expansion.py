@@ -37,6 +37,7 @@ class Expansion:
 
     def __init__(self, model: ir.Model) -> None:
         self.graph = model.graph
+        self.opsets = dict(model.graph.opset_imports)
         self.changed = False
         self._folded = Graph(model, [], lambda node, output: True)
         self._writers: dict[ir.DataType, _Writer] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from functools import partial
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferenc
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.fold import fold_node
+from rsp_onnx.graph.upward import Asking, answer
 
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
 _TRAINING_MODE = 14  # the opset since which an attribute says so; before it, having more than one output
@@ -82,7 +84,7 @@ def _fold_training(model: ir.Model, version: int) -> None:
         if not _trains(node, version):
             continue
         value = node.outputs[0]
-        array = _computed(value, dict(model.graph.opset_imports))
+        array = answer(value, partial(_computed, dict(model.graph.opset_imports)), {})
         if array is None:
             continue
         constant = ir.Value(name=f"{value.name}/folded", const_value=ir.tensor(array), shape=ir.Shape(array.shape))
@@ -128,18 +130,18 @@ def _show_hidden(model: ir.Model) -> None:
     model.graph.opset_imports.pop(_HIDDEN, None)
 
 
-def _computed(value: ir.Value | None, opsets: dict[str, int]) -> np.ndarray | None:
+def _computed(opsets: dict[str, int], value: ir.Value) -> Asking[ir.Value, np.ndarray | None]:
     """Return the number a constant expression stands for; None where it depends on an input."""
-    if value is None:
-        return None
     if value.const_value is not None and not value.is_graph_input():
         return value.const_value.numpy()
     node = value.producer()
     if node is None:
         return None
-    arrays = [_computed(v, opsets) for v in node.inputs]
-    if any(a is None and v is not None for v, a in zip(node.inputs, arrays, strict=True)):
-        return None
+    arrays: list[np.ndarray | None] = []
+    for source in node.inputs:
+        arrays.append(None if source is None else (yield source))
+        if source is not None and arrays[-1] is None:
+            return None
     return fold_node(node, opsets, arrays, runtime_first=True)[value.index() or 0]
 
 

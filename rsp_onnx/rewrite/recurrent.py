@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN written out step by step in standard ops, so that the rules for those do the rest.
+"""LSTM, GRU and RNN written out in standard ops, so that the rules for those do the rest: step by step, or as a loop.
 
 Everything has the batch in front: the sequence is [N, T, I], a state [N, 1, H]. One product serves the inputs of all
 steps; one more per step the state.
@@ -6,8 +6,7 @@ steps; one more per step the state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -16,12 +15,13 @@ import onnx_ir as ir
 from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute, input_at
-from rsp_onnx.graph.op_facts import MICROSOFT, Data, Layout, Role, Sign, facts_of, op_facts
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Layout, Role, Sign, op_facts
+from rsp_onnx.graph.signs import is_zero
 
 from .cells import GRU, LSTM, RNN, Cell, Kind, State, functions_of
-from .registry import Constant, Writing, expands
+from .registry import MOST_UNROLLED, Constant, Writing, expands
 
-_HOW = "written out step by step in standard ops, over a known length"
+_HOW = "written out in standard ops, over a known length: step by step where it is short, else as a Scan"
 
 op_facts(
     "LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, weight=1
@@ -70,17 +70,16 @@ def _expand(expansion: Writing, node: ir.Node, kind: Kind) -> list[ir.Value]:
         )
     length = cast("int", shape[1 if layout else 0])
     x = source if layout else op.Transpose(source, perm=[1, 0, 2])
-    mask = _mask(op, constant, input_at(node, 4), length)
+    run = _scanned if length > MOST_UNROLLED else _unrolled
     ways = {"forward": (False,), "reverse": (True,)}.get(str(attribute(node, "direction", "forward")), (False, True))
     sequences: list[ir.Value] = []
     finals: list[State] = []
     for index, backward in enumerate(ways):
         cell = _cell(op, constant, node, kind, index)
         state: State = [_initial(op, constant, node, s, index, layout) for s in range(5, 5 + kind.states)]
-        steps = split_steps(op, op.MatMul(x, cell.w), length, 1)
-        ys, state = _run(cell, partial(kind.step, cell), steps[::-1] if backward else steps, state,
-                         mask[::-1] if backward else mask)  # fmt: skip
-        sequences.append(op.Concat(*(ys[::-1] if backward else ys), axis=1))
+        lengths = _lengths(op, constant, input_at(node, 4), length)
+        y, state = run(_Run(cell, kind, op.MatMul(x, cell.w), length, lengths, backward), state)
+        sequences.append(y)
         finals.append(state)
     return [
         _sequence(op, sequences, length, finals, cell.hidden, layout),
@@ -88,24 +87,90 @@ def _expand(expansion: Writing, node: ir.Node, kind: Kind) -> list[ir.Value]:
     ]
 
 
-def _run(
-    cell: Cell, step: Callable[[ir.Value, State], State], steps: Sequence[ir.Value], state: State,
-    mask: Sequence[ir.Value | None],
-) -> tuple[list[ir.Value], State]:  # fmt: skip
-    """Return the outputs of all steps and the last state; behind its own end a sample keeps its state and puts out 0.
+@dataclass(frozen=True)
+class _Run:
+    """One direction of a layer over a sequence.
 
-    mask: per step, where the samples go on; None where all do.
+    Attributes
+    ----------
+    x : onnx_ir.Value
+        What the steps read of the input, [N, T, g·H].
+    lengths : onnx_ir.Value, optional
+        How long each sample is, int64 [N, 1, 1]; behind its own end a sample keeps its state and puts out 0.
+    backward : bool
+        From the last step to the first.
     """
-    op, ys, zero = cell.op, [], np.zeros((1, 1, cell.hidden))
-    for x, here in zip(steps, mask, strict=True):
-        new = step(x, state)
-        if here is None:
-            ys.append(cast("ir.Value", new[0]))
-            state = new
-        else:
-            ys.append(op.Where(here, new[0], zero))
-            state = [op.Where(here, n, zero if old is None else old) for n, old in zip(new, state, strict=True)]
-    return ys, state
+
+    cell: Cell
+    kind: Kind
+    x: ir.Value
+    length: int
+    lengths: ir.Value | None
+    backward: bool
+
+
+def _step(run: _Run, op: Emitter, x: ir.Value, state: State, here: ir.Value | None) -> tuple[ir.Value, State]:
+    """Return what a step puts out, and its state. here: bool [N, 1, 1], where the samples go on; None where all do."""
+    new, zero = run.kind.step(replace(run.cell, op=op), x, state), np.zeros((1, 1, run.cell.hidden))
+    y = cast("ir.Value", new[0])
+    if here is None:
+        return y, new
+    return op.Where(here, y, zero), [
+        op.Where(here, n, zero if old is None else old) for n, old in zip(new, state, strict=True)
+    ]
+
+
+def _unrolled(run: _Run, state: State) -> tuple[ir.Value, State]:
+    """Write all steps; return the outputs of all, [N, T, H], and the last state."""
+    op, ys = run.cell.op, []
+    steps = split_steps(op, run.x, run.length, 1)
+    for t in reversed(range(run.length)) if run.backward else range(run.length):
+        here = None if run.lengths is None else op.Greater(run.lengths, t)
+        y, state = _step(run, op, steps[t], state, here)
+        ys.append(y)
+    return op.Concat(*(ys[::-1] if run.backward else ys), axis=1), state
+
+
+def _scanned(run: _Run, state: State) -> tuple[ir.Value, State]:
+    """Write the first step, and one for all others as the body of a Scan; return as ``_unrolled`` does.
+
+    The first step has no state to read where the layer begins with none.
+    """
+    op, sizes = run.cell.op, [run.length - 1, 1] if run.backward else [1, run.length - 1]
+    halves = list(op.emit_many("Split", run.x, sizes, outputs=2, axis=1))
+    x, rest = halves[::-1] if run.backward else halves
+    here = None if run.lengths is None else op.Greater(run.lengths, run.length - 1 if run.backward else 0)
+    y, state = _step(run, op, x, state, here)
+    scanned = [op.Transpose(rest, perm=[1, 0, 2])]
+    if run.lengths is not None:  # where each step goes on, [T − 1, N]
+        numbers = np.arange(run.length)[:-1] if run.backward else np.arange(run.length)[1:]
+        scanned.append(op.Greater(op.Reshape(run.lengths, [1, -1]), numbers[:, None]))
+    *ends, ys = op.emit_many(
+        "Scan", *state, *scanned, outputs=len(state) + 1, num_scan_inputs=len(scanned), body=_body(run, len(state)),
+        scan_input_directions=[int(run.backward)] * len(scanned), scan_output_directions=[int(run.backward)],
+    )  # fmt: skip
+    ys = op.Transpose(ys, perm=[1, 0, 2])
+    return op.Concat(*((ys, y) if run.backward else (y, ys)), axis=1), list(ends)
+
+
+def _body(run: _Run, states: int) -> ir.Graph:
+    """Write a step as the body of a Scan: (states [N, 1, H]..., x [N, g·H], where it goes on [N]) → (states..., y)."""
+    op = run.cell.op
+    prefix = op.fresh("Steps")
+    given = [ir.Value(name=f"{prefix}/given_{i}", type=ir.TensorType(op.type)) for i in range(states + 1)]
+    if run.lengths is not None:
+        given.append(ir.Value(name=f"{prefix}/here", type=ir.TensorType(ir.DataType.BOOL)))
+    body = ir.Graph(given, [], nodes=[], opset_imports=dict(op.graph.opset_imports), name="step")
+    inner = Emitter(body, op.dtype, word=prefix)
+    here = inner.Unsqueeze(given[-1], [1, 2]) if run.lengths is not None else None
+    y, state = _step(run, inner, inner.Unsqueeze(given[states], [1]), list(given[:states]), here)
+    body.outputs.extend([*(inner.Identity(v) for v in state), inner.Squeeze(y, [1])])
+    for value in body.outputs:
+        value.type = ir.TensorType(op.type)
+    for value in list(body.initializers.values()):
+        del body.initializers[str(value.name)]
+        op.graph.register_initializer(value)
+    return body
 
 
 def _sequence(
@@ -126,15 +191,14 @@ def _final(op: Emitter, values: list[ir.Value | None], layout: int) -> ir.Value:
     return joined if layout else op.Transpose(joined, perm=[1, 0, 2])
 
 
-def _mask(op: Emitter, constant: Constant, lengths: ir.Value | None, count: int) -> list[ir.Value | None]:
-    """Return, per step, where a sample's sequence still goes on: bool [N, 1, 1]."""
+def _lengths(op: Emitter, constant: Constant, lengths: ir.Value | None, count: int) -> ir.Value | None:
+    """Return how long each sample's sequence is, int64 [N, 1, 1]; None where all have every step."""
     known = constant(lengths)
     if lengths is None or (known is not None and bool((known >= count).all())):
-        return [None] * count
+        return None
     if known is not None:
-        return [op.constant(np.asarray(known).reshape(-1, 1, 1) > t) for t in range(count)]
-    wide = op.Reshape(op.Cast(lengths, to=int(ir.DataType.INT64)), [-1, 1, 1])
-    return [op.Greater(wide, t) for t in range(count)]
+        return op.constant(known.astype(np.int64).reshape(-1, 1, 1))
+    return op.Reshape(op.Cast(lengths, to=int(ir.DataType.INT64)), [-1, 1, 1])
 
 
 def _initial(op: Emitter, constant: Constant, node: ir.Node, slot: int, index: int, layout: int) -> ir.Value | None:
@@ -145,24 +209,6 @@ def _initial(op: Emitter, constant: Constant, node: ir.Node, slot: int, index: i
     if str(attribute(node, "direction", "forward")) == "bidirectional":
         value = op.Slice(value, [index], [index + 1], [1 if layout else 0])
     return value if layout else op.Transpose(value, perm=[1, 0, 2])
-
-
-def is_zero(constant: Constant, value: ir.Value | None) -> bool:
-    """Tell of a tensor of zeros whose size may depend on the batch."""
-    known = constant(value)
-    if known is not None:
-        return not np.any(known)
-    node = value.producer() if value is not None else None
-    if node is None:
-        return False
-    if node.op_type == "ConstantOfShape":
-        fill = node.attributes.get("value")
-        return fill is None or not np.any(fill.as_tensor().numpy())
-    if node.op_type == "Concat":
-        return all(is_zero(constant, v) for v in node.inputs)
-    facts = facts_of(node)
-    moves = facts.moves and facts.data not in (Data.QUANTISES, Data.JOINS, Data.PADS)
-    return moves and is_zero(constant, node.inputs[0])
 
 
 def _cell(op: Emitter, constant: Constant, node: ir.Node, kind: Kind, index: int) -> Cell:

@@ -13,7 +13,15 @@ from rsp_onnx.graph.op_facts import op_name
 
 
 class Writing(Protocol):
-    """What whoever writes a node out may ask: see ``Expansion``."""
+    """What whoever writes a node out may ask: see ``Expansion``.
+
+    Attributes
+    ----------
+    opsets : dict of str to int
+        The versions of the domains that the model imports.
+    """
+
+    opsets: dict[str, int]
 
     @property
     def opset(self) -> int:
@@ -35,6 +43,8 @@ class Writing(Protocol):
 Handler: TypeAlias = "Callable[[Any, ir.Node], Sequence[ir.Value | None] | None]"  # of a Writing and a node
 Constant: TypeAlias = "Callable[[ir.Value | None], np.ndarray | None]"  # what is known of a tensor before run time
 WHY = "rsp_onnx/why"  # what kept a node from being written out, noted on it
+MOST_UNROLLED = 24  # steps; with more a loop compiles ten times as fast, and runs no slower
+KEPT = "rsp_onnx/kept"  # noted on a loop that stays one
 _HANDLERS: dict[str, Handler] = {}
 _HOW: dict[str, str] = {}
 

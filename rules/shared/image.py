@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.graph.op_facts import Data, facts_of
 from rsp_onnx.rulekit.affine import affine_behind
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import Convolution, Dense, adjoint_convolve, convolve
 from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.source import is_source
 
 
 def image_source(ctx: Context, value: ir.Value) -> ir.Value | None:
@@ -17,26 +17,12 @@ def image_source(ctx: Context, value: ir.Value) -> ir.Value | None:
 
     A tensor is still the image while only movement and affine maps by constants lie between it and the graph's input.
     """
-    if not _is_image(ctx, value):
+    if not is_source(ctx.graph, value):
         return None
     node = value.producer()
     if node is not None and node.op_type == "Pad" and _pads_zeros(ctx, node):
         return node.inputs[0]
     return value
-
-
-def _is_image(ctx: Context, value: ir.Value) -> bool:
-    node = value.producer()
-    while node is not None:
-        active, facts = ctx.graph.active_inputs(node), facts_of(node)
-        moves = facts.moves and facts.data is not Data.SELECTS
-        embeds = node.op_type == "Gather" and not ctx.graph.active(node.inputs[0])
-        if not (moves or facts.affine or node.op_type == "Resize") or embeds or len(set(active)) != 1:
-            return False
-        if facts.affine and len(active) != 1:  # x·x
-            return False
-        node = active[0].producer()
-    return True
 
 
 def _pads_zeros(ctx: Context, node: ir.Node) -> bool:
