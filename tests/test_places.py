@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rsp_onnx import Explainer
+from rsp_onnx.axes.places import grid_of
 from rsp_onnx.compiler.analysis import analyse
-from rsp_onnx.graph.places import grid_of
 
 WIDTH, SIDE = 6, 4
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from rsp_onnx.axes.places import grid_of
 from rsp_onnx.compiler.method import Method, Outcome, Plan, to_section
 from rsp_onnx.compiler.section import Section
 from rsp_onnx.compiler.start import averaged_maps, target_seeds
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.places import grid_of
 from rsp_onnx.layout import channels_last
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import safe_divide

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
+from rsp_onnx.axes.places import grid_of
 from rsp_onnx.compiler.method import Method, Outcome, Plan
 from rsp_onnx.compiler.section import Section, find_section
 from rsp_onnx.compiler.start import target_seeds
@@ -19,7 +20,6 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Role, facts_of, is_layer
-from rsp_onnx.graph.places import grid_of
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.axes import input_channels
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.repetition.asked import ANSWERS, PROBABILITIES, Body, Question, Repetition, asked_of, wide
 from rsp_onnx.repetition.step import write_step

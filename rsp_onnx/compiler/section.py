@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rsp_onnx.axes.follow import channel_axis
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.bodies import holds_layer
 from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.follow import channel_axis
 from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, is_layer, plain_op
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.layout import channels_last

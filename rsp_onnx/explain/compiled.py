@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.compiler.interface import UNREACHED
 from rsp_onnx.errors import BadInput
-from rsp_onnx.graph.axes import input_channels
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes

@@ -18,13 +18,13 @@ from rsp_onnx.inputs.find_preprocess import overridden, resolve_preprocess
 from rsp_onnx.inputs.labels import check_labels, read_labels
 from rsp_onnx.inputs.presets import Preprocess
 from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of, sized
+from rsp_onnx.model.blame import blaming
 from rsp_onnx.model.load import ModelSource, load_model
 from rsp_onnx.model.session import Session, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.types import Array
 
-from .blame import blaming
 from .compile import compile_ir, needs_of
 from .compiled import Compiled, CompiledSizes, compiled_facts
 from .explanation import Explanation

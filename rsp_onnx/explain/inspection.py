@@ -16,7 +16,6 @@ from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.inputs.find_preprocess import resolve_preprocess
 from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.tensors import signature_of
-from rsp_onnx.layout import channels_last
 from rsp_onnx.loops.inside import with_bodies
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.model.sizes import free_axes, trial_sizes
@@ -26,7 +25,7 @@ from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, says, st
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.version import __version__
 
-_SMALL_INTS = ("uint8", "int8", "uint16", "int16")
+from .notes import notes_on
 
 
 def inspect_model(
@@ -81,7 +80,7 @@ def inspect_model(
         "forms": [] if missing else _forms(analysis),
         "missing": missing,
         "explainable": not missing,
-        "warnings": _warnings(loaded, analysis),
+        "warnings": notes_on(loaded, analysis),
         "tensors": _tensors(loaded, analysis, features),
     }
 
@@ -182,10 +181,6 @@ def _tensor(value: ir.Value) -> dict[str, Any]:
     return {"name": str(value.name), "dtype": str(value.dtype.numpy()) if value.dtype else None, "shape": _shape(value)}
 
 
-def _by(sizes: Sequence[int | None]) -> str:
-    return "×".join("?" if d is None else str(d) for d in sizes)
-
-
 def _shape(value: ir.Value) -> list[int | str | None]:
     if value.shape is None:
         return []
@@ -211,43 +206,6 @@ def _preprocessing(loaded: Model, analysis: Analysis) -> dict[str, Any] | None:
         ).to_dict()  # fmt: skip
     except BadInput:
         return None
-
-
-def _warnings(loaded: Model, analysis: Analysis) -> list[str]:
-    graph, opsets = analysis.graph, dict(loaded.ir.graph.opset_imports)
-    notes = [f"{said[0].upper()}{said[1:]}." for said in (*analysis.warnings, *analysis.reading.notes)]
-    for value in graph.inputs:
-        sizes = graph.dims(value)
-        if not all(isinstance(d, int) for d in _own(loaded, value)["shape"][1:]):
-            notes.append(
-                f"The input {value.name!r} leaves its size free; this is for {_by(sizes[1:])} (--input-shape, --size)."
-            )
-        if channels_last(sizes):
-            notes.append(f"The input {value.name!r} has its channels last (NHWC).")
-        if value.dtype is not None and str(value.dtype.numpy()) in _SMALL_INTS:
-            notes.append(f"The input {value.name!r} is {value.dtype.numpy()}; pixels are passed as they are.")
-    if analysis.kind != "logits":
-        notes.append(
-            f"The model ends in a {analysis.kind}; the classes' gradients start before it, at "
-            f"{analysis.reading.logits.name!r}."
-        )
-    ops = {op_name(n) for n in graph.nodes}
-    if "QuantizeLinear" in ops or "DequantizeLinear" in ops:
-        notes.append("The model is quantised (int8): scores stay its own, relevance reads its dequantised tensors.")
-    if any(v.dtype == ir.DataType.FLOAT16 for v in graph.inputs):
-        notes.append("The model runs in half precision; relevance is computed in float32.")
-    if opsets.get("", 18) < 18:
-        notes.append(
-            f"The model's opset {opsets['']} is lifted to {graph.model.graph.opset_imports['']} for the explanation."
-        )
-    fixed = [v for v in graph.inputs if isinstance((_own(loaded, v)["shape"] or [None])[0], int)]
-    if graph.batch is not None and not fixed:
-        notes.append("Items are run one at a time: a batch is merged with other axes on the way, or not in front.")
-    elif graph.batch is not None:
-        notes.append(f"The batch size is fixed to {graph.batch} in the file; images are run {graph.batch} at a time.")
-    if analysis.section.note:
-        notes.append(f"Section {analysis.section.name!r}: {analysis.section.note}.")
-    return notes
 
 
 def summary_numbers(report: Mapping[str, Any]) -> dict[str, float]:

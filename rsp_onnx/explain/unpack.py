@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.axes.input_channels import NO_CHANNELS
 from rsp_onnx.compiler.ledger import Loss, losses
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.axes import NO_CHANNELS
 from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.repetition.asked import ANSWERS

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from rsp_onnx.axes.follow import channel_axis
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.follow import channel_axis
 from rsp_onnx.graph.shapes import BATCH, Dims
 
 

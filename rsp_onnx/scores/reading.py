@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
+from rsp_onnx.axes.follow import moved_axes
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.follow import moved_axes
 
 from .axes import Evidence, ScoreAxes, find_axes
 from .boxes import Rows, class_rows, suppressed_scores

@@ -15,12 +15,11 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.convenience import convert_attributes
 
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.fold import fold_node
+from rsp_onnx.graph.nodes import attributes, subgraphs
+from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, is_layer
 from rsp_onnx.layout import channels_last
-
-from .dag import Graph
-from .fold import fold_node
-from .nodes import attributes, subgraphs
-from .op_facts import Data, Layout, Role, facts_of, is_layer
 
 _WINDOW = ("kernel_shape", "strides", "pads", "dilations", "auto_pad", "ceil_mode")
 

@@ -7,10 +7,10 @@ from typing import cast
 
 import onnx_ir as ir
 
-from .dag import Graph
-from .nodes import attribute
-from .op_facts import Data, Layout, facts_of
-from .shapes import Dims
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.op_facts import Data, Layout, facts_of
+from rsp_onnx.graph.shapes import Dims
 
 Step = tuple[ir.Node, ir.Value, ir.Value]  # a node, what is followed into it, and out of it
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from .dag import Graph
-from .op_facts import Layout, Role, facts_of
-from .shapes import Dims
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.op_facts import Layout, Role, facts_of
+from rsp_onnx.graph.shapes import Dims
 
 NO_CHANNELS = 0  # the batch's own axis, for an input whose axes are all places
 _FARTHEST = 50  # nodes that are followed

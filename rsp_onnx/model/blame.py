@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.inputs.tensors import Feeds
-from rsp_onnx.model.load import Model
-from rsp_onnx.model.sizes import why_not_run
+
+from .load import Model
+from .sizes import why_not_run
 
 
 @contextmanager
