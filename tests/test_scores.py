@@ -263,6 +263,38 @@ def test_coordinates_of_boxes_are_no_classes(style):
     assert relative_l2(third.relevance, leaf.grad[0].numpy()) < 1e-5, "one detection can be asked for"
 
 
+class Cut(Detector):
+    """Boxes and class probabilities joined, and the probabilities cut out of it again, as in front of a suppression."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        f = self.body(x)
+        y = torch.cat((self.boxes(f).flatten(2), self.classes(f).flatten(2).sigmoid()), 1)
+        ways = {
+            "slice": lambda: y[:, 4:],
+            "split": lambda: y.split((4, 3), 1)[1],
+            "gather": lambda: y[:, torch.tensor([4, 5, 6])],
+            "transposed": lambda: y.transpose(1, 2)[..., 4:],
+            "a row too many": lambda: y[:, 3:],
+            "another order": lambda: y[:, torch.tensor([4, 6, 5])],
+        }
+        return ways[self.style]()
+
+
+@pytest.mark.parametrize("style", ["slice", "split", "gather", "transposed", "a row too many", "another order"])
+@pytest.mark.parametrize("free", [True, False], ids=["free batch", "batch of one"])
+def test_probabilities_cut_out_of_what_they_were_joined_in_are_still_probabilities(style, free):
+    network, target = Cut(style), {"a row too many": 3, "another order": 1}.get(style, 2)
+    model = export(network, torch.zeros(1, 3, 4, 4), free=free)
+    x = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    explainer = Explainer(model, method="gradient", region="5", class_axis=-1 if style == "transposed" else 1)
+    result = explainer.explain({"x": x.detach().numpy()}, target=target)
+    logit, exact = network.logits(x)[0, 2, 5], style not in ("a row too many", "another order")
+    assert result.score == pytest.approx(float(logit.detach().sigmoid()), rel=1e-5)
+    (logit if exact else logit.sigmoid()).backward()
+    assert relative_l2(result.relevance, x.grad[0].numpy()) < 1e-5
+    assert result.kind == ("sigmoid" if exact else "logits")
+
+
 def explainer_of(model: onnx.ModelProto, region: str) -> Explainer:
     return Explainer(model, method="gradient", region=region)
 
