@@ -41,6 +41,10 @@ class Ids(nn.Module):
             return nn.functional.one_hot(ids, SYMBOLS).to(torch.float32)
         if self.how == "equal":
             return (ids[..., None] == torch.arange(SYMBOLS)).to(torch.float32)
+        if self.how == "scatter":
+            return torch.zeros(*ids.shape, SYMBOLS).scatter_(-1, ids[..., None], 1.0)
+        if self.how == "scatter of twos":
+            return torch.zeros(*ids.shape, SYMBOLS).scatter_(-1, ids[..., None], 2.0)
         if self.how == "table of floats":
             return self.table(ids.to(torch.int64))
         if self.how == "table with an offset":
@@ -56,7 +60,8 @@ class Ids(nn.Module):
         return self.embedded(self.rows(ids))
 
 
-WAYS = ["table", "one-hot", "equal", "table of floats", "table with an offset", "table, clipped"]
+TABLES = ["table", "table of floats", "table with an offset", "table, clipped"]
+WAYS = ["one-hot", "equal", "scatter", "scatter of twos", *TABLES]
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -77,11 +82,45 @@ def test_relevance_of_an_id_is_that_of_its_row(how):
     network, ids = Ids(how), torch.tensor(np.random.default_rng(1).integers(0, SYMBOLS, (1, LENGTH)))
     given = ids.to(torch.float32) if "floats" in how else ids
     model = export(network, {"ids": given})
-    gather = "Gather" if "table" in how else "Cast"
-    rows = [n.output[0] for n in model.graph.node if n.op_type in (gather, "OneHot")][-1]
+    made = {"one-hot": "Cast", "equal": "Cast"}.get(how, "ScatterElements" if "scatter" in how else "Gather")
+    rows = [n.output[0] for n in model.graph.node if n.op_type in (made, "OneHot")][-1]
     got = run(compile_explainer(model, "lrp-epsilon", tensors=[rows]), {"ids": given.numpy(), **asked(1)})
     assert relative_l2(got["relevance"][0], got[f"relevance/{rows}"][0].sum(-1)) < 1e-5
     assert np.abs(got["relevance"]).max() > 0
+
+
+class Bag(nn.Module):
+    """The symbols of a sentence put into one row, in which order and how often does not matter."""
+
+    def __init__(self, counted: bool) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.dense, self.counted = nn.Linear(SYMBOLS, 3), counted
+
+    def row(self, ids: torch.Tensor) -> torch.Tensor:
+        zeros, ones = torch.zeros(ids.shape[0], SYMBOLS), torch.ones(ids.shape)
+        return zeros.scatter_add_(1, ids, ones) if self.counted else zeros.scatter_(1, ids, 1.0)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.dense(self.row(ids)).sigmoid()
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("method", ["gradient", "lrp-0"])
+def test_a_symbol_that_stands_twice_in_a_bag_shares_what_its_place_has(counted, method):
+    """The model is linear: both methods give every symbol weight · count, in all."""
+    network, ids = Bag(counted), torch.tensor([[3, 7, 3, 3, 0], [1, 2, 4, 5, 6]])
+    model = export(network, {"ids": ids[:1]}, {"ids": {0: "N"}})
+    got = run(compile_explainer(model, method), {"ids": ids.numpy(), **asked(2, samples=2)})["relevance"][0]
+    with torch.no_grad():
+        weight = network.dense.weight[2].numpy()
+        count = np.array([(row == row[:, None]).sum(1).numpy() for row in ids])
+    want = weight[ids.numpy()] / (1 if counted else count)
+    assert got.shape == ids.shape and np.abs(got).max() > 0
+    ratio = got / want
+    assert relative_l2(ratio, np.broadcast_to(ratio[:, :1], ratio.shape)) < 1e-5
+    if method == "gradient":
+        assert relative_l2(got, want) < 1e-5
 
 
 class Mixed(nn.Module):
