@@ -47,6 +47,8 @@ class Ids(nn.Module):
             return torch.zeros(*ids.shape, SYMBOLS).scatter_(-1, ids[..., None], 2.0)
         if self.how == "table of floats":
             return self.table(ids.to(torch.int64))
+        if self.how == "table of scaled floats":
+            return self.table((ids * 10.0).round().to(torch.int64))
         if self.how == "table with an offset":
             return self.table(ids + torch.arange(LENGTH) % 4)
         if self.how == "table, clipped":
@@ -60,15 +62,20 @@ class Ids(nn.Module):
         return self.embedded(self.rows(ids))
 
 
-TABLES = ["table", "table of floats", "table with an offset", "table, clipped"]
+TABLES = ["table", "table of floats", "table of scaled floats", "table with an offset", "table, clipped"]
 WAYS = ["one-hot", "equal", "scatter", "scatter of twos", *TABLES]
+
+
+def given_as(how: str, ids: torch.Tensor) -> torch.Tensor:
+    numbers = ids.to(torch.float32) if "floats" in how else ids
+    return numbers / 10 if "scaled" in how else numbers
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_an_id_gets_gradient_times_its_row_however_the_row_is_made(how):
     network = Ids(how)
     ids = torch.tensor(np.random.default_rng(0).integers(0, SYMBOLS, (2, LENGTH)))
-    given = ids.to(torch.float32) if "floats" in how else ids
+    given = given_as(how, ids)
     model = export(network, {"ids": given[:1]}, {"ids": {0: "N"}})
     rows = network.rows(given).detach().requires_grad_()
     network.embedded(rows)[:, 1].sum().backward()
@@ -80,7 +87,7 @@ def test_an_id_gets_gradient_times_its_row_however_the_row_is_made(how):
 @pytest.mark.parametrize("how", WAYS)
 def test_relevance_of_an_id_is_that_of_its_row(how):
     network, ids = Ids(how), torch.tensor(np.random.default_rng(1).integers(0, SYMBOLS, (1, LENGTH)))
-    given = ids.to(torch.float32) if "floats" in how else ids
+    given = given_as(how, ids)
     model = export(network, {"ids": given})
     made = {"one-hot": "Cast", "equal": "Cast"}.get(how, "ScatterElements" if "scatter" in how else "Gather")
     rows = [n.output[0] for n in model.graph.node if n.op_type in (made, "OneHot")][-1]
@@ -201,6 +208,21 @@ def test_items_with_numbers_of_their_own_are_explained_apart():
     found = Explainer(model, method="gradient").explain_batch(items, target=0)
     assert [float(one[0].relevances["x"].sum()) for one in found] == [8.0, 8.0, 20.0]
     assert [float(one[0].relevances["by"]) for one in found] == [4.0, 4.0, 4.0]
+
+
+class Counted(nn.Module):
+    def forward(self, x, by):
+        return (x * by.to(x.dtype)).sum(2)
+
+
+def test_items_are_one_run_only_where_their_numbers_are_the_same():
+    """A whole number is not explained, so that the batch stays free; but a run has one for all of its items."""
+    model = export(Counted(), {"x": torch.zeros(1, 3, 4), "by": torch.tensor(2)}, {"x": {0: "N"}})
+    items = [{"x": np.ones((1, 3, 4), np.float32), "by": np.int64(k)} for k in (2, 2, 5)]
+    explainer = Explainer(model, method="gradient")
+    found = explainer.explain_batch(items, target=0)
+    assert [float(one[0].relevance.sum()) for one in found] == [8.0, 8.0, 20.0]
+    assert explainer.analyse(explainer.prepare(items[0])).graph.batch is None
 
 
 class Unused(nn.Module):
