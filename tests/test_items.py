@@ -19,10 +19,12 @@ V = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
 X = np.random.default_rng(3).normal(size=(3, 4)).astype(np.float32)
 
 
-def dense(batch: object, more: str = "", end: str = "y = MatMul(r, v)") -> onnx.ModelProto:
+def dense(batch: object, more: str = "", end: str = "y = MatMul(r, v)", classes: int = 3) -> onnx.ModelProto:
     """Return x → ReLU(x·W)·V, whose gradient is known; more: further inputs, end: what becomes of the hidden layer."""
     model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 17]>
-        net (float[{batch}, 4] x{more}) => (float[{batch}, 3] y) {{ a = MatMul(x, w) r = Relu(a) {end} }}""")
+        net (float[{batch}, 4] x{more}) => (float[{batch}, {classes}] y)
+        <int64[1] first = {{0}}, int64[1] last = {{2}}, int64[1] one = {{1}}> {{
+            a = MatMul(x, w) r = Relu(a) {end} }}""")
     model.graph.initializer.extend(onnx.numpy_helper.from_array(a, name) for a, name in ((W, "w"), (V, "v")))
     return model
 
@@ -81,6 +83,14 @@ def test_every_item_of_a_file_is_explained(explained, batch, count):
         assert f"x.npy, item {n}: class {c} (" in line if count > 1 else f"x.npy: class {c} (" in line
     warnings = result.stderr.splitlines()
     assert all(count == 1 or ".npy, item " in w for w in warnings)
+
+
+def test_two_items_of_two_classes_are_told_apart():
+    """Scores that are two by two have their samples in front."""
+    explainer = Explainer(dense(2, end="s = MatMul(r, v) y = Slice(s, first, last, one)", classes=2), method="gradient")
+    for (found,), x in zip(explainer.explain_batch(list(X[:2]), target=1), X, strict=False):
+        assert relative_l2(found.relevance, gradient(x, 1)) < 1e-6
+        assert relative_l2(found.scores, (np.maximum(x @ W, 0) @ V)[:2]) < 1e-6
 
 
 @pytest.mark.parametrize(("count", "runs"), [(1, 1), (2, 1), (3, 2)])

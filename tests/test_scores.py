@@ -142,6 +142,48 @@ def test_the_class_axis_can_be_named():
             inspect_model(model, class_axis=wrong)
 
 
+class Rows(nn.Module):
+    """A convolution with six channels over four steps; a softmax runs over one of the two."""
+
+    def __init__(self, over: str) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.conv, self.over = nn.Conv1d(3, 6, 1), over
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        steps_first = y.transpose(1, 2)
+        return {"softmax over steps": lambda: y.softmax(-1), "channels last": lambda: steps_first + 1.0,
+                "channels last, split": lambda: steps_first.reshape(-1, 2, 2, 6),
+                "mixed up": lambda: y.reshape(-1, 4, 6)}[self.over]()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("over", "axis", "told"),
+    [
+        ("softmax over steps", 2, "the softmax behind it"),
+        ("channels last", 2, "the layer that made it"),
+        ("channels last, split", 3, "the layer that made it"),
+    ],
+)
+@pytest.mark.parametrize("free", [True, False], ids=["free batch", "batch of one"])
+def test_what_tells_the_class_axis_against_the_sizes(over, axis, told, free):
+    """Of 6 channels and 4 steps the sizes alone would tell the wrong axis."""
+    network, x = Rows(over), torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    model = export(network, torch.zeros(1, 3, 4), free=free)
+    reading = inspect_model(model)["reading"]
+    assert (reading["class_axis"], reading["told_by"], reading["guessed"]) == (axis, told, False)
+    result = Explainer(model, method="gradient", region="all").explain({"x": x.detach().numpy()}, target=3)
+    network.conv(x)[0][(slice(None), 3) if "softmax" in over else 3].mean().backward()
+    assert relative_l2(result.relevance, x.grad[0].numpy()) < 1e-5
+
+
+def test_an_axis_that_a_reshape_mixes_up_is_not_followed():
+    """Four times six are not the six channels of four steps, though six is there again."""
+    reading = inspect_model(export(Rows("mixed up"), torch.zeros(1, 3, 4)))["reading"]
+    assert reading["guessed"] and reading["class_axis"] == 1
+
+
 def test_labels_tell_the_class_axis_and_a_guess_is_said_to_be_one():
     class Crossed(nn.Module):
         """No layer with weights lies behind x: nothing but sizes tells the axes."""
