@@ -96,6 +96,26 @@ def test_relevance_of_an_id_is_that_of_its_row(how):
     assert np.abs(got["relevance"]).max() > 0
 
 
+def test_rows_picked_by_gather_nd():
+    """As TensorFlow's gather_nd exports: row numbers with an axis of their own behind them."""
+    draw = np.random.default_rng(5)
+    table, weight = (draw.normal(size=s).astype(np.float32) for s in ((SYMBOLS, WIDTH), (WIDTH, 3)))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 17]>
+        net (int64[N, {LENGTH}] ids) => (float[N, 3] y) <int64[1] last = {{-1}}> {{
+            at = Unsqueeze(ids, last) rows = GatherND(table, at) a = MatMul(rows, weight) r = Relu(a)
+            y = ReduceMean<axes = [1], keepdims = 0>(r) }}""")
+    for array, name in ((table, "table"), (weight, "weight")):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    ids = draw.integers(0, SYMBOLS, (2, LENGTH))
+    rows = table[ids].astype(np.float64)
+    want = np.where(rows @ weight > 0, rows @ weight, 0)[..., 1] / LENGTH
+    got = run(compile_explainer(model, "gradient"), {"ids": ids, **asked(1, samples=2)})["relevance"][0]
+    assert relative_l2(got, want) < 1e-5
+    got = run(compile_explainer(model, "lrp-epsilon", tensors=["rows"]), {"ids": ids, **asked(1, samples=2)})
+    assert relative_l2(got["relevance"][0], got["relevance/rows"][0].sum(-1)) < 1e-5
+    assert got["relevance"].any()
+
+
 class Bag(nn.Module):
     """The symbols of a sentence put into one row, in which order and how often does not matter."""
 

@@ -56,13 +56,19 @@ def _id_slot(node: ir.Node, fed: set[ir.Value]) -> int | None:
     """Return which input of a node holds ids; None where none does."""
     if node.domain not in STANDARD:
         return None
-    if node.op_type == "Gather":
+    if node.op_type == "Gather" or (node.op_type == "GatherND" and _picks_rows(node)):
         return 1 if node.inputs[0] not in fed and _is_table(node.inputs[0]) else None
     if not facts_of(node).one_hot:
         return None
     if node.op_type == "Equal":
         return _encoded(node, fed)
     return 0 if node.op_type == "OneHot" else _put_in(node, fed)
+
+
+def _picks_rows(node: ir.Node) -> bool:
+    """Tell of a GatherND whose indices are one number each, that of a row."""
+    shape = None if node.inputs[1] is None else node.inputs[1].shape
+    return not node.attributes.get_int("batch_dims", 0) and shape is not None and len(shape) > 0 and shape[-1] == 1
 
 
 def _put_in(node: ir.Node, fed: set[ir.Value]) -> int | None:

@@ -48,7 +48,23 @@ def rearrange_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [ctx.part(moved, *ctx.sizes(node.inputs[0]))]
 
 
-@moves("GatherElements", "GatherND", "Compress")
+@vjp("GatherND")
+def gradient_where_taken(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Add the gathered entries' gradients to where they were taken from; ids of rows get Σ g·row."""
+    if _are_ids(ctx, cast("ir.Value", node.inputs[1])):
+        return [None, _per_row(ctx, node, ctx.op.Mul(g, ctx.read(node.outputs[0])))]
+    return add_where_taken(ctx, node, g)
+
+
+@rule("GatherND")
+def relevance_where_taken(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Add the gathered entries' relevance to where they were taken from; ids of rows get that of their row."""
+    if _are_ids(ctx, cast("ir.Value", node.inputs[1])):
+        return [None, _per_row(ctx, node, r)]
+    return add_where_taken(ctx, node, r)
+
+
+@moves("GatherElements", "Compress")
 def add_where_taken(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Add the gathered entries' relevance to where they were taken from."""
     data, indices = node.inputs
@@ -181,6 +197,14 @@ def _take(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
 
 def _are_ids(ctx: Context, indices: ir.Value) -> bool:
     return ctx.graph.active(indices) and carries_ids(indices)
+
+
+def _per_row(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
+    """Sum r [K, *ids without the last axis, *row] over the row: [K, *ids], whose last axis is 1."""
+    ids = cast("ir.Value", node.inputs[1])
+    rank, own = len(ctx.dims(node.outputs[0])), len(ctx.dims(ids)) - 1
+    axes = list(range(1 + own, 1 + rank))
+    return ctx.op.Unsqueeze(ctx.op.ReduceSum(r, axes, keepdims=0) if axes else r, [1 + own])
 
 
 def _per_id(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
