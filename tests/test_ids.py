@@ -116,6 +116,23 @@ def test_rows_picked_by_gather_nd():
     assert got["relevance"].any()
 
 
+def test_places_at_which_numbers_are_put_are_no_ids():
+    """Numbers of one input replace some of another's: both have gradients, the places have none and are named."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        net (float[N, 4] x, float[N, 2] u, int64[N, 2] places) => (float[N, 4] y) {
+            s = ScatterElements<axis = 1>(x, places, u) y = Mul(s, s) }""")
+    feeds = {
+        "x": np.array([[1, 2, 3, 4]], np.float32), "u": np.array([[5, 6]], np.float32), "places": np.array([[3, 0]]),
+    }  # fmt: skip
+    explainer = Explainer(model, method="gradient", labels=list("abcd"))
+    for target, x, u in ((0, [0, 0, 0, 0], [0, 12]), (1, [0, 4, 0, 0], [0, 0]), (3, [0, 0, 0, 0], [10, 0])):
+        found = explainer.explain(feeds, target=target)
+        assert set(found.relevances) == {"x", "u"}
+        np.testing.assert_array_equal(found.relevances["x"], x)
+        np.testing.assert_array_equal(found.relevances["u"], u)
+    assert any("'places' is not explained" in w for w in found.warnings)
+
+
 class Bag(nn.Module):
     """The symbols of a sentence put into one row, in which order and how often does not matter."""
 
