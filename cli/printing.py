@@ -23,13 +23,15 @@ def progress_bar(length: int, label: str) -> Iterator[Callable[[int, int], None]
 
 @contextmanager
 def running_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar with the time left; its length is known when the first call comes."""
+    """Show a progress bar with the time left; its length is known when the first call comes, none below 2."""
     if not sys.stderr.isatty():
         yield None
         return
     bars: list[Any] = []
 
     def update(done: int, total: int) -> None:
+        if total < 2:
+            return
         if not bars:
             bars.append(click.progressbar(length=total, label=label, file=sys.stderr, show_eta=True, show_pos=True))
             bars[0].__enter__()

@@ -8,6 +8,7 @@ import pytest
 
 REPO = Path(__file__).parent.parent
 SHARED_DATA = REPO.parent / "shared" / "data"
+SHARED_CASES = REPO.parent / "shared" / "cases"
 
 # the threads of several torches wait for each other by spinning: four times slower
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -29,6 +30,27 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is not here; this test needs the real models and photographs")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_cases():
+    """Return the folder of small models that stand for situations people reported; skip where there is none."""
+    if not SHARED_CASES.is_dir():
+        pytest.skip("../shared/cases is not here; this test needs the reported cases")
+    return SHARED_CASES
+
+
+@pytest.fixture(scope="session")
+def shared_graph():
+    """Return a function from a name to the exported graph in ../shared/data/graphs; it skips where there is none."""
+
+    def find(name):
+        path = SHARED_DATA / "graphs" / f"{name}.onnx"
+        if not path.is_file():
+            pytest.skip(f"../shared/data/graphs/{name}.onnx is not here; this test needs that graph")
+        return path
+
+    return find
 
 
 def pytest_collection_modifyitems(items):

@@ -281,7 +281,7 @@ TENSORS = {
     "dtype": (lambda x: x.astype(np.float64), "must be float32, not float64"),
     "channels": (lambda x: x[:, :2], "1×3×96×96, not 1×2×96×96"),
     "rank": (lambda x: x[0, 0], "1×3×96×96, not 96×96"),
-    "two": (lambda x: np.concatenate([x, x]), "holds 2 items"),
+    "two, one of them broken": (lambda x: np.concatenate([x, x + np.inf]), "NaN or infinity"),
     "none": (lambda x: x[:0], "holds 0 items"),
     "objects": (lambda x: np.array([{}], dtype=object), "cannot be read as numpy arrays"),
     "text": (lambda x: np.array(["a"]), "must be float32"),

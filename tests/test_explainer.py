@@ -525,7 +525,7 @@ def test_time_in_front_of_one_sample_is_one_item():
     asked = {"target": np.array([[1]]), "hostile": np.zeros((1, 1, 0), np.int64)}
     (want,) = session.run(["relevance"], {"x": x, **asked})
     np.testing.assert_allclose(found.relevance, want[0], rtol=1e-5, atol=1e-7)
-    with pytest.raises(BadInput, match="holds 4 items"):
+    with pytest.raises(BadInput, match="must have the shape 5×1×3, not 4×1×3"):
         explainer.explain(x[:4], target=1)
 
 

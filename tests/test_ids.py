@@ -41,8 +41,14 @@ class Ids(nn.Module):
             return nn.functional.one_hot(ids, SYMBOLS).to(torch.float32)
         if self.how == "equal":
             return (ids[..., None] == torch.arange(SYMBOLS)).to(torch.float32)
+        if self.how == "scatter":
+            return torch.zeros(*ids.shape, SYMBOLS).scatter_(-1, ids[..., None], 1.0)
+        if self.how == "scatter of twos":
+            return torch.zeros(*ids.shape, SYMBOLS).scatter_(-1, ids[..., None], 2.0)
         if self.how == "table of floats":
             return self.table(ids.to(torch.int64))
+        if self.how == "table of scaled floats":
+            return self.table((ids * 10.0).round().to(torch.int64))
         if self.how == "table with an offset":
             return self.table(ids + torch.arange(LENGTH) % 4)
         if self.how == "table, clipped":
@@ -56,14 +62,20 @@ class Ids(nn.Module):
         return self.embedded(self.rows(ids))
 
 
-WAYS = ["table", "one-hot", "equal", "table of floats", "table with an offset", "table, clipped"]
+TABLES = ["table", "table of floats", "table of scaled floats", "table with an offset", "table, clipped"]
+WAYS = ["one-hot", "equal", "scatter", "scatter of twos", *TABLES]
+
+
+def given_as(how: str, ids: torch.Tensor) -> torch.Tensor:
+    numbers = ids.to(torch.float32) if "floats" in how else ids
+    return numbers / 10 if "scaled" in how else numbers
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_an_id_gets_gradient_times_its_row_however_the_row_is_made(how):
     network = Ids(how)
     ids = torch.tensor(np.random.default_rng(0).integers(0, SYMBOLS, (2, LENGTH)))
-    given = ids.to(torch.float32) if "floats" in how else ids
+    given = given_as(how, ids)
     model = export(network, {"ids": given[:1]}, {"ids": {0: "N"}})
     rows = network.rows(given).detach().requires_grad_()
     network.embedded(rows)[:, 1].sum().backward()
@@ -75,13 +87,84 @@ def test_an_id_gets_gradient_times_its_row_however_the_row_is_made(how):
 @pytest.mark.parametrize("how", WAYS)
 def test_relevance_of_an_id_is_that_of_its_row(how):
     network, ids = Ids(how), torch.tensor(np.random.default_rng(1).integers(0, SYMBOLS, (1, LENGTH)))
-    given = ids.to(torch.float32) if "floats" in how else ids
+    given = given_as(how, ids)
     model = export(network, {"ids": given})
-    gather = "Gather" if "table" in how else "Cast"
-    rows = [n.output[0] for n in model.graph.node if n.op_type in (gather, "OneHot")][-1]
+    made = {"one-hot": "Cast", "equal": "Cast"}.get(how, "ScatterElements" if "scatter" in how else "Gather")
+    rows = [n.output[0] for n in model.graph.node if n.op_type in (made, "OneHot")][-1]
     got = run(compile_explainer(model, "lrp-epsilon", tensors=[rows]), {"ids": given.numpy(), **asked(1)})
     assert relative_l2(got["relevance"][0], got[f"relevance/{rows}"][0].sum(-1)) < 1e-5
     assert np.abs(got["relevance"]).max() > 0
+
+
+def test_rows_picked_by_gather_nd():
+    """As TensorFlow's gather_nd exports: row numbers with an axis of their own behind them."""
+    draw = np.random.default_rng(5)
+    table, weight = (draw.normal(size=s).astype(np.float32) for s in ((SYMBOLS, WIDTH), (WIDTH, 3)))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 17]>
+        net (int64[N, {LENGTH}] ids) => (float[N, 3] y) <int64[1] last = {{-1}}> {{
+            at = Unsqueeze(ids, last) rows = GatherND(table, at) a = MatMul(rows, weight) r = Relu(a)
+            y = ReduceMean<axes = [1], keepdims = 0>(r) }}""")
+    for array, name in ((table, "table"), (weight, "weight")):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    ids = draw.integers(0, SYMBOLS, (2, LENGTH))
+    rows = table[ids].astype(np.float64)
+    want = np.where(rows @ weight > 0, rows @ weight, 0)[..., 1] / LENGTH
+    got = run(compile_explainer(model, "gradient"), {"ids": ids, **asked(1, samples=2)})["relevance"][0]
+    assert relative_l2(got, want) < 1e-5
+    got = run(compile_explainer(model, "lrp-epsilon", tensors=["rows"]), {"ids": ids, **asked(1, samples=2)})
+    assert relative_l2(got["relevance"][0], got["relevance/rows"][0].sum(-1)) < 1e-5
+    assert got["relevance"].any()
+
+
+def test_places_at_which_numbers_are_put_are_no_ids():
+    """Numbers of one input replace some of another's: both have gradients, the places have none and are named."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        net (float[N, 4] x, float[N, 2] u, int64[N, 2] places) => (float[N, 4] y) {
+            s = ScatterElements<axis = 1>(x, places, u) y = Mul(s, s) }""")
+    feeds = {
+        "x": np.array([[1, 2, 3, 4]], np.float32), "u": np.array([[5, 6]], np.float32), "places": np.array([[3, 0]]),
+    }  # fmt: skip
+    explainer = Explainer(model, method="gradient", labels=list("abcd"))
+    for target, x, u in ((0, [0, 0, 0, 0], [0, 12]), (1, [0, 4, 0, 0], [0, 0]), (3, [0, 0, 0, 0], [10, 0])):
+        found = explainer.explain(feeds, target=target)
+        assert set(found.relevances) == {"x", "u"}
+        np.testing.assert_array_equal(found.relevances["x"], x)
+        np.testing.assert_array_equal(found.relevances["u"], u)
+    assert any("'places' is not explained" in w for w in found.warnings)
+
+
+class Bag(nn.Module):
+    """The symbols of a sentence put into one row, in which order and how often does not matter."""
+
+    def __init__(self, counted: bool) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.dense, self.counted = nn.Linear(SYMBOLS, 3), counted
+
+    def row(self, ids: torch.Tensor) -> torch.Tensor:
+        zeros, ones = torch.zeros(ids.shape[0], SYMBOLS), torch.ones(ids.shape)
+        return zeros.scatter_add_(1, ids, ones) if self.counted else zeros.scatter_(1, ids, 1.0)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.dense(self.row(ids)).sigmoid()
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("method", ["gradient", "lrp-0"])
+def test_a_symbol_that_stands_twice_in_a_bag_shares_what_its_place_has(counted, method):
+    """The model is linear: both methods give every symbol weight · count, in all."""
+    network, ids = Bag(counted), torch.tensor([[3, 7, 3, 3, 0], [1, 2, 4, 5, 6]])
+    model = export(network, {"ids": ids[:1]}, {"ids": {0: "N"}})
+    got = run(compile_explainer(model, method), {"ids": ids.numpy(), **asked(2, samples=2)})["relevance"][0]
+    with torch.no_grad():
+        weight = network.dense.weight[2].numpy()
+        count = np.array([(row == row[:, None]).sum(1).numpy() for row in ids])
+    want = weight[ids.numpy()] / (1 if counted else count)
+    assert got.shape == ids.shape and np.abs(got).max() > 0
+    ratio = got / want
+    assert relative_l2(ratio, np.broadcast_to(ratio[:, :1], ratio.shape)) < 1e-5
+    if method == "gradient":
+        assert relative_l2(got, want) < 1e-5
 
 
 class Mixed(nn.Module):
@@ -162,6 +245,21 @@ def test_items_with_numbers_of_their_own_are_explained_apart():
     found = Explainer(model, method="gradient").explain_batch(items, target=0)
     assert [float(one[0].relevances["x"].sum()) for one in found] == [8.0, 8.0, 20.0]
     assert [float(one[0].relevances["by"]) for one in found] == [4.0, 4.0, 4.0]
+
+
+class Counted(nn.Module):
+    def forward(self, x, by):
+        return (x * by.to(x.dtype)).sum(2)
+
+
+def test_items_are_one_run_only_where_their_numbers_are_the_same():
+    """A whole number is not explained, so that the batch stays free; but a run has one for all of its items."""
+    model = export(Counted(), {"x": torch.zeros(1, 3, 4), "by": torch.tensor(2)}, {"x": {0: "N"}})
+    items = [{"x": np.ones((1, 3, 4), np.float32), "by": np.int64(k)} for k in (2, 2, 5)]
+    explainer = Explainer(model, method="gradient")
+    found = explainer.explain_batch(items, target=0)
+    assert [float(one[0].relevance.sum()) for one in found] == [8.0, 8.0, 20.0]
+    assert explainer.analyse(explainer.prepare(items[0])).graph.batch is None
 
 
 class Unused(nn.Module):

@@ -32,7 +32,8 @@ class Tokens(nn.Module):
             nn.Parameter(torch.zeros(1, 1, WIDTH)),
         )
         self.merge, self.query = nn.Linear(4 * WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.count = {"class token": 17, "merged": 4, "pooled queries": 4}.get(how, 16)
+        self.wide = nn.Conv2d(3, WIDTH, 7, 2, 3)
+        self.count = {"class token": 17, "zero token": 17, "merged": 4, "pooled queries": 4}.get(how, 16)
         self.head = nn.Linear(self.count * WIDTH, self.count)
 
     def windows(self, grid: torch.Tensor) -> torch.Tensor:
@@ -40,7 +41,7 @@ class Tokens(nn.Module):
         return grid.view(n, 2, 2, 2, 2, WIDTH).permute(0, 1, 3, 2, 4, 5).reshape(n, 16, WIDTH)
 
     def tokens(self, x: torch.Tensor) -> torch.Tensor:
-        grid = self.patches(x).permute(0, 2, 3, 1)
+        grid = (self.wide if self.how == "wide patches" else self.patches)(x).permute(0, 2, 3, 1)
         flat = grid.reshape(grid.shape[0], 16, WIDTH)
         if self.how == "windows":
             return self.windows(grid)
@@ -48,6 +49,8 @@ class Tokens(nn.Module):
             return self.windows(torch.roll(grid, (-1, -1), (1, 2)))
         if self.how == "class token":
             return torch.cat((self.start.expand(grid.shape[0], -1, -1), flat), 1)
+        if self.how == "zero token":
+            return nn.functional.pad(flat, (0, 0, 1, 0))
         if self.how == "merged":
             parts = [grid[:, i::2, j::2] for j in (0, 1) for i in (0, 1)]
             return self.merge(torch.cat(parts, -1).reshape(grid.shape[0], 4, 4 * WIDTH))
@@ -71,7 +74,10 @@ class Tokens(nn.Module):
         return self.head(t.flatten(1))
 
 
-WAYS = ["rows", "windows", "rolled windows", "class token", "merged", "pooled queries", "attention"]
+WAYS = [
+    "rows", "wide patches", "windows", "rolled windows", "class token", "zero token", "merged", "pooled queries",
+    "attention",
+]  # fmt: skip
 
 
 def export(network: nn.Module) -> onnx.ModelProto:
@@ -93,7 +99,7 @@ def test_a_token_finds_its_cell(how):
     graph = analyse(model, section=section).graph
     index, sizes = grid_of(graph, graph.values[section], [1], graph.inputs[0])
     order = network.order()
-    offset = 1 if how == "class token" else 0
+    offset = 1 if how.endswith(" token") else 0
     assert sizes == ([2, 2] if network.count == 4 else [4, 4])
     assert [order[i - offset] for i in index] == list(range(len(order)))
 
@@ -113,7 +119,7 @@ def test_grad_cam_lies_on_the_patch_that_a_class_reads(how):
             network.head.weight[k, k * WIDTH : (k + 1) * WIDTH] = t[0, k]
     model = export(network)
     section = next(n.output[0] for n in reversed(model.graph.node) if n.op_type == "Add")
-    explainer, offset = Explainer(model, method="hires-cam", section=section), 1 if how == "class token" else 0
+    explainer, offset = Explainer(model, method="hires-cam", section=section), 1 if how.endswith(" token") else 0
     for token, patch in enumerate(network.order()):
         heatmap = explainer.explain({"x": x.numpy()}, target=token + offset).heatmap
         cells = heatmap.reshape(side, 8 // side, side, 8 // side).sum((1, 3))

@@ -181,7 +181,10 @@ def test_large_logits_have_a_map_and_their_probability_is_said_to_be_saturated(m
 def test_a_saturated_softmax_in_the_model_points_to_methods_that_walk():
     explainer = Explainer(scaled(3000, "Softmax<axis=1>"), method="occlusion", **UNIT)
     first, least = explainer.explain(X), explainer.explain(X, int(np.argmin(Explainer(scaled(1), **UNIT).scores(X))))
-    walks = "for every masked input; use a method that walks backward from the logit, such as rsp, or name the logits with --output (see inspect)"
+    walks = (
+        "for every masked input; use a method that walks backward from the logit, such as rsp, or name the logits with "
+        "--output (see inspect)"
+    )
     assert f"the probability of class {first.target} is saturated: 1 {walks}" in first.warnings
     assert f"the probability of class {least.target} is saturated: 0 {walks}" in least.warnings
     assert first.is_zero and first.warnings[0].endswith("zero everywhere: the score was the same for every mask")

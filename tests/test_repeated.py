@@ -12,7 +12,7 @@ from rsp_onnx.attribution.perturbations import INTEGRATED, RISE
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.explain.compile import compile_ir
 
-from .little import conv_net, nhwc_net, signal_net, table_net, volume_net
+from .little import conv_net, nhwc_net, signal_net, table_net, two_input_net, volume_net
 from .running import asked, relative_l2, run, session
 from .zoo import export
 
@@ -66,6 +66,23 @@ def test_smooth_grad_is_the_mean_gradient_of_noisy_copies():
     spread = (x.max((1, 2, 3)) - x.min((1, 2, 3))).reshape(-1, 1, 1, 1)
     mean = sum(torch_gradient(net, x + 0.3 * spread * n, 1) for n in drawn) / 6
     assert relative_l2(found, mean) < 1e-5
+
+
+def test_of_several_inputs_one_after_the_other_is_covered():
+    model, name = two_input_net(), "occlusion:window=0.5,stride=0.25"
+    x = {"left": image((1, 3, 8, 8)), "right": image((1, 1, 8, 8), 1)}
+    found = run(compile_explainer(model, name), {**x, **asked(1)})
+    plain = session(model)
+    own = plain.run(None, x)[0][0, 1]
+    for side, given in x.items():
+        total, cover = np.zeros((8, 8)), np.zeros((8, 8))
+        for top in range(0, 5, 2):
+            for left in range(0, 5, 2):
+                changed = given.copy()
+                changed[:, :, top : top + 4, left : left + 4] = 0
+                total[top : top + 4, left : left + 4] += own - plain.run(None, {**x, side: changed})[0][0, 1]
+                cover[top : top + 4, left : left + 4] += 1
+        assert relative_l2(found[f"relevance/{side}"][0, 0].sum(0), total / cover) < 1e-4, side
 
 
 def softmax(logits):

@@ -142,6 +142,48 @@ def test_the_class_axis_can_be_named():
             inspect_model(model, class_axis=wrong)
 
 
+class Rows(nn.Module):
+    """A convolution with six channels over four steps; a softmax runs over one of the two."""
+
+    def __init__(self, over: str) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.conv, self.over = nn.Conv1d(3, 6, 1), over
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        steps_first = y.transpose(1, 2)
+        return {"softmax over steps": lambda: y.softmax(-1), "channels last": lambda: steps_first + 1.0,
+                "channels last, split": lambda: steps_first.reshape(-1, 2, 2, 6),
+                "mixed up": lambda: y.reshape(-1, 4, 6)}[self.over]()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("over", "axis", "told"),
+    [
+        ("softmax over steps", 2, "the softmax behind it"),
+        ("channels last", 2, "the layer that made it"),
+        ("channels last, split", 3, "the layer that made it"),
+    ],
+)
+@pytest.mark.parametrize("free", [True, False], ids=["free batch", "batch of one"])
+def test_what_tells_the_class_axis_against_the_sizes(over, axis, told, free):
+    """Of 6 channels and 4 steps the sizes alone would tell the wrong axis."""
+    network, x = Rows(over), torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    model = export(network, torch.zeros(1, 3, 4), free=free)
+    reading = inspect_model(model)["reading"]
+    assert (reading["class_axis"], reading["told_by"], reading["guessed"]) == (axis, told, False)
+    result = Explainer(model, method="gradient", region="all").explain({"x": x.detach().numpy()}, target=3)
+    network.conv(x)[0][(slice(None), 3) if "softmax" in over else 3].mean().backward()
+    assert relative_l2(result.relevance, x.grad[0].numpy()) < 1e-5
+
+
+def test_an_axis_that_a_reshape_mixes_up_is_not_followed():
+    """Four times six are not the six channels of four steps, though six is there again."""
+    reading = inspect_model(export(Rows("mixed up"), torch.zeros(1, 3, 4)))["reading"]
+    assert reading["guessed"] and reading["class_axis"] == 1
+
+
 def test_labels_tell_the_class_axis_and_a_guess_is_said_to_be_one():
     class Crossed(nn.Module):
         """No layer with weights lies behind x: nothing but sizes tells the axes."""
@@ -261,6 +303,38 @@ def test_coordinates_of_boxes_are_no_classes(style):
     y = network.logits(leaf)[0, 1, 3]
     (y.sigmoid() if style == "v5" else y).backward()
     assert relative_l2(third.relevance, leaf.grad[0].numpy()) < 1e-5, "one detection can be asked for"
+
+
+class Cut(Detector):
+    """Boxes and class probabilities joined, and the probabilities cut out of it again, as in front of a suppression."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        f = self.body(x)
+        y = torch.cat((self.boxes(f).flatten(2), self.classes(f).flatten(2).sigmoid()), 1)
+        ways = {
+            "slice": lambda: y[:, 4:],
+            "split": lambda: y.split((4, 3), 1)[1],
+            "gather": lambda: y[:, torch.tensor([4, 5, 6])],
+            "transposed": lambda: y.transpose(1, 2)[..., 4:],
+            "a row too many": lambda: y[:, 3:],
+            "another order": lambda: y[:, torch.tensor([4, 6, 5])],
+        }
+        return ways[self.style]()
+
+
+@pytest.mark.parametrize("style", ["slice", "split", "gather", "transposed", "a row too many", "another order"])
+@pytest.mark.parametrize("free", [True, False], ids=["free batch", "batch of one"])
+def test_probabilities_cut_out_of_what_they_were_joined_in_are_still_probabilities(style, free):
+    network, target = Cut(style), {"a row too many": 3, "another order": 1}.get(style, 2)
+    model = export(network, torch.zeros(1, 3, 4, 4), free=free)
+    x = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    explainer = Explainer(model, method="gradient", region="5", class_axis=-1 if style == "transposed" else 1)
+    result = explainer.explain({"x": x.detach().numpy()}, target=target)
+    logit, exact = network.logits(x)[0, 2, 5], style not in ("a row too many", "another order")
+    assert result.score == pytest.approx(float(logit.detach().sigmoid()), rel=1e-5)
+    (logit if exact else logit.sigmoid()).backward()
+    assert relative_l2(result.relevance, x.grad[0].numpy()) < 1e-5
+    assert result.kind == ("sigmoid" if exact else "logits")
 
 
 def explainer_of(model: onnx.ModelProto, region: str) -> Explainer:

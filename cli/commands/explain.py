@@ -10,7 +10,7 @@ import click
 from rsp_onnx import Explainer, explain_files
 
 from .. import options as shared
-from ..printing import print_json, progress_bar
+from ..printing import print_json, running_bar
 
 
 @click.command(short_help="Paint which pixels speak for a class, and which against it.")
@@ -38,7 +38,7 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
 
     IMAGE is a photograph, or a .npy/.npz file with ready tensors: signals are drawn as lines, tables as bars. For each
     image and target a picture and an .npz file (relevance, heatmap, heatmap_original) are written, and explain.json
-    with all records.
+    with all records. Of a file with several items along the batch axis each is explained: STEM.ITEM.CLASS.png.
 
     \b
     Examples:
@@ -49,7 +49,7 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     out, as_json = options.pop("out"), options.pop("as_json")
     targets, rivals, batch_size = options.pop("targets"), options.pop("rivals"), options.pop("batch_size")
     explainer = Explainer(model, **options)
-    with progress_bar(len(images), "explaining") as progress:
+    with running_bar("explaining") as progress:
         records = explain_files(
             explainer, images, out, target=targets, hostile=rivals, batch_size=batch_size, progress=progress
         )
@@ -64,11 +64,12 @@ def _say(records: list[dict[str, Any]], out: Path) -> None:
     for warning in (w for w in records[0]["warnings"] if w in shared_by_all):
         click.echo(f"Warning: of all: {warning}.", err=True)
     for record in records:
+        name = record["image"] + (f", item {record['item']}" if "item" in record else "")
         against = f" against {' · '.join(record['hostile_labels'])}" if record["hostile"] else ""
         where = out / (record["png"] or record["npz"])
-        click.echo(f"{record['image']}: {record['target_label']} ({record['score_in_words']}){against} -> {where}")
+        click.echo(f"{name}: {record['target_label']} ({record['score_in_words']}){against} -> {where}")
         for warning in (w for w in record["warnings"] if w not in shared_by_all):
-            click.echo(f"Warning: {record['image']}: {warning}.", err=True)
+            click.echo(f"Warning: {name}: {warning}.", err=True)
     first = records[0]
     if first["preprocessing"]:
         how = first["preprocessing"]

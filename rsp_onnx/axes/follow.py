@@ -40,7 +40,7 @@ def moved_axes(graph: Graph, start: ir.Value, end: ir.Value) -> tuple[int, ...] 
     steps: list[Step] = []
     while end is not start:
         node = end.producer()
-        source = None if node is None else _source(graph, node, end)
+        source = None if node is None else _source(graph, node, end, start)
         if node is None or source is None:
             return None
         steps.append((node, source, end))
@@ -53,9 +53,14 @@ def moved_axes(graph: Graph, start: ir.Value, end: ir.Value) -> tuple[int, ...] 
     return tuple(followed.index(a) for a in range(last))
 
 
-def _source(graph: Graph, node: ir.Node, output: ir.Value) -> ir.Value | None:
-    """Return the input an output's layout comes from: of several the first that has its rank."""
+def _source(graph: Graph, node: ir.Node, output: ir.Value, start: ir.Value | None = None) -> ir.Value | None:
+    """Return the input an output's layout comes from: of several the first that has its rank.
+
+    start: where to follow it to; inputs that are not computed from it do not count.
+    """
     active = graph.active_inputs(node)
+    if start is not None and len(active) > 1:
+        active = [v for v in active if v is start or graph.computed_from(v, start)]
     alike = [v for v in active if graph.dims(v) == graph.dims(output)]
     ranked = [v for v in active if len(graph.dims(v)) == len(graph.dims(output))]
     return next(iter(alike or ranked or active), None)

@@ -15,6 +15,7 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
 from rsp_onnx.inputs.find_preprocess import overridden, resolve_preprocess
+from rsp_onnx.inputs.items import split_items, whole_batches
 from rsp_onnx.inputs.labels import check_labels, read_labels
 from rsp_onnx.inputs.presets import Preprocess
 from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of, sized
@@ -90,9 +91,7 @@ class Explainer:
         find_method(method)
         resolve_device(device)
         self.model = load_model(model)
-        self.method = method
-        self.options = Options(purge, split, signed_inputs)
-        self.device = device
+        self.method, self.device, self.options = method, device, Options(purge, split, signed_inputs)
         self._section, self._threads = section, threads
         self._compiled = CompiledSizes(self._compile)
         self._scorer = Scorer(self.model.ir, device, threads)
@@ -119,6 +118,10 @@ class Explainer:
     def feeds(self, image: Picture) -> dict[str, Array]:
         """Return the tensors the model would be given for an image, by input name."""
         return dict(self.prepare(image).tensors)
+
+    def items(self, images: Picture) -> list[Picture]:
+        """Return the items a tensor file, a mapping or a ready array holds, for ``explain_batch``; a photo is one."""
+        return split_items(images, self.signatures)
 
     @overload
     def explain(
@@ -166,8 +169,9 @@ class Explainer:
         if batch_size < 1:
             raise BadInput(f"The batch size must be 1 or more, not {batch_size}.")
         results: list[list[Explanation]] = []
-        for start in range(0, len(images), batch_size):
-            items = [self.prepare(image) for image in images[start : start + batch_size]]
+        size = whole_batches(batch_size, self.signatures)
+        for start in range(0, len(images), size):
+            items = [self.prepare(image) for image in images[start : start + size]]
             for group in same_shapes(items):
                 with blaming(self.model, group[0]):
                     compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))

@@ -74,9 +74,11 @@ class Graph:
         dag.add_nodes_from(self.inputs)
         for node in self.nodes:
             sources = [v for v in (*node.inputs, *captured(node)) if v is not None and v in dag]
-            if not sources or (stops(node, None) and not is_id_step(node)):
+            ids = is_id_step(node)  # a rounded id is an id
+            if not sources or (stops(node, None) and not ids):
                 continue
-            results = [v for i, v in enumerate(node.outputs) if carries(v) and not stops(node, i) and not _scales(v)]
+            passed = [v for i, v in enumerate(node.outputs) if ids or not stops(node, i)]
+            results = [v for v in passed if carries(v) and not _scales(v)]
             dag.add_edges_from((source, node) for source in sources if results)
             dag.add_edges_from((node, result) for result in results)
         return dag

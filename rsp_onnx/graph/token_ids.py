@@ -56,12 +56,25 @@ def _id_slot(node: ir.Node, fed: set[ir.Value]) -> int | None:
     """Return which input of a node holds ids; None where none does."""
     if node.domain not in STANDARD:
         return None
-    if node.op_type == "Gather":
+    if node.op_type == "Gather" or (node.op_type == "GatherND" and _picks_rows(node)):
         return 1 if node.inputs[0] not in fed and _is_table(node.inputs[0]) else None
-    facts = facts_of(node)
-    if facts.one_hot and node.op_type != "Equal":
-        return 0
-    return _encoded(node, fed) if facts.one_hot else None
+    if not facts_of(node).one_hot:
+        return None
+    if node.op_type == "Equal":
+        return _encoded(node, fed)
+    return 0 if node.op_type == "OneHot" else _put_in(node, fed)
+
+
+def _picks_rows(node: ir.Node) -> bool:
+    """Tell of a GatherND whose indices are one number each, that of a row."""
+    shape = None if node.inputs[1] is None else node.inputs[1].shape
+    return not node.attributes.get_int("batch_dims", 0) and shape is not None and len(shape) > 0 and shape[-1] == 1
+
+
+def _put_in(node: ir.Node, fed: set[ir.Value]) -> int | None:
+    """Return which input of a scatter says where constants are put into a constant: zeros.scatter_(-1, ids, 1)."""
+    data, _, updates = node.inputs
+    return 1 if data not in fed and updates not in fed else None
 
 
 def _encoded(node: ir.Node, fed: set[ir.Value]) -> int | None:
@@ -107,9 +120,9 @@ def _is_table(value: ir.Value | None) -> bool:
 
 
 def _fed(model: ir.Model) -> set[ir.Value]:
-    """Return every tensor that is computed from an input."""
+    """Return every tensor that is computed from an input, from more than its size."""
     fed: set[ir.Value] = {v for v in model.graph.inputs if not v.is_initializer()}
     for node in model.graph:
-        if any(v in fed for v in node.inputs if v is not None):
+        if node.op_type != "Shape" and any(v in fed for v in node.inputs if v is not None):
             fed.update(node.outputs)
     return fed

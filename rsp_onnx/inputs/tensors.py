@@ -102,17 +102,32 @@ def make_feeds(picture: Picture, signatures: Sequence[InputSignature], preproces
     BadInput
         The item fits no input of the model.
     """
-    if isinstance(picture, (str, Path)) and Path(picture).suffix.lower() in TENSOR_FILES:
-        picture = _load(Path(picture))
-    if isinstance(picture, Mapping):
-        return Feeds(_named(picture, signatures))
-    if isinstance(picture, np.ndarray) and _is_ready(picture, signatures[0]):
-        return Feeds(_named({_single(signatures).name: picture}, signatures))
+    tensors = ready_tensors(picture, signatures)
+    if tensors is not None:
+        return Feeds({s.name: _fit(tensors[s.name], s) for s in signatures})
+    assert not isinstance(picture, Mapping), "mappings hold ready tensors"
     signature = _single(signatures)
     _check_image_array(picture, signature)
     photo = read(picture)
     prepared = prepare(photo, signature, preprocess())
     return Feeds({signature.name: prepared.tensor}, prepared.photo, prepared.geometry, prepared.remarks)
+
+
+def ready_tensors(picture: Picture, signatures: Sequence[InputSignature]) -> dict[str, Array] | None:
+    """Return the tensors in a file, a mapping or a ready array by input name, as they are; None for a photograph.
+
+    Raises
+    ------
+    BadInput
+        The file cannot be read, or the names are not those of the inputs.
+    """
+    if isinstance(picture, (str, Path)) and Path(picture).suffix.lower() in TENSOR_FILES:
+        picture = _load(Path(picture))
+    if isinstance(picture, Mapping):
+        return _named(picture, signatures)
+    if isinstance(picture, np.ndarray) and _is_ready(picture, signatures[0]):
+        return {_single(signatures).name: picture}
+    return None
 
 
 def _check_image_array(picture: object, signature: InputSignature) -> None:
@@ -170,7 +185,7 @@ def _named(given: Mapping[str, Array], signatures: Sequence[InputSignature]) -> 
     for name in names:
         if name not in given:
             raise BadInput(f"There is no tensor for the input {name!r}; the model needs {', '.join(map(repr, names))}.")
-    return {s.name: _fit(np.asarray(given[s.name]), s) for s in signatures}
+    return {name: np.asarray(given[name]) for name in names}
 
 
 def _number(array: Array, signature: InputSignature) -> Array:
@@ -192,19 +207,22 @@ def _fit(array: Array, signature: InputSignature) -> Array:
         array = array[None]
     if array.dtype != signature.dtype:
         raise BadInput(f"The input {signature.name!r} must be {signature.dtype}, not {array.dtype}.")
-    wanted = signature.shape[1:]
-    fits = array.ndim == len(wanted) + 1 and all(
-        d is None or d == n for d, n in zip(wanted, array.shape[1:], strict=True)
-    )
-    if not fits:
-        raise BadInput(
-            f"The input {signature.name!r} must have the shape {_shape((1, *wanted))}, not {_shape(array.shape)}."
-        )
-    if array.shape[0] != (signature.shape[0] if signature.is_one_sample else 1):
-        raise BadInput(
-            f"The tensor for the input {signature.name!r} holds {array.shape[0]} items, an explanation is of one: "
-            "give them one by one."
-        )
+    wanted = signature.shape if signature.is_one_sample else (None, *signature.shape[1:])
+    if not _agrees(array.shape, wanted):
+        one = (wanted[0] or 1, *wanted[1:])
+        raise BadInput(f"The input {signature.name!r} must have the shape {_shape(one)}, not {_shape(array.shape)}.")
+    if not signature.is_one_sample and array.shape[0] != 1:
+        raise BadInput(f"The tensor for the input {signature.name!r} holds {array.shape[0]} items, {_ONE}.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BadInput(f"The tensor for the input {signature.name!r} contains NaN or infinity.")
     return np.ascontiguousarray(array)
+
+
+_ONE = (
+    "an explanation is of one: `rsp-onnx explain` takes such a file as it is, in Python say "
+    "explainer.explain_batch(explainer.items(x)); elsewhere give one item per file"
+)
+
+
+def _agrees(shape: Sequence[int], wanted: Sequence[int | None]) -> bool:
+    return len(shape) == len(wanted) and all(d in (None, n) for d, n in zip(wanted, shape, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -117,8 +118,10 @@ def made_up(model: ir.Model, shapes: Shapes) -> dict[str, np.ndarray]:
 
 
 def _line(error: Exception) -> str:
-    """Return what ONNX Runtime says, without what stands before its message."""
+    """Return what ONNX Runtime says, without what stands before its message and where in its own sources it is."""
     text = str(error).partition("Non-zero status code returned while running ")[2] or str(error)
+    text = re.sub(r"node\. Name:('.*?') Status Message: ", r"node \1: ", text)
+    text = re.sub(r"\S+\.(?:h|cc):\d+ (?:\S+::)?\w+(?:\([^)]*\))?( (?:const )?[^.]* was false\.)? ", "", text)
     return text.rstrip(".")
 
 

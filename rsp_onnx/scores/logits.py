@@ -8,11 +8,14 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import facts_of, facts_of_op
 
+from .parts import joined_part
+
 
 def find_logits(graph: Graph, result: ir.Value) -> tuple[ir.Value, str, ir.Node | None]:
     """Return the logits y of an output before a final softmax or sigmoid, its kind, and the node that makes it so.
 
-    The kind is ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits`` (no activation at the end).
+    The kind is ``softmax``, ``log-softmax``, ``sigmoid`` or ``logits`` (no activation at the end). Scores that were
+    joined with something else and cut out again, as a detector's are, are followed to what they were before.
     """
     value = result
     while (node := value.producer()) is not None and len(set(graph.active_inputs(node))) == 1:
@@ -20,10 +23,11 @@ def find_logits(graph: Graph, result: ir.Value) -> tuple[ir.Value, str, ir.Node 
         above = graph.active_inputs(node)[0]
         if facts.score_kind:
             return above, facts.score_kind, node
-        if not facts.neutral:
+        part = None if facts.neutral else joined_part(graph, value)
+        if not facts.neutral and part is None:
             kind = _fused_kind(node)  # its gradient leaves the activation out
             return (value, kind, None) if kind else (result, "logits", None)
-        value = above
+        value = above if part is None else part
     return result, "logits", None
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
+from rsp_onnx.graph.shapes import carries_ids
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import EPSILON, safe_divide, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, moves, rule, vjp
@@ -25,7 +26,10 @@ op_facts("TopK", role=Role.OTHER, data=Data.SELECTS, sign=Sign.KEEPS)
 op_facts("MaxUnpool", "Trilu", role=Role.OTHER, data=Data.PADS, sign=Sign.KEEPS, loses=SET_TO_ZERO)
 op_facts("CumSum", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.KEEPS, loses=SET_TO_ZERO)
 op_facts("TensorScatter", role=Role.OTHER, data=Data.JOINS, sign=Sign.KEEPS, data_inputs=2, loses=CONSTANT_PART)
-op_facts("Where", "ScatterElements", "ScatterND", role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, loses=CONSTANT_PART)
+op_facts("Where", "ScatterND", role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, loses=CONSTANT_PART)
+op_facts(
+    "ScatterElements", role=Role.OTHER, data=Data.JOINS, sign=Sign.ANY, one_hot=True, loses=CONSTANT_PART,
+)  # fmt: skip
 
 
 @moves("DepthToSpace", "SpaceToDepth")
@@ -44,7 +48,23 @@ def rearrange_back(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     return [ctx.part(moved, *ctx.sizes(node.inputs[0]))]
 
 
-@moves("GatherElements", "GatherND", "Compress")
+@vjp("GatherND")
+def gradient_where_taken(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
+    """Add the gathered entries' gradients to where they were taken from; ids of rows get Σ g·row."""
+    if _are_ids(ctx, cast("ir.Value", node.inputs[1])):
+        return [None, _per_row(ctx, node, ctx.op.Mul(g, ctx.read(node.outputs[0])))]
+    return add_where_taken(ctx, node, g)
+
+
+@rule("GatherND")
+def relevance_where_taken(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
+    """Add the gathered entries' relevance to where they were taken from; ids of rows get that of their row."""
+    if _are_ids(ctx, cast("ir.Value", node.inputs[1])):
+        return [None, _per_row(ctx, node, r)]
+    return add_where_taken(ctx, node, r)
+
+
+@moves("GatherElements", "Compress")
 def add_where_taken(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Add the gathered entries' relevance to where they were taken from."""
     data, indices = node.inputs
@@ -99,10 +119,15 @@ def to_the_chosen(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
 
 @vjp("ScatterElements", "ScatterND")
 def take_from_places(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
-    """g at the places goes to the updates, the rest to the data; where updates are added, all of it does."""
+    """g at the places goes to the updates, the rest to the data; where updates are added, all of it does.
+
+    Ids that say where constants are put get g times what stands there, as a one-hot row's do.
+    """
     data, indices, updates = cast("tuple[ir.Value, ...]", tuple(node.inputs))
     adds = _adds(ctx, node)
     parts: list[ir.Value | None] = [None, None, None]
+    if _are_ids(ctx, indices):
+        return [None, _per_id(ctx, node, ctx.op.Mul(g, ctx.read(node.outputs[0]))), None]
     if ctx.graph.active(data):
         parts[0] = g if adds else ctx.op.Mul(g, _untouched(ctx, node, data, indices, updates))
     if ctx.graph.active(updates):
@@ -114,9 +139,12 @@ def take_from_places(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
 def move_or_share(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """Move r to the updates and the data they left; where updates are added, share it by value as Add does (RSP §3).
 
-    Without ``reduction`` the indices are distinct, as ONNX asks.
+    Without ``reduction`` the indices are distinct, as ONNX asks. Ids that say where constants are put get what arrives
+    there; ids of one place share it.
     """
     data, indices, updates = cast("tuple[ir.Value, ...]", tuple(node.inputs))
+    if _are_ids(ctx, indices):
+        return [None, _per_id(ctx, node, r), None]
     if not _adds(ctx, node) or len(ctx.graph.active_inputs(node)) == 1:
         return take_from_places(ctx, node, r)
     op = ctx.op
@@ -165,6 +193,27 @@ def _take(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
     keep = {name: value for name, value in attributes(node).items() if name == "axis"}
     places = ctx.op.emit(gather, numbered(ctx, data), indices, **keep)
     return take_at(ctx, g, places, updates)
+
+
+def _are_ids(ctx: Context, indices: ir.Value) -> bool:
+    return ctx.graph.active(indices) and carries_ids(indices)
+
+
+def _per_row(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
+    """Sum r [K, *ids without the last axis, *row] over the row: [K, *ids], whose last axis is 1."""
+    ids = cast("ir.Value", node.inputs[1])
+    rank, own = len(ctx.dims(node.outputs[0])), len(ctx.dims(ids)) - 1
+    axes = list(range(1 + own, 1 + rank))
+    return ctx.op.Unsqueeze(ctx.op.ReduceSum(r, axes, keepdims=0) if axes else r, [1 + own])
+
+
+def _per_id(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
+    """Take r [K, *data] at the places the ids say, divided by how many say the same: [K, *ids]."""
+    op, (data, ids, _) = ctx.op, cast("tuple[ir.Value, ...]", tuple(node.inputs))
+    axis = cast("int", ctx.attr(node, "axis", 0))
+    zeros, ones = op.Expand(0.0, op.Shape(data)), op.Expand(1.0, op.Shape(ids))
+    count = op.GatherElements(op.ScatterElements(zeros, ids, ones, axis=axis, reduction="add"), ids, axis=axis)
+    return op.Div(take_at(ctx, r, op.GatherElements(numbered(ctx, data), ids, axis=axis), ids), count)
 
 
 def _untouched(ctx: Context, node: ir.Node, data: ir.Value, indices: ir.Value, updates: ir.Value) -> ir.Value:
