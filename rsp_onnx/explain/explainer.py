@@ -83,10 +83,10 @@ class Explainer:
     def __init__(
         self, model: ModelSource, *, preprocess: str | Path | Preprocess | Mapping[str, Any] | None = None,
         labels: str | Path | Sequence[str] | None = None, device: str = "auto", method: str = "rsp",
-        output: str | None = None, section: str | None = None, region: str = "auto",
-        class_axis: int | None = None, class_rows: str = "", purge: bool = False, split: float = 2.0,
-        signed_inputs: str = "clamp", threads: int | None = None,
-        input_shapes: Mapping[str, Sequence[int | None]] | None = None, **preprocess_values: Any,
+        output: str | None = None, section: str | None = None, region: str = "auto", class_axis: int | None = None,
+        class_rows: str = "", purge: bool = False, split: float = 2.0, signed_inputs: str = "clamp",
+        threads: int | None = None, input_shapes: Mapping[str, Sequence[int | None]] | None = None,
+        **preprocess_values: Any,
     ) -> None:  # fmt: skip
         find_method(method)
         resolve_device(device)
@@ -99,8 +99,7 @@ class Explainer:
         self._preprocess: Preprocess | None = None
         self.signatures = sized(signatures_of(self.model.ir), input_shapes or {})
         self.labels = read_labels(labels, self.model.metadata)
-        count = None if self.labels is None else len(self.labels)
-        self._scores = ScoreOptions(output, region, class_axis, class_rows, count)
+        self._scores = ScoreOptions(output, region, class_axis, class_rows, len(self.labels or ()) or None)
         if preprocess is not None or self._values:
             _ = self.preprocess  # a wrong preset or file is reported before any work
 

@@ -10,7 +10,6 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
-from rsp_onnx.graph.shapes import carries_ids
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import EPSILON, safe_divide, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, moves, rule, vjp
@@ -196,7 +195,7 @@ def _take(ctx: Context, node: ir.Node, g: ir.Value) -> ir.Value:
 
 
 def _are_ids(ctx: Context, indices: ir.Value) -> bool:
-    return ctx.graph.active(indices) and carries_ids(indices)
+    return ctx.holds_ids(indices)
 
 
 def _per_row(ctx: Context, node: ir.Node, r: ir.Value) -> ir.Value:
