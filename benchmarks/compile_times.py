@@ -1,8 +1,9 @@
 """How long compiling takes: analysis, emission and ONNX Runtime's session, of every graph of a folder.
 
-python benchmarks/compile_times.py FOLDER [FOLDER...] [--method rsp] [--only PATTERN] [--worst 5]
+python benchmarks/compile_times.py FOLDER [FOLDER...] [--method rsp] [--only PATTERN] [--worst 5] [--steps 500]
 
-On one thread, each graph twice in a process that has compiled another before; the second time counts.
+On one thread, each graph twice in a process that has compiled another before; the second time counts. With --steps a
+bidirectional LSTM of two layers over that many steps is one more graph.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 import warnings
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnx.parser
 import onnx_ir as ir
 
 from rsp_onnx.compiler.analysis import analyse
@@ -46,6 +51,31 @@ def seconds(path: Path, method: str) -> tuple[float, float, int]:
     return between - start, time.perf_counter() - between, len(compiled.graph)
 
 
+def recurrent(steps: int, folder: Path) -> Path:
+    """Write a bidirectional LSTM of two layers, 32 units each, over so many steps."""
+    draw, weights = np.random.default_rng(0), []
+    for layer, size in ((0, 16), (1, 64)):
+        for name, shape in (("w", (2, 128, size)), ("r", (2, 128, 32))):
+            array = (draw.standard_normal(shape) * 0.2).astype(np.float32)
+            weights.append(onnx.numpy_helper.from_array(array, f"{name}{layer}"))
+    weights.append(onnx.numpy_helper.from_array(draw.standard_normal((64, 5)).astype(np.float32), "v"))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 17]>
+        sequence (float[{steps}, 1, 16] x) => (float[1, 5] y) <int64[1] all = {{0}}, int64[3] flat = {{0, 0, -1}}> {{
+            a = LSTM<direction = "bidirectional", hidden_size = 32>(x, w0, r0)
+            b = Transpose<perm = [0, 2, 1, 3]>(a)
+            c = Reshape(b, flat)
+            d = LSTM<direction = "bidirectional", hidden_size = 32>(c, w1, r1)
+            e = Transpose<perm = [0, 2, 1, 3]>(d)
+            f = Reshape(e, flat)
+            g = ReduceMean<axes = [0], keepdims = 0>(f)
+            y = MatMul(g, v)
+        }}""")
+    model.graph.initializer.extend(weights)
+    path = folder / f"lstm_of_{steps}_steps.onnx"
+    onnx.save(model, path)
+    return path
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -53,10 +83,14 @@ def main() -> None:
     parser.add_argument("--method", default="rsp")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names of graphs")
     parser.add_argument("--worst", type=int, default=5)
+    parser.add_argument("--steps", type=int, metavar="N", help="one more graph: a recurrent one over N steps")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = []
-    for path in sorted(p for folder in options.folders for p in folder.glob("*.onnx")):
+    paths = sorted(p for folder in options.folders for p in folder.glob("*.onnx"))
+    if options.steps:
+        paths.append(recurrent(options.steps, Path(tempfile.mkdtemp(prefix="rsp-onnx-"))))
+    for path in paths:
         if not fnmatch(path.stem, options.only):
             continue
         try:
