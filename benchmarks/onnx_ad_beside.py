@@ -8,11 +8,11 @@ onnx-ad (https://github.com/yacoda/onnx-ad, MIT) differentiates ONNX files by so
 Of every graph in FOLDER the output is differentiated that ``rsp-onnx inspect`` calls its logits (both get it by name,
 so that a final softmax is in neither), for the class with the highest score; graphs of masks, boxes and sequences are
 left out. A gradient is *right* where its products with five random directions (and with itself) agree with central
-differences of the file's own logit to 1e-4 of the largest, taken in float64 (to 2 %, at the best of six steps, where
+differences of the file's own logit to 1e-4 of the largest, taken in float64 (to 3 %, at the best of six steps, where
 it runs in float32 alone); *zero* where all of it is 0 though the differences are not. Quantised and half-precision
-files round, their logits are staircases: what is built for them, and for logits that depend on nothing, is *built*. Milliseconds are the median of
-interleaved runs on one thread, our graph with its scores and theirs with theirs. Every graph runs in a process of its
-own.
+files round, their logits are staircases: what is built for them, and for logits that depend on nothing, is *built*.
+Milliseconds are the median of interleaved runs on one thread, our graph with its scores and theirs with theirs. Every
+graph runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from rsp_onnx.model.sizes import free_axes, made_up, trial_sizes
 from rsp_onnx.testing.reference import runner
 from tests.differences import doubled
 
-TOLERANCE, EXACT = 0.02, 1e-4
+TOLERANCE, EXACT = 0.03, 1e-4
 STEPS, SMALL = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4), (1e-5, 1e-6)
 SLOW = 4.0  # seconds of one run in float64, above which float32 must do
 FLAT = 1e-6  # of the logit: below it nothing depends on the input
@@ -151,7 +151,18 @@ def in_float64(path: Path, output: str, feeds: Feeds, logits: np.ndarray) -> Cal
     close = np.abs(found - logits).max() < 1e-3 * np.abs(logits).max()
     if time.perf_counter() - start > SLOW or not close:
         return None
-    return lambda changed: float(np.asarray(next(iter(run({**wide, **changed}).values()))).reshape(-1)[target])
+
+    def logit(changed: Feeds) -> float:
+        return float(np.asarray(next(iter(run({**wide, **changed}).values()))).reshape(-1)[target])
+
+    return logit if smooth(logit, wide, np.abs(logits).max()) else None
+
+
+def smooth(logit: Callable[[Feeds], float], x: Feeds, size: float) -> bool:
+    """Return whether a logit is finer than float32: some kernels of float64 compute in float32 inside."""
+    step = {key: np.full(v.shape, 1e-6) for key, v in x.items() if v.dtype == np.float64}
+    ends = [logit({key: x[key] + sign * h for key, h in step.items()}) for sign in (1, -1)]
+    return bool(abs(sum(ends) - 2 * logit({})) < 1e-9 * size)
 
 
 def ours(path: Path, output: str, explained: list[str], feeds: Feeds, target: int, shapes: Any) -> Callable[[], Feeds]:
@@ -290,9 +301,12 @@ def lines(rows: list[Row]) -> list[str]:
     built = [sum(pair[i].verdict == "built" for pair in measured) for i in (0, 1)]
     other = [sum(pair[i].verdict not in ("", "right", "built") for pair in measured) for i in (0, 1)]
     ratios = [b.seconds / a.seconds for a, b in measured if a.verdict == b.verdict == "right"]
-    text += ["", f"{len(rows)} graphs, {len(measured)} compared. Right: ours {right[0]}, onnx-ad {right[1]}; built but "
-             f"wrong, zero or not finite: ours {other[0]}, onnx-ad {other[1]}; built where differences say nothing: ours "
-             f"{built[0]}, onnx-ad {built[1]}."]  # fmt: skip
+    text += [
+        "",
+        f"{len(rows)} graphs, {len(measured)} compared. Right: ours {right[0]}, onnx-ad {right[1]}; built but wrong, "
+        f"zero or not finite: ours {other[0]}, onnx-ad {other[1]}; built where differences say nothing: ours "
+        f"{built[0]}, onnx-ad {built[1]}.",
+    ]
     if ratios:
         faster = sum(r > 1 for r in ratios)
         text.append(
