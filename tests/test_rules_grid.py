@@ -34,7 +34,7 @@ RULE_ONLY = {op["op"] for op in supported_ops() if not op["gradient"]}
 WITHOUT_FLOAT64 = {op["op"] for op in supported_ops() if op["op"].startswith(("com.microsoft::", "ai.onnx.ml::"))} | {
     "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear",
 }  # fmt: skip
-OF_IDS = {"Equal"}  # only ids go through it, see tests/test_tokens.py
+OF_IDS = {"Equal"}  # only ids go through it, see tests/test_ids.py
 PLUMBING = {"Constant", "ConstantOfShape", "Shape"}
 
 
