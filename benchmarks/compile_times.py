@@ -20,25 +20,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
-import onnx_ir as ir
+
+sys.path.append(str(Path(__file__).resolve().parent / "battery"))
+
+from explain_one import free_sizes
 
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.errors import RspError
 from rsp_onnx.explain.compile import compile_ir
 from rsp_onnx.model.load import load_model
 from rsp_onnx.model.session import Session
-
-FREE = {2: 12, 3: 16, 4: 64}  # sizes for what a graph leaves free behind its batch, by rank
-
-
-def free_sizes(model: ir.Model) -> dict[str, list[int | None]]:
-    """Return sizes for the inputs that leave more than their batch free, by name."""
-    sizes = {}
-    for value in model.graph.inputs:
-        known = [d if isinstance(d, int) else None for d in value.shape or ()]
-        if None in known[1:] and not value.is_initializer():
-            sizes[str(value.name)] = [known[0], *(FREE.get(len(known), 16) if d is None else d for d in known[1:])]
-    return sizes
 
 
 def seconds(path: Path, method: str) -> tuple[float, float, int]:

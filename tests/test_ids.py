@@ -1,8 +1,5 @@
 """Inputs that hold ids, masks, numbers without axes, free sizes: each is explained, or named with the reason."""
 
-import io
-import warnings
-
 import numpy as np
 import onnx
 import pytest
@@ -12,19 +9,13 @@ from torch import nn
 from rsp_onnx import BadModel, Explainer, compile_explainer, inspect_model
 
 from .running import asked, relative_l2, run
+from .torchscript import exported
 
 SYMBOLS, WIDTH, LENGTH = 11, 6, 9
 
 
 def export(network: nn.Module, inputs: dict[str, torch.Tensor], axes: dict[str, dict[int, str]] | None = None):
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated and in use
-        torch.onnx.export(
-            network.eval(), tuple(inputs.values()), buffer, input_names=list(inputs), output_names=["y"],
-            dynamo=False, opset_version=17, dynamic_axes=axes,
-        )  # fmt: skip
-    return onnx.load_from_string(buffer.getvalue())
+    return exported(network, tuple(inputs.values()), tuple(inputs), axes=axes)
 
 
 class Ids(nn.Module):

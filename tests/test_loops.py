@@ -1,10 +1,6 @@
 """Loops that stay loops are explained as their steps written out, whatever their number, and as torch would."""
 
-import io
-import warnings
-
 import numpy as np
-import onnx
 import pytest
 import torch
 from onnx import helper, numpy_helper
@@ -14,6 +10,7 @@ from rsp_onnx import BadInput, UnsupportedOp, compile_explainer, inspect_model
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.rewrite import control_flow, recurrent
 
+from . import torchscript
 from .running import asked, relative_l2, run, session
 from .test_control_flow import BEGIN, KNOWN, LOOP, RNG, SCAN, STEPS, image, model, scripted
 from .test_recurrent import SETTINGS, H, N, T, layer
@@ -235,14 +232,7 @@ class Long(nn.Module):
 
 
 def exported(network, steps):
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch has other exporters to recommend
-        torch.onnx.export(
-            network, (torch.zeros(2, steps, 4),), buffer, input_names=["x"], output_names=["y"], opset_version=17,
-            dynamic_axes={"x": {0: "N"}, "y": {0: "N"}}, dynamo=False,
-        )  # fmt: skip
-    return onnx.load_from_string(buffer.getvalue())
+    return torchscript.exported(network, (torch.zeros(2, steps, 4),), axes={"x": {0: "N"}, "y": {0: "N"}})
 
 
 def test_a_long_sequence_takes_no_more_nodes_than_a_shorter_one_and_has_torchs_gradient():

@@ -1,8 +1,5 @@
 """Tokens find back to where they lie in the image: through windows, rolls, mergings, attention, class tokens."""
 
-import io
-import warnings
-
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +9,8 @@ from torch import nn
 from rsp_onnx import Explainer
 from rsp_onnx.axes.places import grid_of
 from rsp_onnx.compiler.analysis import analyse
+
+from .torchscript import exported
 
 WIDTH, SIDE = 6, 4
 
@@ -81,14 +80,7 @@ WAYS = [
 
 
 def export(network: nn.Module) -> onnx.ModelProto:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated and in use
-        torch.onnx.export(
-            network.eval(), (torch.zeros(1, 3, 8, 8),), buffer, input_names=["x"], output_names=["y"], dynamo=False,
-            opset_version=17, dynamic_axes={"x": {0: "N"}, "y": {0: "N"}},
-        )  # fmt: skip
-    return onnx.load_from_string(buffer.getvalue())
+    return exported(network, (torch.zeros(1, 3, 8, 8),), axes={"x": {0: "N"}, "y": {0: "N"}})
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -1,8 +1,5 @@
 """Scores of every shape that exporters write: which output, which axis holds classes, which positions count."""
 
-import io
-import warnings
-
 import numpy as np
 import onnx
 import pytest
@@ -12,19 +9,13 @@ from torch import nn
 from rsp_onnx import BadInput, BadModel, Explainer, compile_explainer, inspect_model
 
 from .running import asked, relative_l2, run
+from .torchscript import exported
 
 CLASSES, STEPS = 5, 7
 
 
-def export(network: nn.Module, *inputs: torch.Tensor, names=("x",), outputs=("y",), free=True) -> onnx.ModelProto:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the TorchScript exporter is deprecated and in use
-        torch.onnx.export(
-            network.eval(), inputs, buffer, input_names=list(names), output_names=list(outputs), dynamo=False,
-            opset_version=17, dynamic_axes={name: {0: "N"} for name in names} if free else None,
-        )  # fmt: skip
-    return onnx.load_from_string(buffer.getvalue())
+def export(network: nn.Module, *inputs: torch.Tensor, outputs=("y",), free=True) -> onnx.ModelProto:
+    return exported(network, inputs, outputs=outputs, axes={"x": {0: "N"}} if free else None)
 
 
 class Head(nn.Module):
