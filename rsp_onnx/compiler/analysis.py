@@ -60,6 +60,8 @@ class Analysis:
         The canonized model, with what shapes its file gives, before anything was written out.
     warnings : tuple of str
         What a reader of the map must know: inputs left out, what was guessed.
+    targets : int or None
+        How many classes the explainer is made for at once; None leaves it free. The batch is the graph's.
     """
 
     model: Model
@@ -70,6 +72,7 @@ class Analysis:
     deployed: ir.Model
     classes: int | None = None
     warnings: tuple[str, ...] = ()
+    targets: int | None = None
 
     @property
     def output(self) -> ir.Value:
@@ -98,19 +101,29 @@ class Analysis:
 def analyse(
     model: ModelSource | Model, *, scores: ScoreOptions | None = None, section: str | None = None,
     inputs: Sequence[str] | None = None, input_shapes: Shapes | None = None, needs: Needs | None = None,
+    batch: int | None = None, targets: int | None = None,
 ) -> Analysis:  # fmt: skip
     """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
     needs = needs or Needs()
     asked = scores or ScoreOptions()
     loaded = with_output(model if isinstance(model, Model) else load_model(model), asked.output)
     see = _Seen(canonize(loaded), inputs, input_shapes, needs)
-    graph = see.graph(None)
+    graph = see.graph(batch)
     if graph.batch is None and _needs_one_sample(graph, see.output(graph, asked)[0], needs.black_box):
         graph = see.graph(1)
     output, note = see.output(graph, asked)
     if not output.is_graph_output():  # a tensor inside, which the explainer must return too
         asked = replace(asked, output=str(output.name))
-        found = analyse(loaded, scores=asked, section=section, inputs=inputs, input_shapes=input_shapes, needs=needs)
+        found = analyse(
+            loaded,
+            scores=asked,
+            section=section,
+            inputs=inputs,
+            input_shapes=input_shapes,
+            needs=needs,
+            batch=batch,
+            targets=targets,
+        )
         return replace(found, warnings=(note, *found.warnings))
     reading = read_scores(graph, output, asked)
     if needs.black_box:
@@ -120,7 +133,7 @@ def analyse(
     whole = Section(logits, min(1, len(graph.dims(logits)) - 1), ())
     chosen = whole if needs.black_box else find_section(graph, logits, section)
     classes = reading.axes.count(graph.dims(output))
-    return Analysis(loaded, graph, reading, logits, chosen, see.deployed, classes, warnings)
+    return Analysis(loaded, graph, reading, logits, chosen, see.deployed, classes, warnings, targets)
 
 
 def _needs_one_sample(graph: Graph, output: ir.Value, black_box: bool) -> bool:

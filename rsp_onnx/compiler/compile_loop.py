@@ -45,7 +45,7 @@ def compile_repeated(
         add_outputs(ctx, analysis, outcome, ())
         body = Body(analysis.graph.model, analysis.graph.inputs, _relevances(analysis), channels)
     _check_inputs(analysis, method)
-    target, _ = add_classes(deployed, analysis.graph.batch or "N")
+    target, _ = add_classes(deployed, analysis.graph.batch or "N", analysis.targets)
 
     inputs = list(analysis.graph.inputs)
     ended = repeat(deployed, body, repetition, method.parameters, _question(analysis, method, target))

@@ -73,16 +73,17 @@ def begin(analysis: Analysis, options: Options) -> tuple[Context, Plan]:
     graph = analysis.graph
     working = np.float64 if graph.inputs[0].dtype == ir.DataType.DOUBLE else np.float32
     batch: int | str = graph.batch or _symbol(graph)
-    target, hostile = add_classes(graph.model, batch)
+    target, hostile = add_classes(graph.model, batch, analysis.targets)
     op = Emitter(graph.model.graph, np.dtype(working))
-    front = op.Shape(target, start=0, end=1)
+    front = op.Shape(target, start=0, end=1) if analysis.targets is None else op.constant([analysis.targets])
     ctx = Context(op, graph, Views(op, graph), front, options, end=analysis.logits)
     return ctx, Plan(analysis.section, analysis.logits, Classes(target, hostile), front)
 
 
-def add_classes(model: ir.Model, batch: int | str) -> tuple[ir.Value, ir.Value]:
-    """Add the inputs ``target``, int64 [K, N], and ``hostile``, int64 [K, N, H]."""
-    target, hostile = _class_input("target", ["K", batch]), _class_input("hostile", ["K", batch, "H"])
+def add_classes(model: ir.Model, batch: int | str, targets: int | None = None) -> tuple[ir.Value, ir.Value]:
+    """Add the inputs ``target``, int64 [K, N], and ``hostile``, int64 [K, N, H]. targets: K where it is fixed."""
+    front = targets or "K"
+    target, hostile = _class_input("target", [front, batch]), _class_input("hostile", [front, batch, "H"])
     model.graph.inputs.extend([target, hostile])
     return target, hostile
 

@@ -24,6 +24,7 @@ def compile_explainer(
     input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
     class_axis: int | None = None, class_rows: str = "", purge: bool = False, split: float = 2.0,
     signed_inputs: str = "clamp", form: str = "auto", ledger: bool = False,
+    batch: int | None = None, targets: int | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     """Compile a classifier into one ONNX model that returns its scores and their relevance.
 
@@ -52,6 +53,9 @@ def compile_explainer(
         Parameters of RSP, see ``Options``.
     form : str
         ``auto``, ``unfold`` or ``gram``: how the conv rule is computed. All give the same relevance.
+    batch, targets : int, optional
+        Make the file for so many samples and classes; None leaves N (where the model does) and K free. A file for one
+        of each is the fastest, because relevance may then be the weight of a convolution.
     ledger : bool
         Add the outputs ``ledger`` (float32 [L, K, N]: the relevance sum of each tensor on the way, named in the
         metadata), ``balance`` (float32 [1+L', K, N], method ``rsp``: Σ|R₀|, and what each node made or lost, named in
@@ -77,7 +81,7 @@ def compile_explainer(
     if not isinstance(model, Analysis):
         model = analyse(
             model, scores=ScoreOptions(output, region, class_axis, class_rows), section=section, inputs=inputs,
-            input_shapes=input_shapes, needs=needs_of(method),
+            input_shapes=input_shapes, needs=needs_of(method), batch=batch, targets=targets,
         )  # fmt: skip
     options = Options(purge, split, signed_inputs, form)
     return ir.to_proto(compile_ir(model, method, tensors=tensors, options=options, ledger=ledger))

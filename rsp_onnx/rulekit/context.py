@@ -135,6 +135,17 @@ class Context:
         """Tell whether the batch is fixed to one, so that every axis belongs to the one sample."""
         return self.graph.batch == 1
 
+    @property
+    def targets(self) -> int | None:
+        """How many classes the leading axis is for, where the compiled file fixes it."""
+        known = self.front.const_value
+        return None if known is None else int(known.numpy()[0])
+
+    @property
+    def alone(self) -> bool:
+        """Tell whether there is one class and one sample, so that what flows may itself be a convolution's weight."""
+        return self.single and self.targets == 1
+
     def sample_axes(self, rank: int) -> list[int]:
         """Return the axes of [K, *forward shape] that belong to one sample; rank: of the forward tensor."""
         return list(range(1 if self.single else 2, rank + 1))
@@ -145,14 +156,19 @@ class Context:
 
     def part(self, r: ir.Value, *sizes: int) -> ir.Value:
         """Unfold the batch: anything → [K, N, *sizes]."""
-        return self.op.Reshape(r, self.op.Concat(self.front, [-1, *sizes], axis=0))
+        return self._reshape(r, [self.graph.batch or -1, *sizes])
 
     def like(self, r: ir.Value, value: ir.Value) -> ir.Value:
         """Reshape to [K, *shape of a forward tensor]."""
         known = self.graph.dims(value)
         if known.count(None) <= 1 and (None in known or value.shape is not None):
-            return self.op.Reshape(r, self.op.Concat(self.front, [-1 if d is None else d for d in known], axis=0))
+            return self._reshape(r, [-1 if d is None else d for d in known])
         return self.op.Reshape(r, self.op.Concat(self.front, self.op.Shape(value), axis=0))
+
+    def _reshape(self, r: ir.Value, sizes: list[int]) -> ir.Value:
+        if self.targets is not None:
+            return self.op.Reshape(r, [self.targets, *sizes])
+        return self.op.Reshape(r, self.op.Concat(self.front, sizes, axis=0))
 
 
 def _constant(array: np.ndarray) -> ir.Value:
