@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from rsp_onnx.axes.places import grid_of
+from rsp_onnx.compiler.head import mean_to_section
 from rsp_onnx.compiler.method import Method, Outcome, Plan, to_section
 from rsp_onnx.compiler.section import Section
-from rsp_onnx.compiler.start import averaged_maps, target_seeds
+from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import Flow
 from rsp_onnx.errors import BadInput
 from rsp_onnx.layout import channels_last
@@ -21,7 +22,8 @@ from rsp_onnx.rulekit.registry import find_vjp
 
 def grad_cam(ctx: Context, plan: Plan) -> Outcome:
     """[Σ_c F_c · mean over positions of ∂y/∂F_c]₊ (Selvaraju et al. 2017, eqs. (1) and (2))."""
-    return _class_activation(ctx, plan.section, averaged_maps(ctx, plan.section, _gradient(ctx, plan)))
+    weights = mean_to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
+    return _class_activation(ctx, plan.section, ctx.op.Mul(ctx.read(plan.section.value), weights))
 
 
 def hires_cam(ctx: Context, plan: Plan) -> Outcome:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from rsp_onnx.compiler.method import Method, Outcome, Plan, to_section
-from rsp_onnx.compiler.start import averaged_maps, target_seeds
+from rsp_onnx.compiler.head import mean_to_section
+from rsp_onnx.compiler.method import Method, Outcome, Plan
+from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import feature_nodes, walk
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
@@ -77,7 +78,8 @@ def _evenly(op: Emitter, r: ir.Value, summands: Sequence[ir.Value]) -> list[ir.V
 def _equilibrium(ctx: Context, plan: Plan) -> Outcome:
     section, op = plan.section, ctx.op
     rank = len(ctx.dims(section.value))
-    start = averaged_maps(ctx, section, to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits)))
+    weights = mean_to_section(ctx, plan, target_seeds(ctx, plan.classes, plan.logits))
+    start = op.Mul(ctx.read(section.value), weights)
     start = safe_divide(op, start, op.Abs(per_sample(ctx, start, rank)), nonnegative=True)
     rule = balance(plan.parameters["ratio"])
     composite = Composite(lambda layer: rule if layer.image is None else z_box, _mean, _evenly)

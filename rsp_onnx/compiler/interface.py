@@ -18,6 +18,7 @@ from rsp_onnx.loops.inside import with_bodies
 from rsp_onnx.rewrite.expand import refuse_unexpanded
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
+from rsp_onnx.rulekit.forms import forms_of_conv_rule
 from rsp_onnx.version import __version__
 
 from .analysis import Analysis
@@ -34,8 +35,8 @@ def checked(options: Options) -> Options:
     """Return the options; BadInput where one cannot be."""
     if options.signed_inputs not in ("clamp", "abs"):
         raise BadInput(f"signed_inputs is 'clamp' or 'abs', not {options.signed_inputs!r}.")
-    if options.form not in ("auto", "unfold", "gram"):
-        raise BadInput(f"form is 'auto', 'unfold' or 'gram', not {options.form!r}.")
+    if options.form not in (known := ["auto", *forms_of_conv_rule()]):
+        raise BadInput(f"form is one of {', '.join(map(repr, known))}, not {options.form!r}.")
     if not (np.isfinite(options.split) and options.split > 0):
         raise BadInput(f"split is a positive number, not {options.split!r}.")
     return options

@@ -62,8 +62,8 @@ def class_count(ctx: Context, logits: ir.Value) -> int:
     return count
 
 
-def activation_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Value:
-    """M_c, [G, *shape of F]: F ⊙ mean over positions of ∂y_c/∂F; of tokens Σ over channels of F ⊙ ∂y_c/∂F.
+def token_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Value:
+    """M_c of tokens, [G, *shape of F]: Σ over channels of F ⊙ ∂y_c/∂F; of feature maps it is F ⊙ mean of ∂y_c/∂F.
 
     A filter means the same everywhere, so feature maps take the mean gradient (RSP §2). What a token is worth, the
     attention behind it decides place by place: tokens keep their own gradient (with the deviations of normalisations
@@ -71,10 +71,8 @@ def activation_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Va
     tokens and registers, which are no places, get none (docs/measurements.md, "A vision transformer").
     """
     op = ctx.op
-    if section.token_axis is not None:
-        worth = op.ReduceSum(op.Mul(ctx.read(section.value), gradient), [section.channel_axis + 1], keepdims=1)
-        return op.Mul(worth, _over_channels(ctx, section))
-    return averaged_maps(ctx, section, gradient)
+    worth = op.ReduceSum(op.Mul(ctx.read(section.value), gradient), [section.channel_axis + 1], keepdims=1)
+    return op.Mul(worth, _over_channels(ctx, section))
 
 
 def _over_channels(ctx: Context, section: Section) -> np.ndarray:
@@ -85,14 +83,6 @@ def _over_channels(ctx: Context, section: Section) -> np.ndarray:
     share = np.full([n if i in (axis, section.channel_axis) else 1 for i, n in enumerate(sizes)], 1.0 / channels)
     share[(slice(None),) * axis + (slice(section.extra_tokens),)] = 0.0
     return share
-
-
-def averaged_maps(ctx: Context, section: Section, gradient: ir.Value) -> ir.Value:
-    """F ⊙ mean over positions of ∂y_c/∂F, [G, *shape of F]; no channel sum (Grad-CAM's weights)."""
-    op = ctx.op
-    if section.position_axes:
-        gradient = op.ReduceMean(gradient, [a + 1 for a in section.position_axes], keepdims=1)
-    return op.Mul(ctx.read(section.value), gradient)
 
 
 def evidence(ctx: Context, section: Section, maps: ir.Value) -> ir.Value:

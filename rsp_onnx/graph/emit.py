@@ -34,6 +34,9 @@ class Emitter:
         self.graph, self._word = graph, word
         self.dtype = np.dtype(dtype)
         self.tiny = 1e-30 if self.dtype == np.float32 else 1e-280  # far below any relevance that counts
+        self.bias = 1e-20 if self.dtype == np.float32 else 1e-100  # so that r/bias, times what there is, stays finite
+        self.huge = 1e38 if self.dtype == np.float32 else 1e300
+        self.dark = 1e-4 if self.dtype == np.float32 else 1e-50  # likewise, for an activation that is squared
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._taken = {v.name for n in graph for v in n.outputs} | set(graph.initializers)
         self._taken |= {v.name for v in graph.inputs} | {n.name for n in graph}
@@ -50,17 +53,22 @@ class Emitter:
         """The working dtype in ONNX's terms."""
         return ir.DataType.from_numpy(self.dtype)
 
-    def emit(self, op_type: str, *inputs: Operand, name: str | None = None, **attributes: object) -> ir.Value:
+    def emit(
+        self, op_type: str, *inputs: Operand, name: str | None = None, domain: str = "", **attributes: object
+    ) -> ir.Value:
         """Append a node with one output and return it."""
-        return self.emit_many(op_type, *inputs, outputs=1, name=name, **attributes)[0]
+        return self.emit_many(op_type, *inputs, outputs=1, name=name, domain=domain, **attributes)[0]
 
     def emit_many(
-        self, op_type: str, *inputs: Operand, outputs: int, name: str | None = None, **attributes: object
-    ) -> Sequence[ir.Value]:
+        self, op_type: str, *inputs: Operand, outputs: int, name: str | None = None, domain: str = "",
+        **attributes: object,
+    ) -> Sequence[ir.Value]:  # fmt: skip
         """Append a node with several outputs and return them."""
+        if domain:
+            self.graph.opset_imports.setdefault(domain, 1)
         given = {key: _plain(value) for key, value in attributes.items() if value is not None}
         node = ir.Node(
-            "",
+            domain,
             op_type,
             [self.value(x) for x in inputs],
             convert_attributes(given),  # type: ignore[arg-type]  # the keyword values are what it accepts

@@ -110,6 +110,9 @@ class OpFacts:
         It may turn ids into one-hot rows.
     finds : bool
         How many entries it writes depends on the values it reads.
+    keeps_totals : bool
+        Its gradient has the same sum in every channel before it as behind it: it moves entries within a channel, or
+        flattens channels behind each other.
     loses : str
         When its rule loses or makes relevance. Empty where it keeps the sum.
     """
@@ -130,6 +133,7 @@ class OpFacts:
     writes_sequence: bool = False
     one_hot: bool = False
     finds: bool = False
+    keeps_totals: bool = False
     loses: str = ""
 
     @property

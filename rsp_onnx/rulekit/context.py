@@ -30,13 +30,17 @@ class Options:
     signed_inputs : str
         ``clamp`` uses [X]₊ in the conv rule, ``abs`` uses |X|.
     form : str
-        ``auto``, ``unfold`` or ``gram``: how the conv rule is computed; all are equal.
+        How the conv rule is computed: ``auto`` (the fastest for each layer), or a form by name where it applies:
+        ``unfold``, ``gram``, ``direct``, ``pointwise``, ``winograd``, ``depthwise``; all are equal.
+    in_process : bool
+        The compiled graph is run by this very ONNX Runtime and never written to a file.
     """
 
     purge: bool = False
     split: float = 2.0
     signed_inputs: str = "clamp"
     form: str = "auto"
+    in_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +160,7 @@ class Context:
 
     def part(self, r: ir.Value, *sizes: int) -> ir.Value:
         """Unfold the batch: anything → [K, N, *sizes]."""
-        return self._reshape(r, [self.graph.batch or -1, *sizes])
+        return self._reshape(r, [-1, *sizes])
 
     def like(self, r: ir.Value, value: ir.Value) -> ir.Value:
         """Reshape to [K, *shape of a forward tensor]."""

@@ -177,11 +177,19 @@ def crop(op: Emitter, full: ir.Value, w: Window, first_axis: int, copies: int = 
     return full
 
 
-def convolve(op: Emitter, x: ir.Value, weight: ir.Value | np.ndarray, w: Window, group: int) -> ir.Value:
-    """X*W with this geometry and other weights: x [B, C, *size], W [O, C/group, *kernel] → [B, O, *out]."""
+def convolve(
+    op: Emitter,
+    x: ir.Value,
+    weight: ir.Value | np.ndarray,
+    w: Window,
+    group: int,
+    bias: ir.Value | np.ndarray | None = None,
+) -> ir.Value:
+    """X*W + b with this geometry: x [B, C, *size], W [O, C/group, *kernel], b [O] → [B, O, *out]."""
     return op.Conv(
         x,
         weight,
+        bias,
         strides=list(w.strides),
         dilations=list(w.dilations),
         pads=[*w.before, *w.after],

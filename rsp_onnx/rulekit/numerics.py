@@ -24,10 +24,39 @@ def safe_divide(op: Emitter, a: ir.Value, b: ir.Value, *, nonnegative: bool = Fa
     return op.Div(a, op.Where(op.Greater(size, op.tiny), b, np.array(np.inf)))
 
 
-def stack_signs(op: Emitter, r: ir.Value, axis: int) -> tuple[ir.Value, ir.Value]:
-    """Return ([R⁺; R⁻], [R⁺; −R⁻]) along an axis: the sizes and the signed rows (rsp.md §6)."""
-    upper, lower = op.Relu(r), op.Relu(op.Neg(r))
-    return op.Concat(upper, lower, axis=axis), op.Concat(upper, op.Neg(lower), axis=axis)
+def signs(op: Emitter, r: ir.Value) -> tuple[ir.Value, ir.Value]:
+    """Return R⁺ and R⁻, neither negative: R = R⁺ − R⁻."""
+    upper = op.Relu(r)
+    return upper, op.Sub(upper, r)
+
+
+def stack_signs(op: Emitter, r: ir.Value, axis: int) -> ir.Value:
+    """Return R₂ = [R⁺; R⁻] along an axis (rsp.md §6); the sign goes into what is small, see ``sign_of_rows``."""
+    return op.Concat(*signs(op, r), axis=axis)
+
+
+def sign_of_rows(rows: int, factor: float, *behind: int) -> np.ndarray:
+    """Return ±factor for every row of R₂, [2·rows, *behind]: what makes C_p − C_n of the sum over both halves."""
+    return np.repeat([factor, -factor], rows).reshape(-1, *behind)
+
+
+def divide_sum(op: Emitter, r: ir.Value, z: ir.Value, bias: ir.Value | float) -> ir.Value:
+    """Return r/z for a z that is a sum of products of non-negative numbers, r one of their factors.
+
+    Where z is 0 all of its products are, so whatever the result is multiplied by is 0 there: a bias far below any
+    z that counts keeps it finite, and no comparison is needed.
+    """
+    return op.Div(r, op.Add(z, bias))
+
+
+def bias_for(op: Emitter, x: ir.Value, axes: Sequence[int] | None = None) -> ir.Value:
+    """Return a bias far below any z = Σ x·x·r that counts, however faint x is: (max x)² times ``op.bias``.
+
+    axes: of one sample, where there are several: [N, 1, 1, 1]; None for all of x, a scalar. x ≥ 0.
+    """
+    largest = op.ReduceMax(x, None if axes is None else list(axes), keepdims=0)
+    bounded = op.Max(largest if axes is None else op.Reshape(largest, [-1, 1, 1, 1]), op.dark)  # where all is 0
+    return op.Mul(op.Mul(bounded, op.bias), bounded)
 
 
 def per_sample(ctx: Context, r: ir.Value, rank: int) -> ir.Value:
@@ -39,7 +68,7 @@ def per_sample(ctx: Context, r: ir.Value, rank: int) -> ir.Value:
 def uniform_shift(ctx: Context, c: ir.Value, total: ir.Value, rank: int) -> ir.Value:
     """C − 1[C≠0]·total/#{C≠0}, per sample (RSP's uniform shifting). c: [K, N, ...]; total: [K, N, 1, ...]."""
     op = ctx.op
-    nonzero = op.Cast(op.Greater(op.Abs(c), 0.0), to=int(op.type))
+    nonzero = op.Cast(op.Cast(c, to=int(ir.DataType.BOOL)), to=int(op.type))
     share = safe_divide(op, total, per_sample(ctx, nonzero, rank), nonnegative=True)
     return op.Sub(c, op.Mul(nonzero, share))
 

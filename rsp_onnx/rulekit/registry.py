@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Parts: TypeAlias = "Sequence[ir.Value | None]"
 Rule: TypeAlias = "Callable[[Context, ir.Node, ir.Value], Parts]"
 Report: TypeAlias = "Callable[[Context, ir.Node], dict[str, object] | None]"
+Totals: TypeAlias = "Callable[[Context, ir.Node, ir.Value, int], ir.Value | None]"
 Linear: TypeAlias = "Callable[[Context, ir.Node], LinearLayer | None]"
 R = TypeVar("R", bound=Callable[..., object])
 
@@ -25,6 +26,7 @@ _VJPS: dict[str, Rule] = {}
 _RULES: dict[str, Rule] = {}
 _FROZEN: dict[str, Rule] = {}
 _LINEAR: dict[str, Linear] = {}
+_TOTALS: dict[str, Totals] = {}
 _NO_FLOW: dict[str, str] = {}
 _NO_RULE: dict[str, str] = {}
 _STATISTICS: dict[tuple[str, int], str] = {}
@@ -51,6 +53,15 @@ def frozen(*ops: str) -> Callable[[R], R]:
 def rule(*ops: str) -> Callable[[R], R]:
     """Register an RSP rule: ``(ctx, node, r) -> [relevance or None per input]``, shapes as for ``vjp``."""
     return _registrar(_RULES, ops)
+
+
+def totals(*ops: str) -> Callable[[R], R]:
+    """Register the gradient of an op summed over positions: ``(ctx, node, g, channels) -> [K, ..., channels] or None``.
+
+    Asked where the sum costs less than the gradient; the op's first input holds so many channels, in front of their
+    positions or flattened with them. None where this node's gradient must be walked.
+    """
+    return _registrar(_TOTALS, ops)
 
 
 def linear(*ops: str) -> Callable[[R], R]:
@@ -120,6 +131,12 @@ def find_frozen(node: ir.Node) -> Rule | None:
     """Return the gradient of a node's op with the deviations of normalisations held constant."""
     load_all_rules()
     return _FROZEN.get(op_name(node)) or find_vjp(node)
+
+
+def find_totals(node: ir.Node) -> Totals | None:
+    """Return the summed gradient of a node's op, if any."""
+    load_all_rules()
+    return _TOTALS.get(op_name(node))
 
 
 def find_rule(node: ir.Node) -> Rule | None:

@@ -75,14 +75,17 @@ def vjp_model(model: Source, input_names: Sequence[str] | None = None) -> onnx.M
 
 
 def rule_model(
-    model: Source, input_names: Sequence[str] | None = None, options: Options | None = None
-) -> onnx.ModelProto:
+    model: Source, input_names: Sequence[str] | None = None, options: Options | None = None,
+    targets: int | None = None,
+) -> onnx.ModelProto:  # fmt: skip
     """Compile the RSP rules of a model into a model; as ``vjp_model``, with outputs ``relevance/<input>``.
+
+    targets: K where the result is made for one; with 1, and a batch fixed to 1, further forms of the conv rule apply.
 
     A Conv or a dense layer that reads a graph input is taken for the layer on the image, which has a rule of its own:
     put a Relu before it to get the rule of hidden layers.
     """
-    return compile_ops(read_ops(model, input_names), find_rule, "relevance", options)
+    return compile_ops(read_ops(model, input_names), find_rule, "relevance", options, targets)
 
 
 def read_ops(model: Source, input_names: Sequence[str] | None) -> Ops:
@@ -101,7 +104,9 @@ def read_ops(model: Source, input_names: Sequence[str] | None) -> Ops:
     return Ops(graph, tuple(graph.inputs), outputs, nodes)
 
 
-def compile_ops(op: Ops, lookup: Lookup, word: str, options: Options | None) -> onnx.ModelProto:
+def compile_ops(
+    op: Ops, lookup: Lookup, word: str, options: Options | None, targets: int | None = None
+) -> onnx.ModelProto:
     """Emit the walk from the outputs to the inputs and make its results the model's outputs."""
     check_rules([(word, op.nodes, lookup)])
     graph, target = op.graph, op.graph.model.graph
@@ -113,11 +118,13 @@ def compile_ops(op: Ops, lookup: Lookup, word: str, options: Options | None) -> 
     kind = ir.DataType.DOUBLE if op.inputs[0].dtype == ir.DataType.DOUBLE else ir.DataType.FLOAT
     start = {}
     for value, name in zip(op.outputs, op.cotangents(), strict=True):
-        shape = ir.Shape(["K", *(value.shape or ())])
+        shape = ir.Shape([targets or "K", *(value.shape or ())])
         start[value] = ir.Value(name=name, shape=shape, type=ir.TensorType(kind))
         target.inputs.append(start[value])
     emitter = Emitter(target, np.dtype(kind.numpy()))
-    front = emitter.Shape(next(iter(start.values())), start=0, end=1)
+    front = (
+        emitter.Shape(next(iter(start.values())), start=0, end=1) if targets is None else emitter.constant([targets])
+    )
     ctx = Context(emitter, graph, Views(emitter, graph), front, options or Options())
     flow = walk(ctx, start, op.nodes, lookup)
     target.outputs.clear()

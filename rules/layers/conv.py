@@ -15,7 +15,9 @@ from rsp_onnx.rulekit.linear import Convolution, LinearLayer, adjoint_convolve, 
 from rsp_onnx.rulekit.numerics import per_sample, uniform_shift
 from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
-from ..shared.forms import choose, propagate_conv, report, unfold
+from ..forms.choose import layer_of_convolution, report
+from ..forms.choose import propagate as propagate_by_form
+from ..forms.unfold import unfold
 from ..shared.image import image_source, z_bounded
 from ..shared.purge import nonnegative, purge
 from ..shared.reasons import UNSEEN
@@ -67,9 +69,9 @@ def propagate(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     else:
         rank = len(ctx.dims(source))
         r = purge(ctx, r, 1, rank)
-        back = propagate_conv(ctx, nonnegative(ctx, source), r, c, choose(ctx, node))
+        back = propagate_by_form(ctx, nonnegative(ctx, source), r, layer_of_convolution(ctx, c))
         if not c.window.pointwise:
-            back = uniform_shift(ctx, ctx.op.Mul(back, 2.0), per_sample(ctx, r, rank), rank)
+            back = uniform_shift(ctx, back, per_sample(ctx, r, rank), rank)
     return [back] + [None] * (len(node.inputs) - 1)
 
 

@@ -16,7 +16,8 @@ from rsp_onnx.rulekit.linear import Dense, LinearLayer, dense
 from rsp_onnx.rulekit.numerics import EPSILON, broadcast_axes, safe_divide, swap, unbroadcast, uniform_shift
 from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
-from ..shared.forms import choose, propagate_rows, report
+from ..forms.choose import layer_of_rows, report
+from ..forms.choose import propagate as propagate_by_form
 from ..shared.gates import is_attention
 from ..shared.image import image_source, z_bounded_dense
 from ..shared.purge import nonnegative, purge
@@ -159,7 +160,8 @@ def _per_position(ctx: Context, node: ir.Node, r: ir.Value, layer: Dense) -> ir.
         x = ctx.op.Expand(x, [1, *places, features])
     count = math.prod(places) // group * ((ctx.dims(source)[0] or 1) if ctx.single else 1)
     rows = ctx.op.Reshape(x, [1 if ctx.single else -1, group, count, features])
-    back = propagate_rows(ctx.op, rows, ctx.part(r, group, count, outputs), choose(ctx, node))
+    form = layer_of_rows(ctx, count, features, outputs, group)
+    back = propagate_by_form(ctx, rows, ctx.part(r, group, count, outputs), form)
     return _narrow(ctx, ctx.part(back, *places, features), node, source)
 
 

@@ -25,7 +25,9 @@ def _of_pad(known: Known, node: ir.Node) -> Sign:
     return Sign.KEEPS_NONNEGATIVE if fill is not None and bool((fill >= 0).all()) else Sign.ANY
 
 
-op_facts("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
+op_facts("Transpose", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
+op_facts("Reshape", "Flatten", "Squeeze", "Unsqueeze", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS,
+         keeps_totals=True)  # fmt: skip
 op_facts("Expand", "Tile", role=Role.OTHER, data=Data.COPIES, sign=Sign.KEEPS)
 op_facts("Concat", role=Role.OTHER, data=Data.JOINS, sign=Sign.KEEPS, data_inputs=None, loses=CONSTANT_PART)
 op_facts("Split", "Gather", role=Role.OTHER, data=Data.PICKS, sign=Sign.KEEPS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import reduce
 from typing import cast
 
 import numpy as np
@@ -11,13 +13,18 @@ from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer, Window, adjoint_convolve, window
+from rsp_onnx.rulekit.numerics import cut
 from rsp_onnx.rulekit.registry import Parts, linear, moves, rule, vjp
 
 from ..shared.places import add_at
 from ..shared.reasons import CANCELLED
+from ..shared.windows import overlay
 from ..shared.z_rule import without_weights, z_rule
 
-op_facts("MaxPool", role=Role.POOL, data=Data.SELECTS, sign=Sign.KEEPS, layout=Layout.CHANNELS_FIRST)
+_FEW = 3  # entries per axis: from here on ONNX Runtime's indices are cheaper than comparing
+
+op_facts("MaxPool", role=Role.POOL, data=Data.SELECTS, sign=Sign.KEEPS, layout=Layout.CHANNELS_FIRST,
+         keeps_totals=True)  # fmt: skip
 op_facts("AveragePool", role=Role.POOL, data=Data.COMPUTES, sign=Sign.KEEPS, layout=Layout.CHANNELS_FIRST,
          loses=CANCELLED)  # fmt: skip
 
@@ -25,11 +32,46 @@ op_facts("AveragePool", role=Role.POOL, data=Data.COMPUTES, sign=Sign.KEEPS, lay
 @moves("MaxPool")
 def winner_takes_all(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     """All of r goes to its window's maximum, the first of equal ones; overlaps add up (RSP's z-rule)."""
-    op = ctx.op
+    op, x, w = ctx.op, ctx.read(node.inputs[0]), _window(ctx, node)
+    if max(w.kernel) <= _FEW and set(w.dilations) == {1}:
+        return [_to_first_maximum(ctx, x, r, w, ctx.sizes(node.inputs[0])[0])]
     keep = attributes(node, "storage_order")
-    x = ctx.read(node.inputs[0])
     _, flat = op.emit_many("MaxPool", x, outputs=2, **keep)
     return [add_at(ctx, r, flat, cast("ir.Value", node.inputs[0]))]
+
+
+def _to_first_maximum(ctx: Context, x: ir.Value, r: ir.Value, w: Window, channels: int) -> ir.Value:
+    """Do it axis by axis without indices, channels last: the maximum of the last axes first, back in reverse order.
+
+    r: [K, N, C, *out] → [K, N, C, *size]. A window's relevance goes to its first row that holds its maximum, and in
+    that row to the first entry: the order of ONNX Runtime's indices.
+    """
+    op, n = ctx.op, w.axes
+    maps = op.Transpose(x, perm=[0, *range(2, 2 + n), 1])
+    taken: list[list[ir.Value]] = []
+    for i in reversed(range(n)):
+        maps = op.Reshape(maps, [-1, w.size[i], math.prod(w.out[i + 1 :]) * channels])
+        length = max(w.span[i], w.before[i] + w.size[i])
+        ends = [0, w.before[i], 0, 0, length - w.before[i] - w.size[i], 0]
+        maps = op.Pad(maps, ends, np.array(-np.inf)) if any(ends) else maps
+        taken.insert(0, [cut(op, maps, 1, k, w.out[i], w.strides[i]) for k in range(w.kernel[i])])
+        maps = reduce(op.Max, taken[0])
+        taken[0].append(maps)
+    back = op.Reshape(op.Transpose(r, perm=[0, 1, *range(3, 3 + n), 2]), op.Concat(ctx.front, [-1], axis=0))
+    for i, (*parts, largest) in enumerate(taken):
+        behind = math.prod(w.out[i + 1 :]) * channels
+        back = ctx.op.Reshape(back, op.Concat(ctx.front, [-1, w.out[i], behind], axis=0))
+        shares = []
+        for part in parts[:-1]:
+            shares.append(op.Mul(back, op.Cast(op.GreaterOrEqual(part, largest), to=int(op.type))))
+            back = op.Sub(back, shares[-1])
+        shares = [op.Reshape(s, [-1, w.out[i], behind]) for s in (*shares, back)]
+        length = max(w.span[i], w.before[i] + w.size[i])
+        back = overlay(op, shares, w.out[i], behind, w.strides[i], 1, length)
+        if w.before[i] or length != w.size[i]:
+            back = cut(op, back, 1, w.before[i], w.size[i])
+    back = op.Reshape(back, [-1, *w.size, channels])
+    return ctx.part(op.Transpose(back, perm=[0, 1 + n, *range(1, 1 + n)]), channels, *w.size)
 
 
 @vjp("AveragePool")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.rulekit.affine import affine_behind
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import Convolution, Dense, adjoint_convolve, convolve
-from rsp_onnx.rulekit.numerics import safe_divide
+from rsp_onnx.rulekit.numerics import divide_sum
 from rsp_onnx.rulekit.source import is_source
 
 
@@ -33,18 +35,21 @@ def _pads_zeros(ctx: Context, node: ir.Node) -> bool:
 def z_bounded(ctx: Context, node: ir.Node, r: ir.Value, c: Convolution) -> ir.Value:
     """R_x = (X−L)⊙convᵀ(S,W⁺) + (X−H)⊙convᵀ(S,W⁻), S = R⊘(conv(X−L,W⁺) + conv(X−H,W⁻)).
 
-    The same as Z = X*W − L*W⁺ − H*W⁻ and its three terms, with fewer products and no cancellation.
+    Neither term of Z is negative, so that a bias keeps the division finite (see ``divide_sum``). The same as Z =
+    X*W − L*W⁺ − H*W⁻ and its three terms, with fewer products and no cancellation.
     L and H are the image's minimum and maximum per sample; a BatchNorm behind the layer is folded into W.
     """
     op, w = ctx.op, c.window
     weight = folded_weight(ctx, node)
     both = _low_and_high(ctx, node.inputs[0])
     grouped = _stack_for_groups(weight, c.group)
-    z = convolve(op, _interleave(ctx, both, c), grouped, w, c.group)
-    s = ctx.merge(safe_divide(op, r, z), (c.filters, *w.out))
+    z = convolve(op, _interleave(ctx, both, c), grouped, w, c.group, np.full(c.filters, op.bias))
+    s = ctx.merge(op.Div(r, z), (c.filters, *w.out))
     back = adjoint_convolve(op, s, grouped, w, c.group)
-    parts = op.Mul(ctx.part(back, c.group, 2, c.channels // c.group, *w.size), _as_parts(ctx, both, c))
-    return ctx.part(op.ReduceSum(parts, [3], keepdims=0), c.channels, *w.size)
+    entries = c.channels // c.group * math.prod(w.size)
+    back = op.Reshape(back, op.Concat(ctx.front, [-1, 2, entries], axis=0))
+    parts = op.Mul(back, op.Reshape(_as_parts(ctx, both, c), [-1, 2, entries]))
+    return ctx.part(op.ReduceSum(parts, [2], keepdims=0), c.channels, *w.size)
 
 
 def z_bounded_dense(ctx: Context, r: ir.Value, layer: Dense, source: ir.Value) -> ir.Value:
@@ -55,7 +60,7 @@ def z_bounded_dense(ctx: Context, r: ir.Value, layer: Dense, source: ir.Value) -
     weight = found.astype(np.float64).T if layer.transposed else found.astype(np.float64)
     above, below = _low_and_high(ctx, source)
     upper, lower = np.maximum(weight, 0), np.minimum(weight, 0)
-    s = safe_divide(op, r, op.Add(op.MatMul(above, upper), op.MatMul(below, lower)))
+    s = divide_sum(op, r, op.Add(op.MatMul(above, upper), op.MatMul(below, lower)), op.bias)
     back = [op.MatMul(s, np.ascontiguousarray(np.swapaxes(w, -1, -2))) for w in (upper, lower)]
     return op.Add(op.Mul(back[0], above), op.Mul(back[1], below))
 
@@ -87,8 +92,8 @@ def _stack_for_groups(weight: np.ndarray, group: int) -> np.ndarray:
 
 
 def _as_parts(ctx: Context, both: tuple[ir.Value, ir.Value], c: Convolution) -> ir.Value:
-    """(X−L, X−H) as one tensor [N, group, 2, C/group, *size]."""
-    shape = [-1, c.group, 1, c.channels // c.group, *c.window.size]
+    """(X−L, X−H) as one tensor [N, group, 2, C/group · |size|]."""
+    shape = [-1, c.group, 1, c.channels // c.group * math.prod(c.window.size)]
     return ctx.op.Concat(*(ctx.op.Reshape(p, shape) for p in both), axis=2)
 
 
