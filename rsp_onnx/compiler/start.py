@@ -100,14 +100,15 @@ def comparative_start(ctx: Context, section: Section, maps: ir.Value, valid: ir.
     peak = evidence(ctx, section, maps)
     largest = op.ReduceMax(op.Abs(maps), ctx.sample_axes(rank), keepdims=1)
     maps = safe_divide(op, maps, op.Where(op.Greater(peak, op.tiny), peak, largest), nonnegative=True)
-    maps = op.Reshape(maps, op.Concat([-1], ctx.front, op.Shape(section.value), axis=0))
+    maps = op.Reshape(maps, op.Concat(op.Shape(valid), [-1], axis=0))  # [1+H, K, N, entries]
     own = op.Squeeze(op.Slice(maps, [0], [1], [0]), [0])
-    wide = op.Reshape(valid, op.Concat([0, 0, 0], [1] * (rank - 1), axis=0))
+    wide = op.Unsqueeze(valid, [3])
     rivals = op.Sub(op.ReduceSum(wide, [0], keepdims=0), 1.0)
     summed = op.ReduceSum(op.Mul(maps, wide), [0], keepdims=0)
     difference = op.Sub(op.Mul(own, op.Add(rivals, 1.0)), summed)  # n·M_t − Σ M_h
-    relative = _share_by_position(ctx, section, difference, rank)
-    return op.Where(op.Greater(rivals, 0.0), relative, own)
+    relative = _share_by_position(ctx, section, ctx.like(difference, section.value), rank)
+    named = op.Reshape(op.Greater(rivals, 0.0), op.Concat([0, 0], [1] * (rank - 1), axis=0))
+    return op.Where(named, relative, ctx.like(own, section.value))
 
 
 def _share_by_position(ctx: Context, section: Section, difference: ir.Value, rank: int) -> ir.Value:

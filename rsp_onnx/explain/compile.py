@@ -102,7 +102,8 @@ def compile_ir(
     chosen = find_method(method)
     check_names(analysis)
     analysis = analysis.copied()
-    parameters = asdict(options) | dict(chosen.parameters)
+    parameters = {**asdict(options), **chosen.parameters}
+    del parameters["in_process"]  # says where it runs, not what it computes
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
     if chosen.repetition is not None:
         return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger)
