@@ -11,7 +11,7 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.shapes import Dims, carries, carries_ids, dims, fix_shapes
+from rsp_onnx.graph.shapes import Dims, carries, carries_ids, dims, fix_batch, fix_shapes
 from rsp_onnx.graph.token_ids import mark_tokens
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.canonize import canonize
@@ -91,7 +91,15 @@ class Analysis:
 
     def copied(self) -> Analysis:
         """Return an equal analysis whose graph is its own, to be written into."""
-        graph, twins = self.graph.copied()
+        return self._with(*self.graph.copied())
+
+    def for_one(self) -> Analysis:
+        """Return the analysis for one sample and one class; as ``copied`` where the graph fixes another batch."""
+        graph, twins = self.graph.copied(fix_batch if self.graph.batch is None else None)
+        return replace(self._with(graph, twins), targets=1)
+
+    def _with(self, graph: Graph, twins: dict[ir.Value, ir.Value]) -> Analysis:
+        """Return the analysis of a copy. twins: which of our tensors is which of the copy's."""
         section = replace(self.section, value=twins[self.section.value])
         return replace(
             self, graph=graph, reading=self.reading.in_copy(twins), logits=twins[self.logits], section=section
@@ -115,15 +123,9 @@ def analyse(
     if not output.is_graph_output():  # a tensor inside, which the explainer must return too
         asked = replace(asked, output=str(output.name))
         found = analyse(
-            loaded,
-            scores=asked,
-            section=section,
-            inputs=inputs,
-            input_shapes=input_shapes,
-            needs=needs,
-            batch=batch,
+            loaded, scores=asked, section=section, inputs=inputs, input_shapes=input_shapes, needs=needs, batch=batch,
             targets=targets,
-        )
+        )  # fmt: skip
         return replace(found, warnings=(note, *found.warnings))
     reading = read_scores(graph, output, asked)
     if needs.black_box:

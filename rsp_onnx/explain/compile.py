@@ -11,9 +11,11 @@ import onnx_ir as ir
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.compile_loop import compile_repeated
+from rsp_onnx.compiler.each_target import loop_over_targets
 from rsp_onnx.compiler.interface import add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.model.load import Model, ModelSource
+from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
 
@@ -93,15 +95,28 @@ def needs_of(method: str) -> Needs:
     return Needs(found.is_black_box, found.repetition is not None)
 
 
+def runs_one_by_one(analysis: Analysis, method: str, device: str) -> bool:
+    """Tell whether an explainer runs fastest for one sample and one class at a time.
+
+    On the CPU it does, where the model takes one sample; a method that asks the model many times shares the answers
+    among the classes.
+    """
+    return resolve_device(device) == [CPU] and analysis.graph.batch in (None, 1) and not needs_of(method).numbers_only
+
+
 def compile_ir(
     analysis: Analysis, method: str = "rsp", *, tensors: Sequence[str] = (), options: Options | None = None,
-    ledger: bool = False,
+    ledger: bool = False, one_by_one: bool = False,
 ) -> ir.Model:  # fmt: skip
-    """Do what ``compile_explainer`` does, keeping the model in memory whatever its size."""
+    """Do what ``compile_explainer`` does, keeping the model in memory whatever its size.
+
+    one_by_one: make the file for one sample and one class at a time, in a Loop over the classes.
+    """
     options = checked(options or Options())
     chosen = find_method(method)
     check_names(analysis)
-    analysis = analysis.copied()
+    analysis = analysis.for_one() if one_by_one else analysis.copied()
+    own = len(analysis.graph.model.graph.outputs)
     parameters = asdict(options) | dict(chosen.parameters)
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
     if chosen.repetition is not None:
@@ -113,4 +128,6 @@ def compile_ir(
     describe(analysis, analysis.graph.model, notes)
     if rounds(analysis.graph):
         give_own_forward(ctx, analysis.deployed.clone())
+    if one_by_one:
+        loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
     return analysis.graph.model

@@ -1,48 +1,43 @@
-"""What was compiled for one input size: a session, and plain facts of how to read its results."""
+"""What was compiled for one input size: its sessions, and plain facts of how to read their results."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis
-from rsp_onnx.compiler.interface import UNREACHED
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import signature_of
-from rsp_onnx.model.guard import LEVELS
-from rsp_onnx.model.session import Session
 from rsp_onnx.scores.axes import sample_axis
 
 from .scoring import Scores
+from .serving import Serving
 
 _KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """An explainer for one input size: its session, and plain facts of what was compiled.
+    """An explainer for one input size: what runs it, and plain facts of what was compiled.
 
     Attributes
     ----------
+    serving : Serving
+        Its sessions.
     scores : Scores
         Reads the model's own scores out of a run's results; knows their kind and how many classes there are.
     batch : int or None
-        The batch size the graph fixes; None where it is free.
+        The batch size the model fixes; None where it is free.
     inputs : tuple of InputSignature
         The explained inputs.
     outputs : tuple of str
         The model's own.
-    ledger : tuple of str
-        Tensors.
-    balance : tuple of (str, str)
-        Nodes and their ops.
     one_sample : frozenset of str
         Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
     activation_bytes : int
@@ -55,13 +50,11 @@ class Compiled:
         The axis of the first explained input's channels, the batch counted, where it has three axes and a layer tells.
     """
 
-    session: Session
+    serving: Serving
     scores: Scores
     batch: int | None
     inputs: tuple[InputSignature, ...]
     outputs: tuple[str, ...]
-    ledger: tuple[str, ...]
-    balance: tuple[tuple[str, str], ...] = ()
     method: str = "rsp"
     labels: tuple[str, ...] | None = None
     one_sample: frozenset[str] = frozenset()
@@ -82,31 +75,19 @@ class Compiled:
 
 
 def compiled_facts(
-    session: Session, analysis: Analysis, metadata: Mapping[str, str], method: str, labels: tuple[str, ...] | None,
-    tensors: Sequence[str],
-) -> Compiled:  # fmt: skip
-    """Return a compiled explainer's session with what must be known to read its results.
-
-    metadata: of the compiled model; names the rows of the ledger.
-    """
-    ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
+    serving: Serving, analysis: Analysis, method: str, labels: tuple[str, ...] | None, tensors: Sequence[str]
+) -> Compiled:
+    """Return a compiled explainer's sessions with what must be known to read their results."""
     graph, outputs = analysis.graph, analysis.graph.model.graph.outputs
-    unreached = json.loads(metadata.get(UNREACHED, "[]"))
-    notes = tuple(f"no relevance reaches the input {name!r} with {method}" for name in unreached) + _of_level(session)
+    unreached = serving.form().unreached
+    notes = tuple(f"no relevance reaches the input {name!r} with {method}" for name in unreached) + serving.notes
     first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
     channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
     return Compiled(
-        session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
-        tuple(str(v.name) for v in outputs), tuple(ledger), tuple((n, op) for n, op in balance),
-        method, labels, not_by_sample(graph, tensors), activation_bytes(graph), analysis.warnings + notes,
-        {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
+        serving, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
+        tuple(str(v.name) for v in outputs), method, labels, not_by_sample(graph, tensors), activation_bytes(graph),
+        analysis.warnings + notes, {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
     )  # fmt: skip
-
-
-def _of_level(session: Session) -> tuple[str, ...]:
-    if session.level == LEVELS[0]:
-        return ()
-    return (f"ONNX Runtime crashes where it optimises this explainer fully, so it runs at {session.level}",)
 
 
 def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:
@@ -150,4 +131,4 @@ class CompiledSizes:
     @property
     def provider(self) -> str:
         """The execution provider in use, once something was compiled."""
-        return next((compiled.session.provider for compiled in self._kept.values()), "")
+        return next((compiled.serving.provider for compiled in self._kept.values()), "")

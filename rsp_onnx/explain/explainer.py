@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,11 +27,12 @@ from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.types import Array
 
-from .compile import compile_ir, needs_of
+from .compile import compile_ir, needs_of, runs_one_by_one
 from .compiled import Compiled, CompiledSizes, compiled_facts
 from .explanation import Explanation
 from .remarks import rivals_for
 from .scoring import Scorer
+from .serving import Form, FormKey, Serving, form_of
 from .unpack import explain_items
 
 
@@ -234,9 +236,16 @@ class Explainer:
         analysis = self._analyse(shapes, needs_of(self.method))
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
-        compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
+        alone = runs_one_by_one(analysis, self.method, self.device)
+        serving = Serving(partial(self._form, analysis, tensors), FormKey(alone, ledger=True))
+        return compiled_facts(serving, analysis, self.method, self.labels, tensors)
+
+    def _form(self, analysis: Analysis, tensors: tuple[str, ...], key: FormKey) -> Form:
+        compiled = compile_ir(
+            analysis, self.method, tensors=tensors, options=self.options, ledger=key.ledger, one_by_one=key.one_by_one
+        )
         session = Session(compiled, self.device, self._threads, guarded=rounds(analysis.graph))
-        return compiled_facts(session, analysis, compiled.metadata_props, self.method, self.labels, tensors)
+        return form_of(session, compiled.metadata_props, 1 if key.one_by_one else analysis.graph.batch)
 
     def _choose(
         self, items: Sequence[Feeds], target: Choice, hostile: Choice, compiled: Compiled

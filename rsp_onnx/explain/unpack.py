@@ -11,7 +11,6 @@ from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.axes.input_channels import NO_CHANNELS
 from rsp_onnx.compiler.ledger import Loss, losses
 from rsp_onnx.errors import BadModel
-from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.repetition.asked import ANSWERS
 from rsp_onnx.types import Array
@@ -19,6 +18,7 @@ from rsp_onnx.types import Array
 from .compiled import Compiled
 from .explanation import Explanation
 from .remarks import remarks
+from .serving import Form, Run
 
 
 def explain_items(
@@ -27,20 +27,17 @@ def explain_items(
 ) -> list[list[Explanation]]:  # fmt: skip
     """Run items of one size, as many at once as the graph takes; return one list of explanations per item."""
     explained: list[list[Explanation]] = []
-    for feeds, count in stacked(items, compiled.batch):
-        part = slice(len(explained), len(explained) + count)
-        size = compiled.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
-        asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
-        results = compiled.session.run({**feeds, **asked})
-        explained += explanations(compiled, results, items[part], targets[part], rivals[part])
+    for run in compiled.serving.runs(items, targets, rivals):
+        explained += explanations(compiled, run, items[run.part], targets[run.part], rivals[run.part])
     return explained
 
 
 def explanations(
-    compiled: Compiled, results: Mapping[str, Array], items: Sequence[Feeds],
-    targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
+    compiled: Compiled, run: Run, items: Sequence[Feeds], targets: Sequence[Sequence[int]],
+    rivals: Sequence[Sequence[Sequence[int]]],
 ) -> list[list[Explanation]]:  # fmt: skip
-    """Return one list of explanations (one per target) per item of the batch."""
+    """Return one list of explanations (one per target) per item of the run."""
+    results = run.results
     scores = compiled.scores.read(results)
     explained = []
     for n, item in enumerate(items):
@@ -49,13 +46,13 @@ def explanations(
         own = {name: _row(results[name], compiled.sample_axes.get(name), n) for name in given}
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
-            geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
+            geometry=item.geometry, provider=run.form.session.provider, method=compiled.method,
             kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
             warnings=item.remarks,
         )  # fmt: skip
         explained.append(
             [
-                _filled(compiled, replace(base, target=t, hostile=tuple(rivals[n][k])), rows, k)
+                _filled(compiled, run.form, replace(base, target=t, hostile=tuple(rivals[n][k])), rows, k)
                 for k, t in enumerate(targets[n])
             ]
         )
@@ -84,7 +81,7 @@ _BY_ROW = ("ledger", "balance")
 _NOTHING = np.zeros((0,), np.float32)
 
 
-def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
+def _filled(compiled: Compiled, form: Form, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
     """Add the relevance of the k-th target: tensors [K, ...], ledger and balance [L, K], evidence [K, 1+H]."""
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
     main = rows["relevance"][k] if "relevance" in rows else relevances[compiled.name]
@@ -96,10 +93,10 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     else:
         relevance, heatmap = _as_image(main, compiled, base.photo is not None)
     ledger = rows["ledger"][:, k] if "ledger" in rows else ()
-    sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
+    sums = {name: float(s) for name, s in zip(form.ledger, ledger, strict=True)}
     explained = replace(
         base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
-        relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
+        relevances=relevances, losses=_losses(form, rows["balance"][:, k]) if "balance" in rows else (),
     )  # fmt: skip
     evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
     named = explained.hostile
@@ -109,9 +106,9 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     return replace(explained, warnings=tuple(dict.fromkeys((*compiled.warnings, *own, *base.warnings))))
 
 
-def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
+def _losses(form: Form, row: Array) -> tuple[Loss, ...]:
     """row: Σ|R₀|, then what each node gained."""
-    gained = zip(compiled.balance, row[1:], strict=True)
+    gained = zip(form.balance, row[1:], strict=True)
     return losses({node: (op, float(g)) for (node, op), g in gained}, float(row[0]))
 
 
