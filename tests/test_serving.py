@@ -1,14 +1,17 @@
 """How an explainer runs: one sample and one class at a time behind one forward pass, or any number of both."""
 
+import pickle
 from functools import cache
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnx_ir as ir
 import pytest
 
 from rsp_onnx import Explainer
 from rsp_onnx.compiler.analysis import analyse
-from rsp_onnx.explain.compile import compile_ir, runs_one_by_one
+from rsp_onnx.explain.compile import compile_ir, keeps_ledger, needs_of, runs_one_by_one
 from rsp_onnx.model.session import Session
 
 from .little import conv_net
@@ -112,3 +115,107 @@ def test_an_explainer_gives_the_same_for_every_batch(batch):
             alone = explainer.explain(photo, target, 1)
             assert relative_l2(one.relevance, alone.relevance) < 1e-6
             np.testing.assert_allclose(one.scores, alone.scores, atol=1e-6)
+
+
+# ---- the class with the highest score ----
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+@pytest.mark.parametrize("method", ["rsp", "gradient", "occlusion", "integrated-gradients:steps=2"])
+def test_minus_one_is_the_class_with_the_highest_score(method, one_by_one):
+    analysis = analyse(conv_net(), needs=needs_of(method))
+    if one_by_one and not keeps_ledger(method):
+        pytest.skip("such methods run for all classes at once")
+    made = Session(compile_ir(analysis, method, one_by_one=one_by_one), "cpu", 1)
+    x = np.random.default_rng(3).normal(size=(1, 3, 12, 12)).astype(np.float32)
+    for seed in range(4):
+        x = np.random.default_rng(seed).normal(size=x.shape).astype(np.float32)
+        asked = made.run({"x": x, **classes([(-1,), (0,), (-1,)])})
+        best = int(next(v for k, v in asked.items() if k != "relevance").argmax())
+        named = made.run({"x": x, **classes([(best,), (0,), (best,)])})
+        np.testing.assert_array_equal(asked["relevance"], named["relevance"])
+        assert best == 0 or np.abs(asked["relevance"][0] - asked["relevance"][1]).max() > 0
+
+
+def test_minus_one_among_equal_scores_is_the_first():
+    text = """<ir_version: 8, opset_import: ["": 18]> tied (float[N, 4] x) => (float[N, 4] y)
+        <float[4, 4] w = {1,0,0,0, 0,1,0,0, 0,0,1,0, 0,0,0,1}> { y = MatMul(x, w) }"""
+    made = Session(compile_ir(analyse(onnx.parser.parse_model(text)), "gradient"), "cpu", 1)
+    x = np.array([[1, 3, 3, 2], [5, 0, 0, 5]], np.float32)
+    got = made.run({"x": x, "target": np.full((1, 2), -1), "hostile": np.zeros((1, 2, 0), np.int64)})
+    np.testing.assert_array_equal(got["relevance"][0], [[0, 1, 0, 0], [1, 0, 0, 0]])
+
+
+@pytest.mark.parametrize("model", ["squeezenet1.0_nchw_fp16", "mobilenet_v2_nhwc_int8_qdq"])
+def test_minus_one_goes_by_the_deployed_models_own_forward_pass(shared_data, model):
+    """Where the file holds a forward pass for the outputs alone, that one chooses."""
+    made = compile_ir(analyse(shared_data / f"models/{model}.onnx"))
+    (chosen,) = (n for n in made.graph if n.op_type == "ArgMax" and n.name.startswith("rsp_onnx/predicted/"))
+    value = chosen.inputs[0]
+    while value.producer() is not None and value.producer().name.startswith("rsp_onnx/predicted/"):
+        value = value.producer().inputs[0]
+    assert value.is_graph_output()
+    assert value.producer().name.startswith("rsp_onnx/own/")
+
+
+def test_auto_takes_one_run_and_topk_no_second_session():
+    explainer = Explainer(conv_net(), device="cpu", preprocess="unit")
+    photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    explainer.explain(photo, 1)
+    (compiled,) = explainer._compiled._kept.values()
+    session, runs = compiled.serving.form().session, []
+    run = session.run
+    session.run = lambda *given: runs.append(1) or run(*given)
+    found = explainer.explain(photo)
+    assert (len(runs), found.target) == (1, found.predicted)
+    assert [e.target for e in explainer.explain(photo, "topk:3")] == list(np.argsort(-found.scores)[:3])
+    assert len(runs) == 3
+    assert explainer._scorer._session is None
+    np.testing.assert_allclose(explainer.scores(photo), found.scores, atol=1e-6)
+    assert explainer._scorer._session is not None
+
+
+# ---- the ledger ----
+
+
+def test_the_ledger_is_computed_when_it_is_asked_for():
+    lazy, eager = (Explainer(conv_net(), device="cpu", preprocess="unit", ledger=kept) for kept in (False, True))
+    photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    one, other = (e.explain(photo, 1, 2) for e in (lazy, eager))
+    (serving,) = (c.serving for c in lazy._compiled._kept.values())
+    assert len(serving._forms) == 1
+    assert "ledger" not in serving.form().session.outputs
+    assert one.warnings == other.warnings
+    assert relative_l2(one.relevance, other.relevance) < 1e-6
+    assert list(one.ledger) == list(other.ledger)
+    assert one.ledger == pytest.approx(other.ledger, rel=1e-5, abs=1e-6)
+    assert one.losses == other.losses
+    assert len(serving._forms) == 2
+    assert one.ledger is one.ledger  # computed once
+
+
+def test_a_ledger_still_comes_when_the_session_was_given_up():
+    explainer = Explainer(conv_net(size=("H", "W")), device="cpu")
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=(1, 3, 8 + n, 8)).astype(np.float32) for n in range(6)]  # more sizes than are kept
+    found = [explainer.explain(x, 1) for x in images]
+    again = Explainer(conv_net(size=("H", "W")), device="cpu", ledger=True)
+    for x, one in zip(images, found, strict=True):
+        assert one.ledger == pytest.approx(again.explain(x, 1).ledger, rel=1e-5, abs=1e-6)
+
+
+def test_an_explanation_can_be_pickled():
+    explainer = Explainer(conv_net(), device="cpu", preprocess="unit")
+    one = explainer.explain(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8), 1)
+    copy = pickle.loads(pickle.dumps(one))
+    assert copy.ledger == one.ledger
+    assert copy.losses == one.losses
+    np.testing.assert_array_equal(copy.relevance, one.relevance)
+
+
+def test_a_method_that_asks_many_times_has_no_ledger_and_no_second_session():
+    explainer = Explainer(conv_net(), device="cpu", preprocess="unit", method="occlusion:window=8,stride=8")
+    one = explainer.explain(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8), 1)
+    assert (dict(one.ledger), one.losses) == ({}, ())
+    (compiled,) = explainer._compiled._kept.values()
+    assert len(compiled.serving._forms) == 1

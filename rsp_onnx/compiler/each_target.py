@@ -25,7 +25,7 @@ def loop_over_targets(model: ir.Model, own: int, dtype: np.dtype[np.floating]) -
     Parameters
     ----------
     model : onnx_ir.Model
-        Compiled for one class: its inputs ``target`` and ``hostile`` have 1 in front.
+        Compiled for one sample and one class: its inputs ``target`` and ``hostile`` have ones in front.
     own : int
         How many of its outputs are the deployed model's; those behind get one entry per class on the axis called K.
     dtype : numpy dtype
@@ -37,6 +37,8 @@ def loop_over_targets(model: ir.Model, own: int, dtype: np.dtype[np.floating]) -
     classes = {name: next(v for v in graph.inputs if v.name == name) for name in ("target", "hostile")}
     inside = _inside(graph, classes.values(), each)
     shapes = [(value, str(value.name), list(value.shape or ())) for value in each]
+    for value, _, shape in shapes:  # without any class ONNX Runtime must know them
+        value.shape = ir.Shape([1 if _is(size, _TARGETS, "N") else size for size in shape])
     graph.outputs.clear()
     body = _body(graph, classes, inside, each)
     stacked = _loop(Emitter(graph, dtype), classes["target"], body, shapes)
@@ -113,7 +115,7 @@ def _loop(
     found = op.emit_many("Loop", count, None, outputs=len(shapes), body=body)
     stacked: dict[ir.Value, ir.Value] = {}
     for (value, name, shape), all_of_it in zip(shapes, found, strict=True):
-        axis = next(i for i, size in enumerate(shape) if isinstance(size, ir.SymbolicDim) and size.value == _TARGETS)
+        axis = next(i for i, size in enumerate(shape) if _is(size, _TARGETS))
         result = op.emit("Squeeze", all_of_it, [axis + 1], name=name if axis == 0 else None)
         if axis:
             order = [*range(1, axis + 1), 0, *range(axis + 1, len(shape))]
@@ -121,3 +123,7 @@ def _loop(
         result.type, result.shape = value.type, ir.Shape(shape)
         stacked[value] = result
     return stacked
+
+
+def _is(size: int | ir.SymbolicDim, *names: str) -> bool:
+    return isinstance(size, ir.SymbolicDim) and size.value in names

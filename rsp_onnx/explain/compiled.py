@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
 
 from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis
+from rsp_onnx.compiler.second_forward import rounds
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
+from rsp_onnx.inputs.classes import PREDICTED, Choice, asks_for_predicted, choose_classes, needs_scores
 from rsp_onnx.inputs.layout import InputSignature
-from rsp_onnx.inputs.tensors import signature_of
+from rsp_onnx.inputs.tensors import Feeds, signature_of
+from rsp_onnx.model.session import Session
+from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.axes import sample_axis
+from rsp_onnx.serving.forms import Form, FormKey, Serving, form_of
+from rsp_onnx.types import Array
 
-from .scoring import Scores
-from .serving import Serving
+from .compile import compile_ir, keeps_ledger, runs_one_by_one
+from .remarks import rivals_for
+from .scoring import Scorer, Scores
 
 _KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
 
@@ -46,6 +56,8 @@ class Compiled:
         What a reader of every map must know: inputs left out, what was guessed.
     sample_axes : mapping
         By output, the axis of its samples; None where it is one sample's.
+    renew : callable
+        Returns this again where it is still kept, else compiles anew; for who does not want to keep it.
     channels : int, optional
         The axis of the first explained input's channels, the batch counted, where it has three axes and a layer tells.
     """
@@ -62,6 +74,28 @@ class Compiled:
     warnings: tuple[str, ...] = ()
     sample_axes: Mapping[str, int | None] = field(default_factory=dict)
     channels: int | None = None
+    renew: Callable[[], Compiled] | None = None
+
+    def choose(
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, scorer: Scorer
+    ) -> tuple[list[list[int]], list[list[list[int]]]]:
+        """Return per item the targets, and per target the hostile classes; the model runs first where scores decide.
+
+        scorer: runs the model alone, where the explainer itself cannot tell the scores.
+        """
+        kind, count, hostile = self.scores.kind, self.scores.classes, rivals_for(self.method, hostile)
+        if self.scores.are_plain and asks_for_predicted(target, hostile, kind):  # the explainer itself finds it
+            return [[PREDICTED]] * len(items), [[[]]] * len(items)
+        scores: Array | None = np.zeros((len(items), count or 0), np.float32)
+        if count is None or needs_scores(target, hostile, kind):
+            scores = self._own_scores(items)
+        if scores is None:
+            scores = scorer.run(items, self.scores, self.batch)
+        return choose_classes(target, hostile, scores, kind, self.labels)
+
+    def _own_scores(self, items: Sequence[Feeds]) -> Array | None:
+        results = self.serving.outputs(items, [self.scores.output_name])
+        return None if results is None else np.concatenate([self.scores.read(one) for one in results])
 
     @property
     def first(self) -> InputSignature:
@@ -72,6 +106,35 @@ class Compiled:
     def name(self) -> str:
         """Its name."""
         return self.first.name
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an explainer compiles: method and its parameters, where it runs, whether with the ledger."""
+
+    method: str
+    options: Options
+    device: str
+    threads: int | None
+    ledger: bool
+
+    def compiled(
+        self, analysis: Analysis, tensors: tuple[str, ...], labels: tuple[str, ...] | None,
+        renew: Callable[[], Compiled],
+    ) -> Compiled:  # fmt: skip
+        """Compile for one input size. renew: see ``Compiled``."""
+        alone = runs_one_by_one(analysis, self.method, self.device)
+        key = FormKey(alone, self.ledger or not keeps_ledger(self.method))
+        serving = Serving(partial(self._form, analysis, tensors), key)
+        return replace(compiled_facts(serving, analysis, self.method, labels, tensors), renew=renew)
+
+    def _form(self, analysis: Analysis, tensors: tuple[str, ...], key: FormKey) -> Form:
+        compiled = compile_ir(
+            analysis, self.method, tensors=tensors, options=self.options, ledger=key.ledger, evidence=True,
+            one_by_one=key.one_by_one,
+        )  # fmt: skip
+        session = Session(compiled, self.device, self.threads, guarded=rounds(analysis.graph))
+        return form_of(session, key, compiled.metadata_props, 1 if key.one_by_one else analysis.graph.batch)
 
 
 def compiled_facts(

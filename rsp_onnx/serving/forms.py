@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from rsp_onnx.compiler.interface import UNREACHED
 from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.tensors import Feeds
@@ -29,6 +31,7 @@ class Form:
 
     Attributes
     ----------
+    key : FormKey
     batch : int or None
         How many samples it takes at once; None for any number.
     ledger, balance
@@ -38,17 +41,18 @@ class Form:
     """
 
     session: Session
+    key: FormKey
     batch: int | None
     ledger: tuple[str, ...] = ()
     balance: tuple[tuple[str, str], ...] = ()
     unreached: tuple[str, ...] = ()
 
 
-def form_of(session: Session, metadata: Mapping[str, str], batch: int | None) -> Form:
+def form_of(session: Session, key: FormKey, metadata: Mapping[str, str], batch: int | None) -> Form:
     """Return a session with what the metadata of its model say of its outputs."""
     ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
     unreached = json.loads(metadata.get(UNREACHED, "[]"))
-    return Form(session, batch, tuple(ledger), tuple((name, op) for name, op in balance), tuple(unreached))
+    return Form(session, key, batch, tuple(ledger), tuple((name, op) for name, op in balance), tuple(unreached))
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,17 @@ class Serving:
             target, hostile = class_arrays(targets[part], rivals[part], size)
             yield Run(part, form, form.session.run({**feeds, "target": target, "hostile": hostile}))
             done += count
+
+    def outputs(self, items: Sequence[Feeds], names: Sequence[str]) -> list[dict[str, Array]] | None:
+        """Return the model's own outputs for each item; None where the form needs a class to run.
+
+        A Loop over no class costs the forward pass alone.
+        """
+        form = self.form()
+        if not form.key.one_by_one:
+            return None
+        none = {"target": np.zeros((0, 1), np.int64), "hostile": np.zeros((0, 1, 0), np.int64)}
+        return [form.session.run({**feeds, **none}, names) for feeds, _ in stacked(items, form.batch)]
 
     @property
     def provider(self) -> str:
