@@ -1,5 +1,6 @@
 """How an explainer runs: one sample and one class at a time behind one forward pass, or any number of both."""
 
+import json
 import pickle
 from functools import cache
 
@@ -9,13 +10,13 @@ import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from rsp_onnx import Explainer
+from rsp_onnx import BadInput, Explainer, compile_explainer, save_explainer
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.explain.compile import compile_ir, keeps_ledger, needs_of, runs_one_by_one
 from rsp_onnx.model.session import Session
 
 from .little import conv_net
-from .running import relative_l2
+from .running import asked, relative_l2, run
 from .zoo import FAMILIES, export
 
 
@@ -130,11 +131,11 @@ def test_minus_one_is_the_class_with_the_highest_score(method, one_by_one):
     x = np.random.default_rng(3).normal(size=(1, 3, 12, 12)).astype(np.float32)
     for seed in range(4):
         x = np.random.default_rng(seed).normal(size=x.shape).astype(np.float32)
-        asked = made.run({"x": x, **classes([(-1,), (0,), (-1,)])})
-        best = int(next(v for k, v in asked.items() if k != "relevance").argmax())
+        got = made.run({"x": x, **classes([(-1,), (0,), (-1,)])})
+        best = int(next(v for k, v in got.items() if k != "relevance").argmax())
         named = made.run({"x": x, **classes([(best,), (0,), (best,)])})
-        np.testing.assert_array_equal(asked["relevance"], named["relevance"])
-        assert best == 0 or np.abs(asked["relevance"][0] - asked["relevance"][1]).max() > 0
+        np.testing.assert_array_equal(got["relevance"], named["relevance"])
+        assert best == 0 or np.abs(got["relevance"][0] - got["relevance"][1]).max() > 0
 
 
 def test_minus_one_among_equal_scores_is_the_first():
@@ -219,3 +220,42 @@ def test_a_method_that_asks_many_times_has_no_ledger_and_no_second_session():
     assert (dict(one.ledger), one.losses) == ({}, ())
     (compiled,) = explainer._compiled._kept.values()
     assert len(compiled.serving._forms) == 1
+
+
+# ---- files for so many samples and classes ----
+
+
+@pytest.mark.parametrize(("batch", "targets"), [(1, 1), (2, None), (None, 3), (2, 2)])
+def test_a_file_for_so_many_samples_and_classes(tmp_path, batch, targets):
+    path = tmp_path / "explainer.onnx"
+    save_explainer(conv_net(), path, batch=batch, targets=targets)
+    proto = onnx.load(path)
+    shapes = {v.name: [d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim] for v in proto.graph.input}
+    assert shapes["target"] == [targets or "K", batch or "N"]
+    assert shapes["hostile"] == [targets or "K", batch or "N", "H"]
+    said = {p.key: json.loads(p.value) for p in proto.metadata_props if p.key in ("rsp_onnx.batch", "rsp_onnx.targets")}
+    assert said == {"rsp_onnx.batch": batch, "rsp_onnx.targets": targets}
+    x = np.random.default_rng(0).normal(size=(batch or 1, 3, 12, 12)).astype(np.float32)
+    feeds = {"x": x, **asked([1, 2, 3][: targets or 3], [0], len(x))}
+    want = run(compile_explainer(conv_net()), feeds)["relevance"]
+    assert relative_l2(run(proto, feeds)["relevance"], want) < 2e-6
+
+
+def test_a_batch_the_model_does_not_take_is_one_clear_sentence(tmp_path):
+    path = tmp_path / "explainer.onnx"
+    with pytest.raises(BadInput, match=r"takes 1 sample at a time, and no explainer of it 2: leave the batch out"):
+        save_explainer(conv_net(batch=1), path, batch=2)
+    with pytest.raises(BadInput, match=r"takes 2 samples at a time, and no explainer of it 1"):
+        compile_explainer(conv_net(batch=2), batch=1)
+    for count in ({"batch": 0}, {"targets": 0}):
+        with pytest.raises(BadInput, match="1 or more"):
+            compile_explainer(conv_net(), **count)
+    assert not path.exists()
+
+
+def test_a_batch_that_is_moved_is_one(shared_data):
+    path = shared_data.parent / "cases/crnn_TNC_fix/model.onnx"
+    with pytest.raises(BadInput, match="takes 1 sample at a time"):
+        compile_explainer(path, batch=2)
+    one = analyse(path, batch=1, targets=1)
+    assert (one.graph.batch, one.targets) == (1, 1)

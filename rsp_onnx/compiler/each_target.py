@@ -12,11 +12,24 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.graph.nodes import captured
 from rsp_onnx.graph.op_facts import Data, facts_of
 
 _EACH, _TARGETS = f"{PREFIX}/each", "K"
+
+
+def check_counts(batch: int | None, targets: int | None, fixed: int | None) -> None:
+    """Raise BadInput where a file cannot be made for so many samples and classes. fixed: what the model says."""
+    for what, count in (("samples", batch), ("classes", targets)):
+        if count is not None and count < 1:
+            raise BadInput(f"A file is made for 1 or more {what}, not {count}.")
+    if batch is not None and batch != fixed:
+        raise BadInput(
+            f"The model takes {fixed} sample{'s' if fixed != 1 else ''} at a time, and no explainer of it {batch}: "
+            "leave the batch out, or export the model with its batch free."
+        )
 
 
 def loop_over_targets(model: ir.Model, own: int, dtype: np.dtype[np.floating]) -> None:
