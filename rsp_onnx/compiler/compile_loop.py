@@ -15,6 +15,7 @@ from rsp_onnx.repetition.asked import ANSWERS, PROBABILITIES, Body, Question, Re
 from rsp_onnx.repetition.step import write_step
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.region import to_scores
+from rsp_onnx.simplify.simplify import simplify
 
 from .analysis import Analysis
 from .interface import add_classes, add_output, add_outputs, choose_predicted, describe, emit_walk
@@ -43,6 +44,7 @@ def compile_repeated(
     else:
         ctx, outcome = emit_walk(analysis, method, options)
         add_outputs(ctx, analysis, outcome, ())
+        simplify(analysis.graph.model, analysis.graph.nodes)
         body = Body(analysis.graph.model, analysis.graph.inputs, _relevances(analysis), channels)
     _check_inputs(analysis, method)
     target, _ = add_classes(deployed, analysis.graph.batch or "N", analysis.targets)

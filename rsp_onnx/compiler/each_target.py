@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput
+from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.graph.nodes import captured
 from rsp_onnx.graph.op_facts import Data, facts_of
@@ -32,23 +33,23 @@ def check_counts(batch: int | None, targets: int | None, fixed: int | None) -> N
         )
 
 
-def loop_over_targets(model: ir.Model, own: int, dtype: np.dtype[np.floating]) -> None:
+def loop_over_targets(compiled: Graph, own: int, dtype: np.dtype[np.floating]) -> None:
     """Let a compiled model take any number of classes, in place.
 
     Parameters
     ----------
-    model : onnx_ir.Model
-        Compiled for one sample and one class: its inputs ``target`` and ``hostile`` have ones in front.
+    compiled : Graph
+        Its model was compiled for one sample and one class: the inputs ``target`` and ``hostile`` have ones in front.
     own : int
         How many of its outputs are the deployed model's; those behind get one entry per class on the axis called K.
     dtype : numpy dtype
         The working dtype.
     """
-    graph = model.graph
+    graph = compiled.model.graph
     outputs = list(graph.outputs)
     each = outputs[own:]
     classes = {name: next(v for v in graph.inputs if v.name == name) for name in ("target", "hostile")}
-    inside = _inside(graph, classes.values(), each)
+    inside = _inside(compiled, classes.values(), each)
     shapes = [(value, str(value.name), list(value.shape or ())) for value in each]
     for value, _, shape in shapes:  # without any class ONNX Runtime must know them
         value.shape = ir.Shape([1 if _is(size, _TARGETS, "N") else size for size in shape])
@@ -60,17 +61,17 @@ def loop_over_targets(model: ir.Model, own: int, dtype: np.dtype[np.floating]) -
         value.shape = ir.Shape([_TARGETS, *list(value.shape or ())[1:]])
 
 
-def _inside(graph: ir.Graph, classes: Iterable[ir.Value], each: Iterable[ir.Value]) -> list[ir.Node]:
+def _inside(compiled: Graph, classes: Iterable[ir.Value], each: Iterable[ir.Value]) -> list[ir.Node]:
     """Return the nodes that run once per class, in order: what depends on it, and what nothing else reads.
 
     What is computed from the image for the backward pass alone could run once too, but its results would all have to be
     kept at the same time. Dequantised tensors are: ONNX Runtime's TransposeOptimizer ends the process where such a node
     in a loop reads a constant from outside of it (seen in 1.31).
     """
-    nodes = list(graph)
+    nodes, forward = list(compiled.model.graph), frozenset(compiled.nodes)
     reads = {node: [v for v in (*node.inputs, *captured(node)) if v is not None] for node in nodes}
     varies, depends = set(classes), set[ir.Node]()
-    computed = {v for v in graph.inputs if not v.is_initializer()}  # what is not known before run time
+    computed = {v for v in compiled.model.graph.inputs if not v.is_initializer()}  # what is not known before run time
     for node in nodes:
         if not varies.isdisjoint(reads[node]):
             depends.add(node)
@@ -83,7 +84,7 @@ def _inside(graph: ir.Graph, classes: Iterable[ir.Value], each: Iterable[ir.Valu
         for value in reads[node]:
             readers.setdefault(value, []).append(node)
     for node in reversed(nodes):
-        if node not in depends and _may_move(node, computed):
+        if node not in depends and node not in forward and _may_move(node, computed):
             behind = [reader for value in node.outputs for reader in readers.get(value, ())]
             if behind and depends.issuperset(behind):
                 depends.add(node)
@@ -91,9 +92,9 @@ def _inside(graph: ir.Graph, classes: Iterable[ir.Value], each: Iterable[ir.Valu
 
 
 def _may_move(node: ir.Node, computed: set[ir.Value]) -> bool:
-    """Tell of a node of the backward pass that reads the image."""
-    ours = str(node.name).startswith(f"{PREFIX}/") and not any(v.is_graph_output() for v in node.outputs)
-    return ours and not computed.isdisjoint(node.outputs) and facts_of(node).data is not Data.QUANTISES
+    """Tell of a node that makes no output, from more than constants."""
+    read = not any(v.is_graph_output() for v in node.outputs)
+    return read and not computed.isdisjoint(node.outputs) and facts_of(node).data is not Data.QUANTISES
 
 
 def _body(

@@ -18,6 +18,7 @@ from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
+from rsp_onnx.simplify.simplify import simplify
 
 
 def compile_explainer(
@@ -139,8 +140,9 @@ def compile_ir(
     if ledger or evidence:
         add_evidence(ctx, outcome)
     describe(analysis, analysis.graph.model, notes)
+    simplify(analysis.graph.model, analysis.graph.nodes)
     if rounds(analysis.graph):
         give_own_forward(ctx, analysis.deployed.clone())
     if one_by_one:
-        loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
+        loop_over_targets(analysis.graph, own, ctx.op.dtype)
     return analysis.graph.model
