@@ -13,6 +13,7 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.shapes import Dims, carries, carries_ids, dims, fix_batch, fix_shapes
 from rsp_onnx.graph.token_ids import mark_tokens
+from rsp_onnx.loops.each_target import check_counts
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
@@ -22,7 +23,6 @@ from rsp_onnx.scores.outputs import choose_output, with_output
 from rsp_onnx.scores.reading import ScoreOptions, ScoreReading, read_scores
 from rsp_onnx.scores.region import POOLED, to_scores
 
-from .each_target import check_counts
 from .left_out import left_out
 from .section import Section, find_section
 

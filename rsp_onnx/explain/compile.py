@@ -11,9 +11,9 @@ import onnx_ir as ir
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.compile_loop import compile_repeated
-from rsp_onnx.compiler.each_target import loop_over_targets
 from rsp_onnx.compiler.interface import add_evidence, add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
+from rsp_onnx.loops.each_target import loop_over_targets
 from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options

@@ -129,8 +129,9 @@ class Recipe:
         return replace(compiled_facts(serving, analysis, self.method, labels, tensors), renew=renew)
 
     def _form(self, analysis: Analysis, tensors: tuple[str, ...], key: FormKey) -> Form:
+        options = replace(self.options, in_process=key.one_by_one)
         compiled = compile_ir(
-            analysis, self.method, tensors=tensors, options=self.options, ledger=key.ledger, evidence=True,
+            analysis, self.method, tensors=tensors, options=options, ledger=key.ledger, evidence=True,
             one_by_one=key.one_by_one,
         )  # fmt: skip
         session = Session(compiled, self.device, self.threads, guarded=rounds(analysis.graph))
