@@ -144,5 +144,5 @@ def compile_ir(
     if rounds(analysis.graph):
         give_own_forward(ctx, analysis.deployed.clone())
     if one_by_one:
-        loop_over_targets(analysis.graph, own, ctx.op.dtype)
+        loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
     return analysis.graph.model

@@ -104,7 +104,7 @@ class Serving:
     def outputs(self, items: Sequence[Feeds], names: Sequence[str]) -> list[dict[str, Array]] | None:
         """Return the model's own outputs for each item; None where the form needs a class to run.
 
-        A Loop over no class costs the forward pass alone.
+        A Loop over no class costs the forward pass and what the maps of all classes share.
         """
         form = self.form()
         if not form.key.one_by_one:
