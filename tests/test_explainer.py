@@ -133,7 +133,7 @@ def test_several_inputs_by_name(tmp_path):
         assert np.array_equal(arrays["relevance/right"], found.relevances["right"])
     compiled = compile_explainer(two_input_net())
     raw = run(compiled, {**feeds, "target": np.array([[1]]), "hostile": np.zeros((1, 1, 0), np.int64)})
-    assert np.array_equal(raw["relevance/right"][0, 0], found.relevances["right"])
+    np.testing.assert_allclose(raw["relevance/right"][0, 0], found.relevances["right"], rtol=0, atol=1e-6)
     for image in (photo(), feeds["left"]):
         with pytest.raises(BadInput, match="'left', 'right'"):
             explainer.explain(image, 1)

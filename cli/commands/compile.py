@@ -23,16 +23,25 @@ from ..printing import print_json
 @shared.score_options
 @shared.rsp_options
 @shared.input_shape_option
+@click.option(
+    "--batch", type=click.IntRange(min=1), metavar="N", help="Make the file for N samples; default: as the model."
+)
+@click.option(
+    "--targets", type=click.IntRange(min=1), metavar="K", help="Make the file for K classes; default: any number."
+)
 @shared.own_ops
 @shared.json_option
 def compile_command(model: str, out: str, method: str, tensors: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Compile a model into one .onnx file that returns its scores and their relevance; it runs with onnxruntime alone.
 
-    Its further inputs are target (int64 [K, N], class indices) and hostile (int64 [K, N, H], -1 for none; H may be 0).
+    Its further inputs are target (int64 [K, N], class indices; -1 for the class with the highest score) and hostile
+    (int64 [K, N, H], -1 for none; H may be 0). The
+    fastest file is for one sample and one class: --batch 1 --targets 1.
 
     \b
     Examples:
       rsp-onnx compile model.onnx -o explainer.onnx
+      rsp-onnx compile model.onnx -o explainer.onnx --batch 1 --targets 1
       rsp-onnx compile model.onnx -o explainer.onnx --input-shape image=N,3,320,320
     """
     own = {name: options.pop(name) for name in ("purge", "split", "signed_inputs")}

@@ -48,7 +48,7 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """  # fmt: skip
     out, as_json = options.pop("out"), options.pop("as_json")
     targets, rivals, batch_size = options.pop("targets"), options.pop("rivals"), options.pop("batch_size")
-    explainer = Explainer(model, **options)
+    explainer = Explainer(model, ledger=True, **options)
     with running_bar("explaining") as progress:
         records = explain_files(
             explainer, images, out, target=targets, hostile=rivals, batch_size=batch_size, progress=progress

@@ -63,7 +63,7 @@ def compare_models(
         A model or an image cannot be used, or the models have no classes in common.
     """
     limits, paths = read_limits(fail_below), image_files(images)
-    shared: dict[str, Any] = {"method": method, "device": device, "threads": threads, **explainer}
+    shared: dict[str, Any] = {"method": method, "device": device, "threads": threads, "ledger": True, **explainer}
     first = Explainer(a, labels=labels, preprocess=preprocess, **shared)
     second = Explainer(b, labels=labels_b, preprocess=preprocess_b, **shared)
     comparison = Comparison(first, second, Question(target, hostile, class_offset))

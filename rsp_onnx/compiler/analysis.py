@@ -11,8 +11,9 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.shapes import Dims, carries, carries_ids, dims, fix_shapes
+from rsp_onnx.graph.shapes import Dims, carries, carries_ids, dims, fix_batch, fix_shapes
 from rsp_onnx.graph.token_ids import mark_tokens
+from rsp_onnx.loops.each_target import check_counts
 from rsp_onnx.model.load import Model, ModelSource, load_model
 from rsp_onnx.rewrite.canonize import canonize
 from rsp_onnx.rewrite.expand import expand, needs_expansion
@@ -91,7 +92,15 @@ class Analysis:
 
     def copied(self) -> Analysis:
         """Return an equal analysis whose graph is its own, to be written into."""
-        graph, twins = self.graph.copied()
+        return self._with(*self.graph.copied())
+
+    def for_one(self) -> Analysis:
+        """Return the analysis for one sample and one class; as ``copied`` where the graph fixes another batch."""
+        graph, twins = self.graph.copied(fix_batch if self.graph.batch is None else None)
+        return replace(self._with(graph, twins), targets=1)
+
+    def _with(self, graph: Graph, twins: dict[ir.Value, ir.Value]) -> Analysis:
+        """Return the analysis of a copy. twins: which of our tensors is which of the copy's."""
         section = replace(self.section, value=twins[self.section.value])
         return replace(
             self, graph=graph, reading=self.reading.in_copy(twins), logits=twins[self.logits], section=section
@@ -104,26 +113,15 @@ def analyse(
     batch: int | None = None, targets: int | None = None,
 ) -> Analysis:  # fmt: skip
     """Load and canonize a model and find its section and logits; see ``compile_explainer`` for the parameters."""
-    needs = needs or Needs()
-    asked = scores or ScoreOptions()
+    needs, asked = needs or Needs(), scores or ScoreOptions()
     loaded = with_output(model if isinstance(model, Model) else load_model(model), asked.output)
     see = _Seen(canonize(loaded), inputs, input_shapes, needs)
-    graph = see.graph(batch)
-    if graph.batch is None and _needs_one_sample(graph, see.output(graph, asked)[0], needs.black_box):
-        graph = see.graph(1)
+    graph = see.sized(asked, batch)
     output, note = see.output(graph, asked)
     if not output.is_graph_output():  # a tensor inside, which the explainer must return too
         asked = replace(asked, output=str(output.name))
-        found = analyse(
-            loaded,
-            scores=asked,
-            section=section,
-            inputs=inputs,
-            input_shapes=input_shapes,
-            needs=needs,
-            batch=batch,
-            targets=targets,
-        )
+        same = {"inputs": inputs, "input_shapes": input_shapes, "needs": needs, "batch": batch, "targets": targets}
+        found = analyse(loaded, scores=asked, section=section, **same)  # type: ignore[arg-type]  # our own arguments
         return replace(found, warnings=(note, *found.warnings))
     reading = read_scores(graph, output, asked)
     if needs.black_box:
@@ -133,6 +131,7 @@ def analyse(
     whole = Section(logits, min(1, len(graph.dims(logits)) - 1), ())
     chosen = whole if needs.black_box else find_section(graph, logits, section)
     classes = reading.axes.count(graph.dims(output))
+    check_counts(batch, targets, graph.batch)
     return Analysis(loaded, graph, reading, logits, chosen, see.deployed, classes, warnings, targets)
 
 
@@ -168,6 +167,13 @@ class _Seen:
             fix_shapes(model, self.shapes, batch=batch)  # what is written out may tell the shapes of more
         mark_tokens(model)
         return Graph(model, self._explained(model), stops)
+
+    def sized(self, asked: ScoreOptions, batch: int | None) -> Graph:
+        """Return the graph for so many samples where the model leaves their number free, and one does not matter."""
+        graph = self.graph(None)
+        if graph.batch is None and _needs_one_sample(graph, self.output(graph, asked)[0], self.needs.black_box):
+            return self.graph(1)
+        return graph if batch is None or graph.batch is not None else self.graph(batch)
 
     def _explained(self, model: ir.Model) -> list[str]:
         names = [str(v.name) for v in model.graph.inputs]

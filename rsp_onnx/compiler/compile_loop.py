@@ -15,9 +15,10 @@ from rsp_onnx.repetition.asked import ANSWERS, PROBABILITIES, Body, Question, Re
 from rsp_onnx.repetition.step import write_step
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.region import to_scores
+from rsp_onnx.simplify.simplify import simplify
 
 from .analysis import Analysis
-from .interface import add_classes, add_output, add_outputs, describe, emit_walk
+from .interface import add_classes, add_output, add_outputs, choose_predicted, describe, emit_walk
 from .method import Method
 
 
@@ -43,12 +44,19 @@ def compile_repeated(
     else:
         ctx, outcome = emit_walk(analysis, method, options)
         add_outputs(ctx, analysis, outcome, ())
+        simplify(analysis.graph.model, analysis.graph.nodes)
         body = Body(analysis.graph.model, analysis.graph.inputs, _relevances(analysis), channels)
     _check_inputs(analysis, method)
     target, _ = add_classes(deployed, analysis.graph.batch or "N", analysis.targets)
+    output = next(v for v in deployed.graph.outputs if v.name == analysis.output_name)
+    chosen = choose_predicted(analysis, deployed, target, output)
+    choosing = [node for node, _ in target.uses()]
 
     inputs = list(analysis.graph.inputs)
-    ended = repeat(deployed, body, repetition, method.parameters, _question(analysis, method, target))
+    ended = repeat(deployed, body, repetition, method.parameters, _question(analysis, method, chosen))
+    for node, slot in list(target.uses()):  # the steps ask about the class that the unchanged input chose
+        if node not in choosing:
+            node.replace_input_with(slot, chosen)
     op = Emitter(deployed.graph, np.dtype(np.float32))
     own = {v.name: v for v in deployed.graph.inputs}
     for value, r in zip(inputs, ended.relevances, strict=True):

@@ -12,13 +12,14 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadInput, BadModel, UnsupportedOp
 from rsp_onnx.graph.dag import Graph
-from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.graph.shapes import UNKNOWN_OP
 from rsp_onnx.loops.inside import with_bodies
 from rsp_onnx.rewrite.expand import refuse_unexpanded
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
 from rsp_onnx.rulekit.forms import forms_of_conv_rule
+from rsp_onnx.scores.as_numbers import predicted
 from rsp_onnx.version import __version__
 
 from .analysis import Analysis
@@ -27,6 +28,7 @@ from .method import Method, Outcome, Plan
 from .start import Classes
 from .walk import check_rules, feature_nodes, head_nodes
 
+PREDICTED = f"{PREFIX}/predicted"
 UNREACHED = "rsp_onnx.unreached"  # in a compiled model's metadata: inputs no relevance reaches
 _OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence", "answer_range")
 
@@ -66,6 +68,9 @@ def emit_walk(analysis: Analysis, method: Method, options: Options) -> tuple[Con
     if (why := analysis.graph.model.metadata_props.get(UNKNOWN_OP)) is not None:
         raise UnsupportedOp(why)
     ctx, plan = begin(analysis, options)
+    if method.repetition is None:
+        chosen = choose_predicted(analysis, analysis.graph.model, plan.classes.target, analysis.output)
+        plan = replace(plan, classes=replace(plan.classes, target=chosen))
     return ctx, method.emit(ctx, replace(plan, parameters=method.parameters))
 
 
@@ -79,6 +84,12 @@ def begin(analysis: Analysis, options: Options) -> tuple[Context, Plan]:
     front = op.Shape(target, start=0, end=1) if analysis.targets is None else op.constant([analysis.targets])
     ctx = Context(op, graph, Views(op, graph), front, options, end=analysis.logits)
     return ctx, Plan(analysis.section, analysis.logits, Classes(target, hostile), front)
+
+
+def choose_predicted(analysis: Analysis, model: ir.Model, target: ir.Value, output: ir.Value) -> ir.Value:
+    """Let −1 stand for the class with the highest score. output: the explained one, in the model written into."""
+    op = Emitter(model.graph, np.dtype(np.float32), word=PREDICTED)
+    return predicted(op, target, output, analysis.graph, analysis.reading)
 
 
 def add_classes(model: ir.Model, batch: int | str, targets: int | None = None) -> tuple[ir.Value, ir.Value]:
@@ -147,9 +158,14 @@ def add_ledger(ctx: Context, outcome: Outcome, section: ir.Value | None) -> dict
         rows, nodes = ledger.nodes(outcome.flow, section)
         outputs.append(_typed(ctx, ctx.op.emit("Identity", rows, name="balance"), [1 + len(nodes), "K", "N"]))
         notes["balance"] = nodes
-    if outcome.evidence is not None:
-        outputs.append(_typed(ctx, ctx.op.emit("Identity", outcome.evidence, name="evidence"), ["K", "N", None]))
     return notes
+
+
+def add_evidence(ctx: Context, outcome: Outcome) -> None:
+    """Add the output of how strongly the section speaks for each class, where the method knows."""
+    if outcome.evidence is not None:
+        value = _typed(ctx, ctx.op.emit("Identity", outcome.evidence, name="evidence"), ["K", "N", None])
+        ctx.graph.model.graph.outputs.append(value)
 
 
 def _typed(ctx: Context, value: ir.Value, shape: list[int | str | None]) -> ir.Value:

@@ -20,6 +20,8 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import subgraphs
 from rsp_onnx.rulekit.context import Context
 
+from .interface import PREDICTED
+
 _ORDERED = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.INT64, ir.DataType.INT32)  # of Max
 _BYTES = (ir.DataType.UINT8, ir.DataType.INT8)  # Clip takes them, Max does not
 _EXACT = (ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL,
@@ -47,6 +49,9 @@ def give_own_forward(ctx: Context, deployed: ir.Model) -> None:
             name = value.name
             value.name, own.name = f"rsp_onnx/again/{name}", name
             graph.outputs[index] = own
+            for node, slot in list(value.uses()):
+                if str(node.name).startswith(f"{PREDICTED}/"):  # the class the deployed model itself would choose
+                    node.replace_input_with(slot, own)
     TopologicalSortPass()(ctx.graph.model)
 
 

@@ -11,11 +11,14 @@ import onnx_ir as ir
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.compile_loop import compile_repeated
-from rsp_onnx.compiler.interface import add_ledger, add_outputs, check_names, checked, describe, emit_walk
+from rsp_onnx.compiler.interface import add_evidence, add_ledger, add_outputs, check_names, checked, describe, emit_walk
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
+from rsp_onnx.loops.each_target import loop_over_targets
 from rsp_onnx.model.load import Model, ModelSource
+from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
+from rsp_onnx.simplify.simplify import simplify
 
 
 def compile_explainer(
@@ -28,9 +31,10 @@ def compile_explainer(
 ) -> onnx.ModelProto:  # fmt: skip
     """Compile a classifier into one ONNX model that returns its scores and their relevance.
 
-    The result's inputs are the model's own, ``target`` (int64 [K, N], class indices) and ``hostile`` (int64 [K, N, H],
-    −1 for none; H may be 0). Its outputs are the model's own and ``relevance`` (float32 [K, N, *input shape];
-    ``relevance/<input>`` where several inputs are explained). K and H are free, N where the model leaves it free.
+    The result's inputs are the model's own, ``target`` (int64 [K, N], class indices; −1 for the class with the highest
+    score) and ``hostile`` (int64 [K, N, H], −1 for none; H may be 0). Its outputs are the model's own and ``relevance``
+    (float32 [K, N, *input shape]; ``relevance/<input>`` where several inputs are explained). K and H are free, N where
+    the model leaves it free.
 
     Parameters
     ----------
@@ -66,13 +70,13 @@ def compile_explainer(
     Returns
     -------
     onnx.ModelProto
-        Runs with ``onnxruntime`` alone. Metadata: ``rsp_onnx.version``, ``.method``, ``.parameters``,
-        ``.section``, ``.source_sha256``.
+        Runs with ``onnxruntime`` alone. Metadata: ``rsp_onnx.version``, ``.method``, ``.parameters``, ``.section``,
+        ``.source_sha256``, ``.batch`` and ``.targets`` (``null`` where they are free).
 
     Raises
     ------
     BadModel, UnsupportedOp, BadInput
-        The model cannot be read or explained, or a name does not exist.
+        The model cannot be read or explained, a name does not exist, or the model takes another batch.
 
     References
     ----------
@@ -93,25 +97,53 @@ def needs_of(method: str) -> Needs:
     return Needs(found.is_black_box, found.repetition is not None)
 
 
+def runs_one_by_one(analysis: Analysis, method: str, device: str) -> bool:
+    """Tell whether an explainer runs fastest for one sample and one class at a time.
+
+    On the CPU it does, where the model takes one sample: a batch of eight takes eight times as long as one in either
+    form, several classes share the forward pass in both, and rules that know of one class are faster. What it costs:
+    several gradients at once take up to a third longer (they are sums over the classes), and a batch of a table with a
+    few columns twice as long; a second session for these would take half a second and the weights' memory again. A
+    method that asks the model many times shares the answers among the classes.
+    """
+    return resolve_device(device) == [CPU] and analysis.graph.batch in (None, 1) and keeps_ledger(method)
+
+
+def keeps_ledger(method: str) -> bool:
+    """Tell whether a method's file has a ledger to ask for: not where it asks the model many times."""
+    return not needs_of(method).numbers_only
+
+
 def compile_ir(
     analysis: Analysis, method: str = "rsp", *, tensors: Sequence[str] = (), options: Options | None = None,
-    ledger: bool = False,
+    ledger: bool = False, evidence: bool = False, one_by_one: bool = False,
 ) -> ir.Model:  # fmt: skip
-    """Do what ``compile_explainer`` does, keeping the model in memory whatever its size."""
+    """Do what ``compile_explainer`` does, keeping the model in memory whatever its size.
+
+    evidence: add the outputs ``evidence`` and ``answer_range`` though there is no ledger. one_by_one: make the file for
+    one sample and one class at a time, in a Loop over the classes.
+    """
     options = checked(options or Options())
     chosen = find_method(method)
     check_names(analysis)
-    analysis = analysis.copied()
+    analysis = analysis.for_one() if one_by_one else analysis.copied()
+    own = len(analysis.graph.model.graph.outputs)
     parameters = {**asdict(options), **chosen.parameters}
     del parameters["in_process"]  # says where it runs, not what it computes
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
+    notes |= {"batch": analysis.graph.batch, "targets": None if one_by_one else analysis.targets}
     if chosen.repetition is not None:
-        return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger)
+        return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger or evidence)
     ctx, outcome = emit_walk(analysis, chosen, options)
     add_outputs(ctx, analysis, outcome, tensors)
     if ledger:
         notes |= add_ledger(ctx, outcome, analysis.section.value if chosen.conserves else None)
+    if ledger or evidence:
+        add_evidence(ctx, outcome)
     describe(analysis, analysis.graph.model, notes)
+    simplify(analysis.graph.model, analysis.graph.nodes)
     if rounds(analysis.graph):
         give_own_forward(ctx, analysis.deployed.clone())
+    if one_by_one:
+        loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
     return analysis.graph.model

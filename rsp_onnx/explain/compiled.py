@@ -1,48 +1,53 @@
-"""What was compiled for one input size: a session, and plain facts of how to read its results."""
+"""What was compiled for one input size: its sessions, and plain facts of how to read their results."""
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
 
 from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis
-from rsp_onnx.compiler.interface import UNREACHED
+from rsp_onnx.compiler.second_forward import rounds
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.dag import Graph, activation_bytes
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.inputs.batching import Shapes
+from rsp_onnx.inputs.classes import PREDICTED, Choice, asks_for_predicted, choose_classes, needs_scores
 from rsp_onnx.inputs.layout import InputSignature
-from rsp_onnx.inputs.tensors import signature_of
-from rsp_onnx.model.guard import LEVELS
+from rsp_onnx.inputs.tensors import Feeds, signature_of
 from rsp_onnx.model.session import Session
+from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.axes import sample_axis
+from rsp_onnx.serving.forms import Form, FormKey, Serving, form_of
+from rsp_onnx.types import Array
 
-from .scoring import Scores
+from .compile import compile_ir, keeps_ledger, runs_one_by_one
+from .remarks import rivals_for
+from .scoring import Scorer, Scores
 
 _KEPT = 4  # input sizes whose sessions are kept; each holds the model's weights
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """An explainer for one input size: its session, and plain facts of what was compiled.
+    """An explainer for one input size: what runs it, and plain facts of what was compiled.
 
     Attributes
     ----------
+    serving : Serving
+        Its sessions.
     scores : Scores
         Reads the model's own scores out of a run's results; knows their kind and how many classes there are.
     batch : int or None
-        The batch size the graph fixes; None where it is free.
+        The batch size the model fixes; None where it is free.
     inputs : tuple of InputSignature
         The explained inputs.
     outputs : tuple of str
         The model's own.
-    ledger : tuple of str
-        Tensors.
-    balance : tuple of (str, str)
-        Nodes and their ops.
     one_sample : frozenset of str
         Inputs and tensors whose relevance is one sample's as it is, see ``not_by_sample``.
     activation_bytes : int
@@ -51,17 +56,17 @@ class Compiled:
         What a reader of every map must know: inputs left out, what was guessed.
     sample_axes : mapping
         By output, the axis of its samples; None where it is one sample's.
+    renew : callable
+        Returns this again where it is still kept, else compiles anew; for who does not want to keep it.
     channels : int, optional
         The axis of the first explained input's channels, the batch counted, where it has three axes and a layer tells.
     """
 
-    session: Session
+    serving: Serving
     scores: Scores
     batch: int | None
     inputs: tuple[InputSignature, ...]
     outputs: tuple[str, ...]
-    ledger: tuple[str, ...]
-    balance: tuple[tuple[str, str], ...] = ()
     method: str = "rsp"
     labels: tuple[str, ...] | None = None
     one_sample: frozenset[str] = frozenset()
@@ -69,6 +74,28 @@ class Compiled:
     warnings: tuple[str, ...] = ()
     sample_axes: Mapping[str, int | None] = field(default_factory=dict)
     channels: int | None = None
+    renew: Callable[[], Compiled] | None = None
+
+    def choose(
+        self, items: Sequence[Feeds], target: Choice, hostile: Choice, scorer: Scorer
+    ) -> tuple[list[list[int]], list[list[list[int]]]]:
+        """Return per item the targets, and per target the hostile classes; the model runs first where scores decide.
+
+        scorer: runs the model alone, where the explainer itself cannot tell the scores.
+        """
+        kind, count, hostile = self.scores.kind, self.scores.classes, rivals_for(self.method, hostile)
+        if self.scores.are_plain and asks_for_predicted(target, hostile, kind):  # the explainer itself finds it
+            return [[PREDICTED]] * len(items), [[[]]] * len(items)
+        scores: Array | None = np.zeros((len(items), count or 0), np.float32)
+        if count is None or needs_scores(target, hostile, kind):
+            scores = self._own_scores(items)
+        if scores is None:
+            scores = scorer.run(items, self.scores, self.batch)
+        return choose_classes(target, hostile, scores, kind, self.labels)
+
+    def _own_scores(self, items: Sequence[Feeds]) -> Array | None:
+        results = self.serving.outputs(items, [self.scores.output_name])
+        return None if results is None else np.concatenate([self.scores.read(one) for one in results])
 
     @property
     def first(self) -> InputSignature:
@@ -81,32 +108,50 @@ class Compiled:
         return self.first.name
 
 
-def compiled_facts(
-    session: Session, analysis: Analysis, metadata: Mapping[str, str], method: str, labels: tuple[str, ...] | None,
-    tensors: Sequence[str],
-) -> Compiled:  # fmt: skip
-    """Return a compiled explainer's session with what must be known to read its results.
+@dataclass(frozen=True)
+class Recipe:
+    """How an explainer compiles: method and its parameters, where it runs, whether with the ledger."""
 
-    metadata: of the compiled model; names the rows of the ledger.
-    """
-    ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
+    method: str
+    options: Options
+    device: str
+    threads: int | None
+    ledger: bool
+
+    def compiled(
+        self, analysis: Analysis, tensors: tuple[str, ...], labels: tuple[str, ...] | None,
+        renew: Callable[[], Compiled],
+    ) -> Compiled:  # fmt: skip
+        """Compile for one input size. renew: see ``Compiled``."""
+        alone = runs_one_by_one(analysis, self.method, self.device)
+        key = FormKey(alone, self.ledger or not keeps_ledger(self.method))
+        serving = Serving(partial(self._form, analysis, tensors), key)
+        return replace(compiled_facts(serving, analysis, self.method, labels, tensors), renew=renew)
+
+    def _form(self, analysis: Analysis, tensors: tuple[str, ...], key: FormKey) -> Form:
+        options = replace(self.options, in_process=key.one_by_one)
+        compiled = compile_ir(
+            analysis, self.method, tensors=tensors, options=options, ledger=key.ledger, evidence=True,
+            one_by_one=key.one_by_one,
+        )  # fmt: skip
+        session = Session(compiled, self.device, self.threads, guarded=rounds(analysis.graph))
+        return form_of(session, key, compiled.metadata_props, 1 if key.one_by_one else analysis.graph.batch)
+
+
+def compiled_facts(
+    serving: Serving, analysis: Analysis, method: str, labels: tuple[str, ...] | None, tensors: Sequence[str]
+) -> Compiled:
+    """Return a compiled explainer's sessions with what must be known to read their results."""
     graph, outputs = analysis.graph, analysis.graph.model.graph.outputs
-    unreached = json.loads(metadata.get(UNREACHED, "[]"))
-    notes = tuple(f"no relevance reaches the input {name!r} with {method}" for name in unreached) + _of_level(session)
+    unreached = serving.form().unreached
+    notes = tuple(f"no relevance reaches the input {name!r} with {method}" for name in unreached) + serving.notes
     first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
     channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
     return Compiled(
-        session, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
-        tuple(str(v.name) for v in outputs), tuple(ledger), tuple((n, op) for n, op in balance),
-        method, labels, not_by_sample(graph, tensors), activation_bytes(graph), analysis.warnings + notes,
-        {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
+        serving, Scores(analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
+        tuple(str(v.name) for v in outputs), method, labels, not_by_sample(graph, tensors), activation_bytes(graph),
+        analysis.warnings + notes, {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
     )  # fmt: skip
-
-
-def _of_level(session: Session) -> tuple[str, ...]:
-    if session.level == LEVELS[0]:
-        return ()
-    return (f"ONNX Runtime crashes where it optimises this explainer fully, so it runs at {session.level}",)
 
 
 def not_by_sample(graph: Graph, tensors: Sequence[str]) -> frozenset[str]:
@@ -150,4 +195,4 @@ class CompiledSizes:
     @property
     def provider(self) -> str:
         """The execution provider in use, once something was compiled."""
-        return next((compiled.session.provider for compiled in self._kept.values()), "")
+        return next((compiled.serving.provider for compiled in self._kept.values()), "")

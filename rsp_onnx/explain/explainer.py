@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -10,10 +11,9 @@ import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
-from rsp_onnx.compiler.second_forward import rounds
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
-from rsp_onnx.inputs.classes import Choice, asks_for_several, choose_classes, needs_scores
+from rsp_onnx.inputs.classes import Choice, asks_for_several
 from rsp_onnx.inputs.find_preprocess import overridden, resolve_preprocess
 from rsp_onnx.inputs.items import split_items, whole_batches
 from rsp_onnx.inputs.labels import check_labels, read_labels
@@ -21,15 +21,14 @@ from rsp_onnx.inputs.presets import Preprocess
 from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of, sized
 from rsp_onnx.model.blame import blaming
 from rsp_onnx.model.load import ModelSource, load_model
-from rsp_onnx.model.session import Session, resolve_device
+from rsp_onnx.model.session import resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.types import Array
 
-from .compile import compile_ir, needs_of
-from .compiled import Compiled, CompiledSizes, compiled_facts
+from .compile import needs_of
+from .compiled import Compiled, CompiledSizes, Recipe
 from .explanation import Explanation
-from .remarks import rivals_for
 from .scoring import Scorer
 from .unpack import explain_items
 
@@ -67,6 +66,8 @@ class Explainer:
         Threads ONNX Runtime uses within one op.
     input_shapes : mapping, optional
         Sizes for what the model leaves free, by input name, the batch (None) in front. Tensors bring their own.
+    ledger : bool
+        Compute ``.ledger`` and ``.losses`` with every map; else they take one more run when they are first asked for.
     size, channels, scale, mean, std, resize, ...
         Single values of ``Preprocess`` that override the preset's or the file's.
 
@@ -86,13 +87,14 @@ class Explainer:
         output: str | None = None, section: str | None = None, region: str = "auto", class_axis: int | None = None,
         class_rows: str = "", purge: bool = False, split: float = 2.0, signed_inputs: str = "clamp",
         threads: int | None = None, input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-        **preprocess_values: Any,
+        ledger: bool = False, **preprocess_values: Any,
     ) -> None:  # fmt: skip
         find_method(method)
         resolve_device(device)
         self.model = load_model(model)
         self.method, self.device, self.options = method, device, Options(purge, split, signed_inputs)
-        self._section, self._threads = section, threads
+        self._section = section
+        self._recipe = Recipe(method, self.options, device, threads, ledger)
         self._compiled = CompiledSizes(self._compile)
         self._scorer = Scorer(self.model.ir, device, threads)
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
@@ -174,7 +176,7 @@ class Explainer:
             for group in same_shapes(items):
                 with blaming(self.model, group[0]):
                     compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))
-                    results += explain_items(compiled, group, *self._choose(group, target, hostile, compiled))
+                    results += explain_items(compiled, group, *compiled.choose(group, target, hostile, self._scorer))
         return results
 
     def explain_each(
@@ -234,17 +236,5 @@ class Explainer:
         analysis = self._analyse(shapes, needs_of(self.method))
         if self.labels is not None and analysis.classes is not None:
             check_labels(self.labels, analysis.classes)
-        compiled = compile_ir(analysis, self.method, tensors=tensors, options=self.options, ledger=True)
-        session = Session(compiled, self.device, self._threads, guarded=rounds(analysis.graph))
-        return compiled_facts(session, analysis, compiled.metadata_props, self.method, self.labels, tensors)
-
-    def _choose(
-        self, items: Sequence[Feeds], target: Choice, hostile: Choice, compiled: Compiled
-    ) -> tuple[list[list[int]], list[list[list[int]]]]:
-        """Return per item the targets, and per target the hostile classes; the model runs first where scores decide."""
-        kind, count, hostile = compiled.scores.kind, compiled.scores.classes, rivals_for(self.method, hostile)
-        if count is None or needs_scores(target, hostile, kind):
-            scores = self._scorer.run(items, compiled.scores, compiled.batch)
-        else:
-            scores = np.zeros((len(items), count), np.float32)
-        return choose_classes(target, hostile, scores, kind, self.labels)
+        renew = partial(self._compiled.get, shapes, tensors)
+        return self._recipe.compiled(analysis, tensors, self.labels, renew)

@@ -16,6 +16,7 @@ from rsp_onnx.files import save_npz, save_png
 from rsp_onnx.inputs.classes import PRESENT, probabilities
 from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.labels import label_of
+from rsp_onnx.serving.account import Account
 from rsp_onnx.types import Array
 
 
@@ -34,11 +35,9 @@ class Explanation:
     target : int
     hostile : tuple of int
         Empty for the one-class form.
-    ledger : dict
-        Relevance sum at each tensor on the way from the section to the input, by name.
-    losses : tuple of Loss
-        Nodes that make or lose more than a thousandth of Σ|R₀|, the relevance at the section, the largest first: node,
-        op, gained (its share), reason.
+    account : Account
+        Where ``ledger`` and ``losses`` come from: computed with the map where the explainer has ``ledger=True``, else
+        by one more run when they are first asked for.
     relevances : dict
         By input name, and of every tensor asked for, without the batch axis, in the graph's own layout.
     outputs : dict
@@ -58,8 +57,7 @@ class Explanation:
     scores: Array
     target: int
     hostile: tuple[int, ...] = ()
-    ledger: Mapping[str, float] = field(default_factory=dict)
-    losses: tuple[Loss, ...] = ()
+    account: Account = field(default_factory=Account)
     relevances: Mapping[str, Array] = field(default_factory=dict)
     outputs: Mapping[str, Array] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -71,6 +69,19 @@ class Explanation:
     kind: str = ""
     inputs: tuple[str, ...] = ()
     tensor: Array | None = None
+
+    @property
+    def ledger(self) -> Mapping[str, float]:
+        """Relevance sum at each tensor on the way from the section to the input, by name."""
+        return self.account.get()[0]
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Nodes that make or lose more than a thousandth of Σ|R₀|, the relevance at the section, the largest first.
+
+        Each with its node, op, what it gained (as a share) and the reason.
+        """
+        return self.account.get()[1]
 
     @property
     def predicted(self) -> int:

@@ -30,6 +30,7 @@ def save_explainer(
     section: str | None = None, tensors: Sequence[str] = (),
     input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
     class_axis: int | None = None, class_rows: str = "", options: Options | None = None,
+    batch: int | None = None, targets: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Compile an explainer and write it as an .onnx file (above 1 GiB of weights with a .data file beside it).
 
@@ -43,7 +44,7 @@ def save_explainer(
     Raises
     ------
     BadInput
-        The file name does not end in .onnx.
+        The file name does not end in .onnx, or the model takes another number of samples than ``batch``.
     BadOutput
         The file cannot be written.
     """
@@ -52,7 +53,7 @@ def save_explainer(
         raise BadInput(f"{path}: a compiled explainer is an .onnx file; give a name that ends in .onnx.")
     analysis = analyse(
         model, scores=ScoreOptions(output, region, class_axis, class_rows), section=section, input_shapes=input_shapes,
-        needs=needs_of(method),
+        needs=needs_of(method), batch=batch, targets=targets,
     )  # fmt: skip
     compiled = compile_ir(analysis, method, tensors=tensors, options=options)
     if is_large(compiled):

@@ -11,12 +11,11 @@ import onnx_ir as ir
 from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.nodes import input_at
 from rsp_onnx.inputs.batching import stacked
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.model.session import Session
+from rsp_onnx.scores.as_numbers import as_numbers, needs_no_numbers
 from rsp_onnx.scores.outputs import exposed
-from rsp_onnx.scores.region import to_scores
 from rsp_onnx.types import Array
 
 _RAW, _SCORES = "raw", "scores"
@@ -33,6 +32,11 @@ class Scores:
         model = _reading(analysis)
         self._session = None if model is None else Session(model, "cpu", 1)
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether the output itself holds the scores, so that nothing is calculated to read them."""
+        return self._session is None
+
     def read(self, results: Mapping[str, Array]) -> Array:
         """Return the scores among a run's results, float32 [N, classes]; BadModel where they are not finite."""
         raw = results[self.output_name]
@@ -48,25 +52,16 @@ class Scores:
 
 def _reading(analysis: Analysis) -> ir.Model | None:
     """Return a model from the raw output to scores; None where they only need another shape."""
-    output, node = analysis.output, analysis.output.producer()
-    scale = zero = None
-    if node is not None and node.op_type == "QuantizeLinear":
-        scale, zero = (analysis.graph.constant(input_at(node, slot)) for slot in (1, 2))
-    per_tensor, reading = scale is not None and scale.size == 1, analysis.reading
-    as_it_is = reading.axes.is_plain and not reading.region
-    if as_it_is and not per_tensor:
+    graph, output = analysis.graph, analysis.output
+    if needs_no_numbers(graph, analysis.reading):
         return None
     raw = ir.Value(name=_RAW, shape=output.shape, type=ir.TensorType(output.dtype or ir.DataType.FLOAT))
-    graph = ir.Graph([raw], [], nodes=[], opset_imports=dict(analysis.graph.model.graph.opset_imports), name=_SCORES)
-    model, op = ir.Model(graph, ir_version=analysis.graph.model.ir_version), Emitter(graph, np.dtype(np.float32))
-    scores = op.Cast(raw, to=int(op.type))
-    if per_tensor and scale is not None:
-        scores = op.Mul(op.Sub(scores, 0.0 if zero is None else float(zero.reshape(()))), float(scale.reshape(())))
-    if not as_it_is:
-        scores = to_scores(op, scores, analysis.graph.dims(output), reading.axes, reading.region)
+    inner = ir.Graph([raw], [], nodes=[], opset_imports=dict(graph.model.graph.opset_imports), name=_SCORES)
+    model, op = ir.Model(inner, ir_version=graph.model.ir_version), Emitter(inner, np.dtype(np.float32))
+    scores = as_numbers(op, raw, graph, analysis.reading)
     result = op.emit("Identity", scores, name=_SCORES)
     result.dtype = op.type
-    graph.outputs.append(result)
+    inner.outputs.append(result)
     return model
 
 

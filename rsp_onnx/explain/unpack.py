@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.axes.input_channels import NO_CHANNELS
-from rsp_onnx.compiler.ledger import Loss, losses
+from rsp_onnx.compiler.ledger import losses
 from rsp_onnx.errors import BadModel
-from rsp_onnx.inputs.batching import class_arrays, stacked
+from rsp_onnx.inputs.classes import PREDICTED
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.repetition.asked import ANSWERS
+from rsp_onnx.serving.account import Account, Found
+from rsp_onnx.serving.forms import Form, Run
 from rsp_onnx.types import Array
 
 from .compiled import Compiled
@@ -27,20 +30,17 @@ def explain_items(
 ) -> list[list[Explanation]]:  # fmt: skip
     """Run items of one size, as many at once as the graph takes; return one list of explanations per item."""
     explained: list[list[Explanation]] = []
-    for feeds, count in stacked(items, compiled.batch):
-        part = slice(len(explained), len(explained) + count)
-        size = compiled.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
-        asked = dict(zip(("target", "hostile"), class_arrays(targets[part], rivals[part], size), strict=True))
-        results = compiled.session.run({**feeds, **asked})
-        explained += explanations(compiled, results, items[part], targets[part], rivals[part])
+    for run in compiled.serving.runs(items, targets, rivals):
+        explained += explanations(compiled, run, items[run.part], targets[run.part], rivals[run.part])
     return explained
 
 
 def explanations(
-    compiled: Compiled, results: Mapping[str, Array], items: Sequence[Feeds],
-    targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
+    compiled: Compiled, run: Run, items: Sequence[Feeds], targets: Sequence[Sequence[int]],
+    rivals: Sequence[Sequence[Sequence[int]]],
 ) -> list[list[Explanation]]:  # fmt: skip
-    """Return one list of explanations (one per target) per item of the batch."""
+    """Return one list of explanations (one per target) per item of the run."""
+    results = run.results
     scores = compiled.scores.read(results)
     explained = []
     for n, item in enumerate(items):
@@ -49,16 +49,15 @@ def explanations(
         own = {name: _row(results[name], compiled.sample_axes.get(name), n) for name in given}
         base = Explanation(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
-            geometry=item.geometry, provider=compiled.session.provider, method=compiled.method,
+            geometry=item.geometry, provider=run.form.session.provider, method=compiled.method,
             kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
             warnings=item.remarks,
         )  # fmt: skip
-        explained.append(
-            [
-                _filled(compiled, replace(base, target=t, hostile=tuple(rivals[n][k])), rows, k)
-                for k, t in enumerate(targets[n])
-            ]
-        )
+        classes = [base.predicted if t == PREDICTED else t for t in targets[n]]
+        asked = [replace(base, target=t, hostile=tuple(h)) for t, h in zip(classes, rivals[n], strict=False)]
+        accounts = [_account(compiled, run.form, item, rows, k, one) for k, one in enumerate(asked)]
+        whole = (replace(one, account=account) for one, account in zip(asked, accounts, strict=True))
+        explained.append([_filled(compiled, one, rows, k) for k, one in enumerate(whole)])
     return explained
 
 
@@ -85,7 +84,7 @@ _NOTHING = np.zeros((0,), np.float32)
 
 
 def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
-    """Add the relevance of the k-th target: tensors [K, ...], ledger and balance [L, K], evidence [K, 1+H]."""
+    """Add the relevance of the k-th target: tensors [K, ...], evidence [K, 1+H]."""
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
     main = rows["relevance"][k] if "relevance" in rows else relevances[compiled.name]
     if not np.isfinite(main).all():
@@ -95,12 +94,9 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
         relevance, heatmap = _as_image(main, compiled, base.photo is not None)
-    ledger = rows["ledger"][:, k] if "ledger" in rows else ()
-    sums = {name: float(s) for name, s in zip(compiled.ledger, ledger, strict=True)}
     explained = replace(
-        base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), ledger=sums,
-        relevances=relevances, losses=_losses(compiled, rows["balance"][:, k]) if "balance" in rows else (),
-    )  # fmt: skip
+        base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), relevances=relevances
+    )
     evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
     named = explained.hostile
     if not find_method(compiled.method).compares:
@@ -109,10 +105,28 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     return replace(explained, warnings=tuple(dict.fromkeys((*compiled.warnings, *own, *base.warnings))))
 
 
-def _losses(compiled: Compiled, row: Array) -> tuple[Loss, ...]:
-    """row: Σ|R₀|, then what each node gained."""
-    gained = zip(compiled.balance, row[1:], strict=True)
-    return losses({node: (op, float(g)) for (node, op), g in gained}, float(row[0]))
+def _account(
+    compiled: Compiled, form: Form, item: Feeds, rows: Mapping[str, Array], k: int, asked: Explanation
+) -> Account:
+    """Return where the k-th target's relevance went; where this run did not tell, another one will."""
+    if form.key.ledger or compiled.renew is None:
+        return Account(_booked(form, rows, k))
+    return Account(find=partial(_run_again, compiled.renew, item, asked.target, asked.hostile))
+
+
+def _booked(form: Form, rows: Mapping[str, Array], k: int) -> Found:
+    """ledger: [L, K]; balance [1+L, K]: Σ|R₀|, then what each node gained."""
+    sums = zip(form.ledger, rows["ledger"][:, k] if "ledger" in rows else (), strict=True)
+    row = rows["balance"][:, k] if "balance" in rows else [0.0]
+    gained = {node: (op, float(g)) for (node, op), g in zip(form.balance, row[1:], strict=True)}
+    return {name: float(s) for name, s in sums}, losses(gained, float(row[0]))
+
+
+def _run_again(renew: Callable[[], Compiled], item: Feeds, target: int, hostile: Sequence[int]) -> Found:
+    """Run once more with the ledger. renew: the compiled explainer, which nobody may have kept since."""
+    compiled = renew()
+    (run,) = compiled.serving.runs([item], [[target]], [[hostile]], ledger=True)
+    return _booked(run.form, {key: r[:, :, 0] for key, r in run.results.items() if key in _BY_ROW}, 0)
 
 
 def _is_ours(name: str) -> bool:

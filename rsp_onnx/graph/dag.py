@@ -61,12 +61,18 @@ class Graph:
         """Return the same model's graph as seen from other inputs. batch: where it is none of the first input's."""
         return Graph(self.model, explained, self._stops, batch)
 
-    def copied(self) -> tuple[Graph, dict[ir.Value, ir.Value]]:
-        """Return a graph of its own to write into, and which of its tensors is which of ours."""
+    def copied(self, change: Callable[[ir.Model], None] | None = None) -> tuple[Graph, dict[ir.Value, ir.Value]]:
+        """Return a graph of its own to write into, and which of its tensors is which of ours.
+
+        change: tells the copy more of its sizes.
+        """
         model = self.model.clone()
         twins = dict(zip(tensors(self.model), tensors(model), strict=True))
-        copy = Graph(model, [str(v.name) for v in self.inputs], self._stops, self._batch)
-        copy._constants = {twins[v]: array for v, array in self._constants.items() if v in twins}
+        if change is not None:
+            change(model)
+        copy = Graph(model, [str(v.name) for v in self.inputs], self._stops, self._batch if change is None else None)
+        known = self._constants.items()
+        copy._constants = {twins[v]: a for v, a in known if v in twins and (a is not None or change is None)}
         return copy, twins
 
     def _build(self, stops: Stops) -> nx.DiGraph[object]:

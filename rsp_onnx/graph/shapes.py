@@ -67,6 +67,18 @@ def fix_shapes(
         _note_sizes(node)
 
 
+def fix_batch(model: ir.Model) -> None:
+    """Let a model whose free sizes are known but for the batch be one for a batch of one, in place."""
+    for value in (*model.graph.inputs, *(v for node in model.graph for v in node.outputs)):
+        if value.shape is not None:
+            value.shape = ir.Shape([1 if getattr(d, "value", None) == BATCH else d for d in value.shape])
+    if any(_is_unsure(v) for v in _carriers(model)):  # such as the batch merged with another axis
+        fix_shapes(model, batch=1)
+        return
+    for node in model.graph:
+        _note_sizes(node)
+
+
 def _is_unsure(value: ir.Value) -> bool:
     """Tell of a tensor with a free size that is not the batch in front."""
     return value.shape is None or any(

@@ -14,6 +14,7 @@ from .labels import find_class
 
 Choice: TypeAlias = "str | int | Sequence[str | int]"
 PRESENT = 0.5  # a class of a multi-label model counts as present above this score
+PREDICTED = -1  # in place of a class: the one with the highest score
 RUNNER_UP, MOST_RUNNERS_UP = 0.05, 5
 
 
@@ -73,6 +74,12 @@ def needs_scores(target: Choice, hostile: Choice, kind: str) -> bool:
     words = {one for one in (*_several(target), *_several(hostile)) if isinstance(one, str)}
     present = kind == "sigmoid" and "auto" in _several(hostile)
     return present or "auto" in _several(target) or any(w == "runners-up" or w.startswith("topk:") for w in words)
+
+
+def asks_for_predicted(target: Choice, hostile: Choice, kind: str) -> bool:
+    """Tell of a choice that is the class with the highest score, against nothing that scores decide."""
+    rivals = set(_several(hostile)) - {"none"}
+    return _several(target) == ["auto"] and (not rivals or (rivals == {"auto"} and kind != "sigmoid"))
 
 
 def choose_classes(

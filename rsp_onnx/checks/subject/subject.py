@@ -107,7 +107,7 @@ class Subject:
         """Return an explainer of SPEC's method for a model."""
         return Explainer(
             model, preprocess=preprocess, labels=labels, device=self.device, method=self.spec.method,
-            section=self.spec.section, threads=self.threads, **self.spec.reading, **values,
+            section=self.spec.section, threads=self.threads, ledger=True, **self.spec.reading, **values,
         )  # fmt: skip
 
     @property

@@ -28,6 +28,8 @@ class Named:
         Parameters that are words, each with its choices, the default first.
     limits : mapping
         Smallest and largest value of a parameter; 0 to 1e6 where it is not listed.
+    reads_ledger : bool
+        It reads the explanations' ledger, which is then computed with every map.
     """
 
     kind: ClassVar[str]
@@ -37,6 +39,7 @@ class Named:
     defaults: ClassVar[Mapping[str, float]] = {}
     words: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     limits: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    reads_ledger: ClassVar[bool] = False
 
     def __init__(self, spec: str, given: Mapping[str, str]) -> None:
         self.name = spec

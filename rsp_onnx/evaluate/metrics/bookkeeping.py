@@ -69,6 +69,7 @@ class Conservation(MapMetric):
     kind = "conservation"
     direction = "lower"
     bounds = (0.0, float("inf"))
+    reads_ledger = True
     protocol = (
         "|ΣR(input) - ΣR(section)| / |ΣR(section)| from the explanation's own ledger, for methods that claim to "
         "hand on what they start with (RSP, RAP, LRP but for its contrastive forms); maps whose relevance adds up "

@@ -114,7 +114,8 @@ class Settings:
     def make(self, choice: MethodChoice, model: Any = None) -> Explainer:
         """Return a method's explainer, of another model with the same interface where one is given."""
         source = self.model if model is None else model
-        return Explainer(source, method=choice.method, **self.explainer, **choice.options)
+        ledger = any(getattr(find_metric(spec), "reads_ledger", False) for spec in self.metrics)
+        return Explainer(source, method=choice.method, ledger=ledger, **self.explainer, **choice.options)
 
     def dataset(self, explainer: Explainer) -> Dataset:
         """Open the dataset with the classes of the explained model."""

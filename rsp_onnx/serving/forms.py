@@ -1,0 +1,125 @@
+"""Which of a model's compiled forms runs: one sample and one class at a time, or any number of both."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rsp_onnx.compiler.interface import UNREACHED
+from rsp_onnx.inputs.batching import class_arrays, stacked
+from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.model.guard import LEVELS
+from rsp_onnx.model.session import Session
+from rsp_onnx.types import Array
+
+
+@dataclass(frozen=True)
+class FormKey:
+    """Which form. one_by_one: for one sample, in a Loop over the classes; ledger: with the outputs of the ledger."""
+
+    one_by_one: bool
+    ledger: bool
+
+
+@dataclass(frozen=True)
+class Form:
+    """A compiled form.
+
+    Attributes
+    ----------
+    key : FormKey
+    batch : int or None
+        How many samples it takes at once; None for any number.
+    ledger, balance
+        What the rows of these outputs are: tensors; nodes and their ops.
+    unreached : tuple of str
+        Inputs no relevance reaches.
+    """
+
+    session: Session
+    key: FormKey
+    batch: int | None
+    ledger: tuple[str, ...] = ()
+    balance: tuple[tuple[str, str], ...] = ()
+    unreached: tuple[str, ...] = ()
+
+
+def form_of(session: Session, key: FormKey, metadata: Mapping[str, str], batch: int | None) -> Form:
+    """Return a session with what the metadata of its model say of its outputs."""
+    ledger, balance = (json.loads(metadata.get(f"rsp_onnx.{name}", "[]")) for name in ("ledger", "balance"))
+    unreached = json.loads(metadata.get(UNREACHED, "[]"))
+    return Form(session, key, batch, tuple(ledger), tuple((name, op) for name, op in balance), tuple(unreached))
+
+
+@dataclass(frozen=True)
+class Run:
+    """The results of one run, and which of the items they are for."""
+
+    part: slice
+    form: Form
+    results: dict[str, Array]
+
+
+class Serving:
+    """The forms of one input size, each compiled when it is first needed. Safe to use from several threads.
+
+    Parameters
+    ----------
+    make : callable
+        Compiles a form.
+    key : FormKey
+        The form that runs, see ``chosen``.
+    """
+
+    def __init__(self, make: Callable[[FormKey], Form], key: FormKey) -> None:
+        self._make, self._key = make, key
+        self._lock = threading.Lock()
+        self._forms: dict[FormKey, Form] = {}
+
+    def form(self, *, ledger: bool = False) -> Form:
+        """Return the form that runs; with the ledger's outputs where they are asked for."""
+        key = replace(self._key, ledger=ledger or self._key.ledger)
+        with self._lock:
+            if key not in self._forms:
+                self._forms[key] = self._make(key)
+            return self._forms[key]
+
+    def runs(
+        self, items: Sequence[Feeds], targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
+        *, ledger: bool = False,
+    ) -> Iterator[Run]:  # fmt: skip
+        """Run items of one size, as many at once as the form takes."""
+        form, done = self.form(ledger=ledger), 0
+        for feeds, count in stacked(items, form.batch):
+            part = slice(done, done + count)
+            size = form.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
+            target, hostile = class_arrays(targets[part], rivals[part], size)
+            yield Run(part, form, form.session.run({**feeds, "target": target, "hostile": hostile}))
+            done += count
+
+    def outputs(self, items: Sequence[Feeds], names: Sequence[str]) -> list[dict[str, Array]] | None:
+        """Return the model's own outputs for each item; None where the form needs a class to run.
+
+        A Loop over no class costs the forward pass and what the maps of all classes share.
+        """
+        form = self.form()
+        if not form.key.one_by_one:
+            return None
+        none = {"target": np.zeros((0, 1), np.int64), "hostile": np.zeros((0, 1, 0), np.int64)}
+        return [form.session.run({**feeds, **none}, names) for feeds, _ in stacked(items, form.batch)]
+
+    @property
+    def provider(self) -> str:
+        """The execution provider in use, once something was compiled."""
+        return next((form.session.provider for form in self._forms.values()), "")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of every map must know of the sessions."""
+        lowered = (form.session.level for form in self._forms.values() if form.session.level != LEVELS[0])
+        says = "ONNX Runtime crashes where it optimises this explainer fully, so it runs at"
+        return tuple(dict.fromkeys(f"{says} {level}" for level in lowered))
