@@ -15,6 +15,7 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.graph.nodes import captured
+from rsp_onnx.graph.op_facts import facts_of
 
 _EACH, _TARGETS = f"{PREFIX}/each", "K"
 
@@ -72,7 +73,17 @@ def _inside(graph: ir.Graph, classes: Iterable[ir.Value], each: Iterable[ir.Valu
         if node in makers or not varies.isdisjoint(read):
             inside.append(node)
             varies.update(node.outputs)
-    return inside
+    return _with_views(graph, inside)
+
+
+def _with_views(graph: ir.Graph, inside: list[ir.Node]) -> list[ir.Node]:
+    """Return them with what only shows a tensor in another shape or order to them: a product reads it as it lies."""
+    chosen = set(inside)
+    for node in reversed(list(graph)):
+        readers = [reader for v in node.outputs for reader, _ in v.uses()]
+        if facts_of(node).neutral and readers and chosen.issuperset(readers):
+            chosen.add(node)
+    return [node for node in graph if node in chosen]
 
 
 def _body(
