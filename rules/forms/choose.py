@@ -66,10 +66,10 @@ def costs(layer: Layer) -> dict[str, Cost]:
 def cost(form: Form, layer: Layer) -> Cost:
     """Return what a form of a layer costs."""
     operations, traffic, memory = form.count(layer)
-    return Cost(form.name, operations, traffic, memory, time_of(_rate(form, layer), operations, traffic))
+    return Cost(form.name, operations, traffic, memory, time_of(rate_of(form, layer), operations, traffic))
 
 
-def _rate(form: Form, layer: Layer) -> str:
+def rate_of(form: Form, layer: Layer) -> str:
     """Return what the form is called in the table of rates: products of one channel each are slow, unless meant."""
     own = f"{form.name}, depthwise"
     return own if layer.depthwise and own in OPERATIONS_PER_MS else form.name

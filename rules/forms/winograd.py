@@ -36,7 +36,7 @@ def _count(layer: Layer) -> tuple[int, int, int]:
     c, tiles = layer.c, _tiles(layer)
     products = 2 * 36 * tiles * 2 * c.filters * c.channels * 3
     inputs, outputs = 36 * tiles * c.channels, 36 * tiles * 2 * c.filters
-    transforms = 2 * (36 * 2 * inputs + 16 * 3 * outputs)
+    transforms = 2 * (36 * 2 * inputs + 16 * 3 * outputs) + 2 * 36**2 * 2 * c.filters * c.channels
     rows = c.filters * layer.positions
     traffic = 4 * (3 * inputs + 3 * outputs + 15 * rows + 3 * c.channels * layer.sources)
     return products + transforms, traffic, 4 * (inputs + outputs + 6 * rows)
