@@ -35,6 +35,8 @@ class Session:
         ``auto`` (CUDA where it works, else CPU), ``cpu`` or ``cuda``.
     threads : int, optional
         Threads within one op; default: as many as cores.
+    spinning : bool
+        Threads without work keep their core busy; without, they take longer to wake, but leave it to others.
     guarded : bool
         A process of its own loads the model first (see ``guard``); ``level`` then tells a lowered optimisation.
 
@@ -45,8 +47,10 @@ class Session:
     """
 
     def __init__(
-        self, model: ir.Model, device: str = "auto", threads: int | None = None, *, guarded: bool = False
-    ) -> None:
+        self, model: ir.Model, device: str = "auto", threads: int | None = None, *, guarded: bool = False,
+        spinning: bool = True,
+    ) -> None:  # fmt: skip
+        self.threads = threads
         options = ort.SessionOptions()
         options.log_severity_level = 4  # errors reach the caller as exceptions
         for library in custom_op_libraries():
@@ -55,6 +59,8 @@ class Session:
         options.enable_mem_reuse = len(model.graph) < _MANY_NODES  # planning it takes the square of their number
         if threads is not None:
             options.intra_op_num_threads = threads
+        if not spinning:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
         data = _serialize(model, bool(self._weights))
         self.level = safe_level(data) if guarded and not self._weights else LEVELS[0]
