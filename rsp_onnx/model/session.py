@@ -6,7 +6,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import onnx_ir as ir
@@ -67,13 +67,19 @@ class Session:
         if self.level != LEVELS[0]:
             options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, self.level)
         self._session = _create(data, options, device)
+        self._provider = str(self._session.get_providers()[0])
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())
+
+    @cached_property
+    def _wanted(self) -> list[tuple[str, np.dtype[np.generic], tuple[object, ...]]]:
+        """Name, dtype and shape of every input; asked of the runtime once."""
+        return [(v.name, numpy_type(v.type), tuple(v.shape)) for v in self._session.get_inputs()]
 
     @property
     def provider(self) -> str:
         """The execution provider that runs it, by ONNX Runtime's name."""
-        return str(self._session.get_providers()[0])
+        return self._provider
 
     def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Run once; results by output name.
@@ -109,20 +115,19 @@ class Session:
         if missing or extra:
             what = f"no value for {missing[0]!r}" if missing else f"the model has no input {extra[0]!r}"
             raise BadInput(f"The inputs do not fit: {what}; it needs {', '.join(map(repr, self.inputs))}.")
-        for spec in self._session.get_inputs():
-            _check_feed(spec, feeds[spec.name])
+        for name, wanted, shape in self._wanted:
+            _check_feed(name, wanted, shape, feeds[name])
 
 
-def _check_feed(spec: ort.NodeArg, array: np.ndarray) -> None:
-    wanted, shape = numpy_type(spec.type), spec.shape
+def _check_feed(name: str, wanted: np.dtype[np.generic], shape: Sequence[object], array: np.ndarray) -> None:
     if array.dtype != wanted:
-        raise BadInput(f"The input {spec.name!r} must be {wanted}, not {array.dtype}.")
+        raise BadInput(f"The input {name!r} must be {wanted}, not {array.dtype}.")
     fits = len(shape) == array.ndim and all(
         not isinstance(d, int) or d == size for d, size in zip(shape, array.shape, strict=True)
     )
     if not fits:
         want = tuple(d if isinstance(d, int) else "any" for d in shape)
-        raise BadInput(f"The input {spec.name!r} must have the shape {want}, not {array.shape}.")
+        raise BadInput(f"The input {name!r} must have the shape {want}, not {array.shape}.")
 
 
 def numpy_type(name: str) -> np.dtype[np.generic]:
