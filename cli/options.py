@@ -20,8 +20,17 @@ section_option = click.option(
     "--layer", "--section", "section", metavar="NAME",
     help="Tensor where head and features meet; default: found (see `rsp-onnx inspect`).",
 )  # fmt: skip
+
+
+def threads(value: str) -> int | None:
+    """Turn auto into None, and 4 into itself."""
+    if value == "auto" or (value.isdecimal() and int(value) > 0):
+        return None if value == "auto" else int(value)
+    raise click.BadParameter(f"{value!r} is no number of threads; write auto, 1 or more.")
+
+
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of ONNX Runtime; default: all cores."
+    "--threads", type=threads, default="auto", show_default=True, metavar="auto|N", help="Threads of ONNX Runtime."
 )
 method_option = click.option(
     "--method", default="rsp", show_default=True, metavar="NAME", help="One of `rsp-onnx methods`."

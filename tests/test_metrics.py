@@ -28,6 +28,7 @@ from rsp_onnx.evaluate.metrics.protocol import Case, Truth
 from rsp_onnx.evaluate.metrics.randomise import randomised, stages, weight_layers
 from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.serving.account import Account
 
 MODELS = Path(__file__).parent.parent / "models"
 DATA = Path(__file__).parent / "data"
@@ -69,7 +70,7 @@ def case(heatmap, things=(), masks=None, target=0, *, unknown=(), others=None, f
     height, width = heatmap.shape
     geometry = geometry or Geometry.fit((height, width), (height, width), "stretch")
     found = Explanation(heatmap[None], heatmap, np.array([0.9, 0.1, 0.0], np.float32), target, geometry=geometry,
-                        ledger=ledger or {})  # fmt: skip
+                        account=Account((ledger or {}, ())))  # fmt: skip
     item = Item("a", Path("a.png"), tuple(things), tuple(unknown), masks)
     size = (geometry.original[1], geometry.original[0])
     more = {c: replace(found, relevance=r[None], heatmap=r, target=c) for c, r in (others or {}).items()}

@@ -260,3 +260,20 @@ def test_a_batch_that_is_moved_is_one(shared_data):
         compile_explainer(path, batch=2)
     one = analyse(path, batch=1, targets=1)
     assert (one.graph.batch, one.targets) == (1, 1)
+
+
+# ---- threads ----
+
+
+def test_small_networks_run_on_one_thread_and_what_is_asked_for_is_done(shared_data):
+    small = Explainer(conv_net(), device="cpu", preprocess="unit")
+    assert small.threads is None  # nothing ran
+    photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    small.explain(photo, 1)
+    assert small.threads == 1
+    told = Explainer(conv_net(), device="cpu", preprocess="unit", threads=2)
+    assert relative_l2(told.explain(photo, 1).relevance, small.explain(photo, 1).relevance) < 1e-6
+    assert told.threads == 2
+    large = Explainer(shared_data / "models/squeezenet1.1_nchw_fp32.onnx", device="cpu")
+    large.explain(np.zeros((1, 3, 224, 224), np.float32), 1)
+    assert large.threads is None

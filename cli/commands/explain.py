@@ -29,6 +29,7 @@ from ..printing import print_json, running_bar
 @shared.method_option
 @shared.rsp_options
 @shared.device_option()
+@shared.threads_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @shared.out_option("rsp-explanations")
 @shared.own_ops

@@ -63,7 +63,8 @@ class Explainer:
     purge, split, signed_inputs
         Parameters of RSP, see ``Options``.
     threads : int, optional
-        Threads ONNX Runtime uses within one op.
+        Threads ONNX Runtime uses within one op; default: one for files of many small nodes, else as many as cores,
+        whichever is faster for this model (``explainer.threads`` says which).
     input_shapes : mapping, optional
         Sizes for what the model leaves free, by input name, the batch (None) in front. Tensors bring their own.
     ledger : bool
@@ -96,7 +97,7 @@ class Explainer:
         self._section = section
         self._recipe = Recipe(method, self.options, device, threads, ledger)
         self._compiled = CompiledSizes(self._compile)
-        self._scorer = Scorer(self.model.ir, device, threads)
+        self._scorer = Scorer(self.model.ir, device)
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
         self.signatures = sized(signatures_of(self.model.ir), input_shapes or {})
@@ -210,7 +211,7 @@ class Explainer:
         """Return the model's own scores of items of one size, float32 [N, classes]."""
         with blaming(self.model, items[0]):
             compiled = self._compiled.get(shapes_of(items[0]))
-            return self._scorer.run(items, compiled.scores, compiled.batch)
+            return self._scorer.run(items, compiled.scores, compiled.batch, compiled.serving.threads)
 
     def score_kind(self, item: Feeds) -> str:
         """Return what the model does at its end: ``softmax``, ``log-softmax``, ``sigmoid``, or ``logits`` (nothing)."""
@@ -223,6 +224,11 @@ class Explainer:
     def analyse(self, item: Feeds) -> Analysis:
         """Return what the model is for items of this size, before anything is compiled."""
         return self._analyse(shapes_of(item))
+
+    @property
+    def threads(self) -> int | None:
+        """Threads within one op, once something ran; None for as many as cores."""
+        return self._compiled.threads
 
     @property
     def provider(self) -> str:

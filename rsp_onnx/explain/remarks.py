@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,9 @@ _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest answer: change
 _CERTAIN, _IMPOSSIBLE = 1 - 1e-6, 1e-12  # beyond them float32 tells probabilities apart badly, or nobody cares
 
 
+known_method = lru_cache(maxsize=32)(find_method)  # read once, not with every map
+
+
 def remarks(explained: Explanation, named: Sequence[int], answers: Array | None) -> tuple[str, ...]:
     """Return what an explanation's reader should know, one sentence without its full stop each.
 
@@ -30,7 +34,7 @@ def remarks(explained: Explanation, named: Sequence[int], answers: Array | None)
     answers : ndarray, optional
         float32 [3], of a black box: its answer to the unchanged input, the smallest and the largest to a changed one.
     """
-    method = find_method(explained.method)
+    method = known_method(explained.method)
     found = (
         far_from_the_prediction(explained),
         _unused(explained, method, named),
@@ -43,7 +47,7 @@ def rivals_for(method: str, hostile: Choice) -> Choice:
     """Return the hostile classes to choose: none by default where a method knows no rivals."""
     several = [hostile] if isinstance(hostile, (str, int, np.integer)) else list(hostile)
     default = all(isinstance(one, str) and one in ("auto", "none") for one in several)
-    return "none" if default and not find_method(method).compares else hostile
+    return "none" if default and not known_method(method).compares else hostile
 
 
 def far_from_the_prediction(explained: Explanation) -> str:

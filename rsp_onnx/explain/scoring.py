@@ -74,19 +74,22 @@ class Scorer:
         As it was loaded.
     """
 
-    def __init__(self, model: ir.Model, device: str, threads: int | None) -> None:
-        self._model, self._device, self._threads = model, device, threads
+    def __init__(self, model: ir.Model, device: str) -> None:
+        self._model, self._device = model, device
         self._lock = threading.Lock()
         self._session: Session | None = None
 
-    def run(self, items: Sequence[Feeds], scores: Scores, batch: int | None) -> Array:
-        """Return float32 [N, classes] of items of one size. batch: the size the graph fixes, if it does."""
-        name, session = scores.output_name, self._get(scores.output_name)
+    def run(self, items: Sequence[Feeds], scores: Scores, batch: int | None, threads: int | None = None) -> Array:
+        """Return float32 [N, classes] of items of one size.
+
+        batch: the size the graph fixes, if it does; threads: within one op, when it runs first.
+        """
+        name, session = scores.output_name, self._get(scores.output_name, threads)
         runs = ((session.run(feeds, [name]), count) for feeds, count in stacked(items, batch))
         return np.concatenate([scores.read(results)[:count] for results, count in runs])
 
-    def _get(self, output: str) -> Session:
+    def _get(self, output: str, threads: int | None) -> Session:
         with self._lock:
             if self._session is None:
-                self._session = Session(exposed(self._model, output), self._device, self._threads)
+                self._session = Session(exposed(self._model, output), self._device, threads)
             return self._session

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 
-from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.axes.input_channels import NO_CHANNELS
 from rsp_onnx.compiler.ledger import losses
 from rsp_onnx.errors import BadModel
@@ -21,7 +20,7 @@ from rsp_onnx.types import Array
 
 from .compiled import Compiled
 from .explanation import Explanation
-from .remarks import remarks
+from .remarks import known_method, remarks
 
 
 def explain_items(
@@ -54,10 +53,9 @@ def explanations(
             warnings=item.remarks,
         )  # fmt: skip
         classes = [base.predicted if t == PREDICTED else t for t in targets[n]]
-        asked = [replace(base, target=t, hostile=tuple(h)) for t, h in zip(classes, rivals[n], strict=False)]
-        accounts = [_account(compiled, run.form, item, rows, k, one) for k, one in enumerate(asked)]
-        whole = (replace(one, account=account) for one, account in zip(asked, accounts, strict=True))
-        explained.append([_filled(compiled, one, rows, k) for k, one in enumerate(whole)])
+        asked = list(enumerate(zip(classes, map(tuple, rivals[n]), strict=False)))
+        accounts = [_account(compiled, run.form, item, rows, k, *one) for k, one in asked]
+        explained.append([_filled(compiled, base, rows, k, *one, accounts[k]) for k, one in asked])
     return explained
 
 
@@ -83,7 +81,10 @@ _BY_ROW = ("ledger", "balance")
 _NOTHING = np.zeros((0,), np.float32)
 
 
-def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int) -> Explanation:
+def _filled(
+    compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int, target: int, hostile: tuple[int, ...],
+    account: Account,
+) -> Explanation:  # fmt: skip
     """Add the relevance of the k-th target: tensors [K, ...], evidence [K, 1+H]."""
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
     main = rows["relevance"][k] if "relevance" in rows else relevances[compiled.name]
@@ -95,23 +96,22 @@ def _filled(compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k:
     else:
         relevance, heatmap = _as_image(main, compiled, base.photo is not None)
     explained = replace(
-        base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), relevances=relevances
-    )
+        base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), relevances=relevances,
+        target=target, hostile=hostile if known_method(compiled.method).compares else (), account=account,
+    )  # fmt: skip
     evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
-    named = explained.hostile
-    if not find_method(compiled.method).compares:
-        explained = replace(explained, hostile=())
-    own = (*_warnings(explained, evidence), *remarks(explained, named, answers))
+    own = (*_warnings(explained, evidence), *remarks(explained, hostile, answers))
     return replace(explained, warnings=tuple(dict.fromkeys((*compiled.warnings, *own, *base.warnings))))
 
 
 def _account(
-    compiled: Compiled, form: Form, item: Feeds, rows: Mapping[str, Array], k: int, asked: Explanation
-) -> Account:
+    compiled: Compiled, form: Form, item: Feeds, rows: Mapping[str, Array], k: int, target: int,
+    hostile: tuple[int, ...],
+) -> Account:  # fmt: skip
     """Return where the k-th target's relevance went; where this run did not tell, another one will."""
     if form.key.ledger or compiled.renew is None:
         return Account(_booked(form, rows, k))
-    return Account(find=partial(_run_again, compiled.renew, item, asked.target, asked.hostile))
+    return Account(find=partial(_run_again, compiled.renew, item, target, hostile))
 
 
 def _booked(form: Form, rows: Mapping[str, Array], k: int) -> Found:
@@ -149,7 +149,7 @@ def _as_image(relevance: Array, compiled: Compiled, photo: bool) -> tuple[Array,
 
 def _where_lost(explained: Explanation) -> str:
     if not explained.ledger:  # a method that asks about changed inputs
-        black_box = find_method(explained.method).is_black_box
+        black_box = known_method(explained.method).is_black_box
         return "the score was the same for every mask" if black_box else "so was every gradient that was asked for"
     kept = [name for name, total in explained.ledger.items() if total != 0]
     if not kept:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import onnx_ir as ir
@@ -35,6 +35,8 @@ class Session:
         ``auto`` (CUDA where it works, else CPU), ``cpu`` or ``cuda``.
     threads : int, optional
         Threads within one op; default: as many as cores.
+    spinning : bool
+        Threads without work keep their core busy; without, they take longer to wake, but leave it to others.
     guarded : bool
         A process of its own loads the model first (see ``guard``); ``level`` then tells a lowered optimisation.
 
@@ -45,8 +47,10 @@ class Session:
     """
 
     def __init__(
-        self, model: ir.Model, device: str = "auto", threads: int | None = None, *, guarded: bool = False
-    ) -> None:
+        self, model: ir.Model, device: str = "auto", threads: int | None = None, *, guarded: bool = False,
+        spinning: bool = True,
+    ) -> None:  # fmt: skip
+        self.threads = threads
         options = ort.SessionOptions()
         options.log_severity_level = 4  # errors reach the caller as exceptions
         for library in custom_op_libraries():
@@ -55,19 +59,27 @@ class Session:
         options.enable_mem_reuse = len(model.graph) < _MANY_NODES  # planning it takes the square of their number
         if threads is not None:
             options.intra_op_num_threads = threads
+        if not spinning:
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
         data = _serialize(model, bool(self._weights))
         self.level = safe_level(data) if guarded and not self._weights else LEVELS[0]
         if self.level != LEVELS[0]:
             options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, self.level)
         self._session = _create(data, options, device)
+        self._provider = str(self._session.get_providers()[0])
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())
+
+    @cached_property
+    def _wanted(self) -> list[tuple[str, np.dtype[np.generic], tuple[object, ...]]]:
+        """Name, dtype and shape of every input; asked of the runtime once."""
+        return [(v.name, numpy_type(v.type), tuple(v.shape)) for v in self._session.get_inputs()]
 
     @property
     def provider(self) -> str:
         """The execution provider that runs it, by ONNX Runtime's name."""
-        return str(self._session.get_providers()[0])
+        return self._provider
 
     def run(self, feeds: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Run once; results by output name.
@@ -103,20 +115,19 @@ class Session:
         if missing or extra:
             what = f"no value for {missing[0]!r}" if missing else f"the model has no input {extra[0]!r}"
             raise BadInput(f"The inputs do not fit: {what}; it needs {', '.join(map(repr, self.inputs))}.")
-        for spec in self._session.get_inputs():
-            _check_feed(spec, feeds[spec.name])
+        for name, wanted, shape in self._wanted:
+            _check_feed(name, wanted, shape, feeds[name])
 
 
-def _check_feed(spec: ort.NodeArg, array: np.ndarray) -> None:
-    wanted, shape = numpy_type(spec.type), spec.shape
+def _check_feed(name: str, wanted: np.dtype[np.generic], shape: Sequence[object], array: np.ndarray) -> None:
     if array.dtype != wanted:
-        raise BadInput(f"The input {spec.name!r} must be {wanted}, not {array.dtype}.")
+        raise BadInput(f"The input {name!r} must be {wanted}, not {array.dtype}.")
     fits = len(shape) == array.ndim and all(
         not isinstance(d, int) or d == size for d, size in zip(shape, array.shape, strict=True)
     )
     if not fits:
         want = tuple(d if isinstance(d, int) else "any" for d in shape)
-        raise BadInput(f"The input {spec.name!r} must have the shape {want}, not {array.shape}.")
+        raise BadInput(f"The input {name!r} must have the shape {want}, not {array.shape}.")
 
 
 def numpy_type(name: str) -> np.dtype[np.generic]:

@@ -118,6 +118,11 @@ class Serving:
         return next((form.session.provider for form in self._forms.values()), "")
 
     @property
+    def threads(self) -> int | None:
+        """How many threads the form that runs has within one op; None for as many as cores."""
+        return self.form().session.threads
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of every map must know of the sessions."""
         lowered = (form.session.level for form in self._forms.values() if form.session.level != LEVELS[0])
