@@ -9,23 +9,14 @@ import click
 
 from rsp_onnx import RspError, __version__
 
-from .commands.activations import activations
-from .commands.audit import audit
-from .commands.check import check_command
-from .commands.compare import compare
-from .commands.compile import compile_command
-from .commands.evaluate import evaluate
-from .commands.explain import explain
-from .commands.inspect import inspect
-from .commands.listings import methods_command, metrics_command, ops_command
-from .commands.report import report
+from .on_demand import CommandsOnDemand
 
 
 class _Sentence(click.ClickException):
     exit_code = 2
 
 
-class _Group(click.Group):
+class _Group(CommandsOnDemand):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -46,10 +37,3 @@ def main() -> None:
     """
     for name in ("onnx_ir", "onnxscript"):  # what they log about a broken model is said in our one sentence
         logging.getLogger(name).setLevel(logging.CRITICAL)
-
-
-for command in (
-    explain, evaluate, report, check_command, inspect, compile_command, compare, audit, activations, methods_command,
-    metrics_command, ops_command,
-):  # fmt: skip
-    main.add_command(command)

@@ -7,8 +7,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 import click
 
-from rsp_onnx import load_rules, register_custom_ops
-from rsp_onnx.evaluate import dataset_formats
+import rsp_onnx
 
 F = TypeVar("F", bound=Callable[..., Any])
 Option: TypeAlias = "Callable[[Any], Any]"  # a decorator of commands
@@ -35,10 +34,6 @@ threads_option = click.option(
 method_option = click.option(
     "--method", default="rsp", show_default=True, metavar="NAME", help="One of `rsp-onnx methods`."
 )
-format_option = click.option(
-    "--format", "format", required=True, type=click.Choice([one["name"] for one in dataset_formats()]),
-    help="How the dataset lies on disk.",
-)  # fmt: skip
 split_option = click.option(
     "--split", metavar="NAME", help="Part of the dataset, such as val; default: the format's own."
 )
@@ -58,6 +53,14 @@ def device_option(default: str = "auto") -> Option:
 def labels_option(says: str = "Class names: a text file, one per line, or JSON.") -> Option:
     """Add --labels."""
     return click.option("--labels", type=click.Path(), metavar="FILE", help=says)
+
+
+def format_option() -> Option:
+    """Add --format, whose choices only the commands that have it import."""
+    from rsp_onnx.evaluate import dataset_formats
+
+    formats = click.Choice([one["name"] for one in dataset_formats()])
+    return click.option("--format", "format", required=True, type=formats, help="How the dataset lies on disk.")
 
 
 def limit_option(says: str) -> Option:
@@ -133,12 +136,12 @@ def own_ops(command: F) -> F:
     options: list[Option] = [
         click.option(
             "--custom-ops", multiple=True, metavar="FILE", type=click.Path(), expose_value=False, is_eager=True,
-            callback=_each(register_custom_ops),
+            callback=_each(lambda file: rsp_onnx.register_custom_ops(file)),
             help="Shared library with the model's custom ops, as ONNX Runtime loads it; repeat for several.",
         ),
         click.option(
             "--rules", multiple=True, metavar="FILE.py", type=click.Path(), expose_value=False, is_eager=True,
-            callback=_each(load_rules),
+            callback=_each(lambda file: rsp_onnx.load_rules(file)),
             help="Python file with rules for ops of your own (see docs/custom-ops.md); repeat for several.",
         ),
     ]  # fmt: skip

@@ -29,11 +29,23 @@ if TYPE_CHECKING:
     from rsp_onnx.rulekit.context import Context, Options
     from rsp_onnx.rulekit.registry import moves, no_flow, rule, vjp
 
-    from .errors import BadInput, BadModel, BadOutput, BadTarget, DeviceUnavailable, RspError, UnsupportedOp
+    from .errors import (
+        BadInput,
+        BadModel,
+        BadOutput,
+        BadTarget,
+        CacheWarning,
+        DeviceUnavailable,
+        RspError,
+        UnsupportedOp,
+    )
 
 _ROOMS = {
     "attribution.catalogue": ("methods",),
-    "errors": ("BadInput", "BadModel", "BadOutput", "BadTarget", "DeviceUnavailable", "RspError", "UnsupportedOp"),
+    "errors": (
+        "BadInput", "BadModel", "BadOutput", "BadTarget", "CacheWarning", "DeviceUnavailable", "RspError",
+        "UnsupportedOp",
+    ),
     "explain.compile": ("compile_explainer",), "explain.explain_files": ("explain_files",),
     "explain.explainer": ("Explainer",), "explain.explanation": ("Explanation",),
     "explain.inspection": ("inspect_model", "summary_numbers"),
@@ -46,11 +58,11 @@ _ROOMS = {
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
-    "PRESETS", "BadInput", "BadModel", "BadOutput", "BadTarget", "Context", "Data", "DeviceUnavailable", "Explainer",
-    "Explanation", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign", "UnsupportedOp", "__version__",
-    "collect_activations", "compile_explainer", "explain_files", "inspect_model", "load_rules", "methods", "moves",
-    "no_flow", "op_facts", "register_custom_ops", "rule", "save_activations", "save_explainer", "summary_numbers",
-    "supported_ops", "vjp",
+    "PRESETS", "BadInput", "BadModel", "BadOutput", "BadTarget", "CacheWarning", "Context", "Data", "DeviceUnavailable",
+    "Explainer", "Explanation", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign", "UnsupportedOp",
+    "__version__", "collect_activations", "compile_explainer", "explain_files", "inspect_model", "load_rules",
+    "methods", "moves", "no_flow", "op_facts", "register_custom_ops", "rule", "save_activations", "save_explainer",
+    "summary_numbers", "supported_ops", "vjp",
 ]  # fmt: skip
 
 

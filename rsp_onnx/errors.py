@@ -35,6 +35,10 @@ class CannotExpandError(Exception):
     """A node cannot be written out in others; the message says why and what to do, told where it is in the way."""
 
 
+class CacheWarning(UserWarning):
+    """The cache of compiled explainers cannot be used; the work goes on without it."""
+
+
 def said(error: Exception) -> str:
     """Return the first line of another library's error, with its type."""
     text = str(error).strip()

@@ -10,12 +10,14 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from rsp_onnx.errors import BadOutput
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from rsp_onnx.errors import BadInput
 
+PROBABILITIES = "probabilities"  # the parameter of a black box that asks for them
+
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     """Return the name and the parameters of ``name`` or ``name:key=value,key=value``.

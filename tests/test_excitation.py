@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.attribution.excitation import EXCITATION_METHODS, first_map
+from rsp_onnx.attribution.excitation import METHODS, first_map
 from rsp_onnx.compiler.analysis import analyse
 
 from .conftest import REPO
@@ -17,7 +17,7 @@ from .running import asked, relative_l2, run, run_reference, session
 from .zoo import FAMILIES, export
 from .zoo.blocks import Residual, healthy
 
-NAMES = [m.name for m in EXCITATION_METHODS]
+NAMES = [m.name for m in METHODS]
 names = pytest.mark.parametrize("name", NAMES)
 TARGET, SHAPE = 1, (2, 2, 9, 9)
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.attribution.lrp import LRP_METHODS
+from rsp_onnx.attribution.lrp import METHODS
 from rsp_onnx.errors import BadInput
 
 from .naive.lrp import FIRST_CONV_DENSE, by_z_plus, naive_lrp, share, start
@@ -18,7 +18,7 @@ from .running import asked, relative_l2, run, run_reference, session
 from .zoo import export
 from .zoo.blocks import Residual, healthy
 
-NAMES = [m.name for m in LRP_METHODS]
+NAMES = [m.name for m in METHODS]
 names = pytest.mark.parametrize("name", NAMES)
 TARGET = 1
 

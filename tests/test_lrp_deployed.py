@@ -9,12 +9,12 @@ from onnxruntime import quantization as q
 from PIL import Image
 
 from rsp_onnx import compile_explainer
-from rsp_onnx.attribution.lrp import LRP_METHODS
+from rsp_onnx.attribution.lrp import METHODS
 
 from .conftest import REPO
 from .running import asked, correlation, relative_l2, run, session
 
-NAMES = [m.name for m in LRP_METHODS]
+NAMES = [m.name for m in METHODS]
 names = pytest.mark.parametrize("name", NAMES)
 
 # ---- models as they come ----

@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from rsp_onnx import Explainer, save_activations
-
 from .. import options as shared
 from ..printing import print_json
 
@@ -31,6 +29,8 @@ def activations(model: str, image: str, tensors: tuple[str, ...], out: str, as_j
     Example:
       rsp-onnx activations model.onnx photo.jpg --tensor relu5_3 -o relu5_3.npz
     """
+    from rsp_onnx import Explainer, save_activations
+
     saved = save_activations(Explainer(model, **options), image, tensors, out)
     if as_json:
         print_json(saved)

@@ -14,7 +14,7 @@ from ..printing import print_json, running_bar
 @click.command(short_help="Look for a class that is decided by something else than its object.")
 @shared.model_argument
 @shared.data_argument
-@shared.format_option
+@shared.format_option()
 @shared.split_option
 @shared.mapping_option
 @shared.labels_option()

@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from rsp_onnx import Options, save_explainer
-
 from .. import options as shared
 from ..printing import print_json
 
@@ -44,6 +42,8 @@ def compile_command(model: str, out: str, method: str, tensors: tuple[str, ...],
       rsp-onnx compile model.onnx -o explainer.onnx --batch 1 --targets 1
       rsp-onnx compile model.onnx -o explainer.onnx --input-shape image=N,3,320,320
     """
+    from rsp_onnx import Options, save_explainer
+
     own = {name: options.pop(name) for name in ("purge", "split", "signed_inputs")}
     written = save_explainer(model, out, method, tensors=tensors, options=Options(**own), **options)
     if as_json:

@@ -15,7 +15,7 @@ from ..printing import print_json, running_bar
 @click.command(short_help="Measure methods on a dataset and write a report.")
 @shared.model_argument
 @shared.data_argument
-@shared.format_option
+@shared.format_option()
 @click.option(
     "--method",
     "methods",

@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from rsp_onnx import Explainer, explain_files
-
 from .. import options as shared
 from ..printing import print_json, running_bar
 
@@ -47,6 +45,8 @@ def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
       rsp-onnx explain model.onnx dog_cat.png --target 243 --hostile 282 --labels imagenet.txt -o out
       rsp-onnx explain model.onnx *.png --target topk:3 --preprocess imagenet-caffe
     """  # fmt: skip
+    from rsp_onnx import Explainer, explain_files
+
     out, as_json = options.pop("out"), options.pop("as_json")
     targets, rivals, batch_size = options.pop("targets"), options.pop("rivals"), options.pop("batch_size")
     explainer = Explainer(model, ledger=True, **options)

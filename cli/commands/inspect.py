@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from rsp_onnx import inspect_model, summary_numbers
-
 from .. import options as shared
 from ..printing import print_json, table
 
@@ -29,6 +27,8 @@ def inspect(model: str, nodes: bool, as_json: bool, **options: Any) -> None:
       rsp-onnx inspect model.onnx --nodes
       rsp-onnx inspect model.onnx --json
     """
+    from rsp_onnx import inspect_model
+
     report = inspect_model(model, **options)
     if as_json:
         print_json(report)
@@ -104,6 +104,8 @@ def _short(name: str) -> str:
 def _forms(report: dict[str, Any]) -> list[str]:
     if not report["forms"]:
         return []
+    from rsp_onnx import summary_numbers
+
     rows = [["node", "form", "Mop", "MiB"]]
     for row in report["forms"]:
         name = row["node"] or row["output"]

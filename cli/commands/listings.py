@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-from rsp_onnx import methods, supported_ops
-
 from .. import options as shared
 from ..printing import print_json, table
 
@@ -24,6 +22,8 @@ def methods_command(markdown: bool, as_json: bool) -> None:
     Example:
       rsp-onnx methods
     """
+    from rsp_onnx import methods
+
     records = methods()
     if as_json:
         print_json(records)
@@ -65,6 +65,8 @@ def ops_command(markdown: bool, as_json: bool) -> None:
     Example:
       rsp-onnx ops
     """
+    from rsp_onnx import supported_ops
+
     records = supported_ops()
     if as_json:
         print_json(records)

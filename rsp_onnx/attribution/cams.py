@@ -105,25 +105,9 @@ def as_picture(ctx: Context, section: Section, cam: ir.Value, image: ir.Value) -
     return ctx.op.Gather(ctx.op.Reshape(cam, [-1, math.prod(as_it_is[1])]), index, axis=1), extents
 
 
-CAM_METHODS = (
-    Method(
-        "grad-cam", "Grad-CAM",
-        "Selvaraju et al.: Grad-CAM, ICCV 2017, arXiv 1610.02391",
-        find_vjp, find_vjp, grad_cam, walks_features=False,
-    ),
-    Method(
-        "grad-cam-plus-plus", "Grad-CAM++",
-        "Chattopadhay et al.: Grad-CAM++, WACV 2018, arXiv 1710.11063",
-        find_vjp, find_vjp, grad_cam_plus_plus, walks_features=False,
-    ),
-    Method(
-        "layer-cam", "LayerCAM",
-        "Jiang et al.: LayerCAM, IEEE Transactions on Image Processing 2021",
-        find_vjp, find_vjp, layer_cam, walks_features=False,
-    ),
-    Method(
-        "hires-cam", "HiResCAM: Grad-CAM without averaging the gradient",
-        "Draelos, Carin: Use HiResCAM instead of Grad-CAM for faithful explanations, arXiv 2011.08891",
-        find_vjp, find_vjp, hires_cam, walks_features=False,
-    ),
-)  # fmt: skip
+METHODS = (
+    Method("grad-cam", find_vjp, find_vjp, grad_cam, walks_features=False),
+    Method("grad-cam-plus-plus", find_vjp, find_vjp, grad_cam_plus_plus, walks_features=False),
+    Method("layer-cam", find_vjp, find_vjp, layer_cam, walks_features=False),
+    Method("hires-cam", find_vjp, find_vjp, hires_cam, walks_features=False),
+)

@@ -86,11 +86,4 @@ def _equilibrium(ctx: Context, plan: Plan) -> Outcome:
     return Outcome(walk(ctx, {section.value: start}, feature_nodes(ctx.graph, section.value), composite.lookup))
 
 
-EQUILIBRIUM_METHODS = (
-    Method(
-        "attribution-equilibrium", "Attribution Equilibrium",
-        "Nam, Choi, Lee: Illuminating Salient Contributions in Neuron Activation with Attribution Equilibrium, TPAMI "
-        "2024, doi 10.1109/TPAMI.2024.3485775",
-        find_rule, find_vjp, _equilibrium, parameters={"ratio": 2.0},
-    ),
-)  # fmt: skip
+METHODS = (Method("attribution-equilibrium", find_rule, find_vjp, _equilibrium),)

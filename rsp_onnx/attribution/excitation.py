@@ -143,10 +143,7 @@ def _is_picture(graph: Graph, place: Section) -> bool:
     )
 
 
-ZHANG = "Zhang et al.: Top-down Neural Attention by Excitation Backprop, ECCV 2016, IJCV 2018, arXiv 1608.00507"
-
-EXCITATION_METHODS = (
-    Method("excitation-backprop", "Excitation backprop", ZHANG, find_rule, find_rule, excitation_backprop),
-    Method("contrastive-excitation-backprop", "Contrastive excitation backprop", ZHANG, find_rule, find_rule,
-           contrastive_excitation_backprop),
-)  # fmt: skip
+METHODS = (
+    Method("excitation-backprop", find_rule, find_rule, excitation_backprop),
+    Method("contrastive-excitation-backprop", find_rule, find_rule, contrastive_excitation_backprop),
+)

@@ -120,11 +120,4 @@ def _map(ctx: Context, product: ir.Value, value: ir.Value, channel: int, image: 
     return resize_map(ctx, op.ReduceSum(sizes, [channel + 1], keepdims=0), places, image)
 
 
-FULL_GRAD_METHODS = (
-    Method(
-        "full-grad", "FullGrad: gradients of the input and of every bias",
-        "Srinivas, Fleuret: Full-Gradient Representation for Neural Network Visualization, NeurIPS 2019, "
-        "arXiv 1905.00780",
-        find_vjp, find_vjp, _full_grad,
-    ),
-)  # fmt: skip
+METHODS = (Method("full-grad", find_vjp, find_vjp, _full_grad),)

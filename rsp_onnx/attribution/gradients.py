@@ -50,20 +50,8 @@ def guided_backprop(ctx: Context, plan: Plan) -> Outcome:
     return _walked(ctx, plan, _guided)
 
 
-GRADIENT_METHODS = (
-    Method(
-        "gradient", "Gradient (saliency)",
-        "Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks, ICLR workshop 2014, arXiv 1312.6034",
-        find_vjp, find_vjp, gradient, signed=False,
-    ),
-    Method(
-        "input-x-gradient", "Input times gradient",
-        "Shrikumar et al.: Not Just a Black Box, 2016, arXiv 1605.01713",
-        find_vjp, find_vjp, input_x_gradient,
-    ),
-    Method(
-        "guided-backprop", "Guided backpropagation",
-        "Springenberg et al.: Striving for Simplicity, ICLR workshop 2015, arXiv 1412.6806",
-        find_vjp, find_vjp, guided_backprop, signed=False,
-    ),
-)  # fmt: skip
+METHODS = (
+    Method("gradient", find_vjp, find_vjp, gradient),
+    Method("input-x-gradient", find_vjp, find_vjp, input_x_gradient),
+    Method("guided-backprop", find_vjp, find_vjp, guided_backprop),
+)

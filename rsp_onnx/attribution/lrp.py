@@ -120,9 +120,8 @@ def fixed(choose: Chooser) -> Callable[[Parameters], Chooser]:
 
 
 def method(
-    name: str, title: str, paper: str, choose: Callable[[Parameters], Chooser], start: Start = size_of_score,
-    parameters: Parameters | None = None, stabiliser: float = STABILISER,
-) -> Method:  # fmt: skip
+    name: str, choose: Callable[[Parameters], Chooser], start: Start = size_of_score, stabiliser: float = STABILISER
+) -> Method:
     """Return an LRP method: one walk from the logits to the inputs."""
 
     def emit(ctx: Context, plan: Plan) -> Outcome:
@@ -130,39 +129,20 @@ def method(
         nodes = ctx.graph.between(ctx.graph.inputs, plan.logits)
         return Outcome(walk(ctx, {plan.logits: start(ctx, plan)}, nodes, rules.lookup))
 
-    whole = start in (score, size_of_score)  # the contrastive starts add up to nothing
-    return Method(name, title, paper, find_rule, find_rule, emit, distributes=whole, parameters=parameters or {})
+    return Method(name, find_rule, find_rule, emit)
 
 
-BACH = "Bach et al.: On Pixel-Wise Explanations for Non-Linear Classifier Decisions by LRP, PLoS ONE 2015"
-MONTAVON = (
-    "Montavon et al.: Explaining NonLinear Classification Decisions with Deep Taylor Decomposition, "
-    "Pattern Recognition 2017, arXiv 1512.02479"
+METHODS = (
+    method("lrp-0", fixed(everywhere(epsilon(0))), score, stabiliser=0),
+    method("lrp-epsilon", _epsilon, score),
+    method("lrp-gamma", _gamma, score),
+    method("lrp-alpha-beta", _alpha_beta),
+    method("lrp-z-plus", fixed(everywhere(z_plus))),
+    method("lrp-flat", fixed(on_image(flat, everywhere(z_plus)))),
+    method("lrp-w-square", fixed(on_image(w_square, everywhere(z_plus)))),
+    method("lrp-z-box", fixed(on_image(z_box, everywhere(z_plus)))),
+    method("lrp-epsilon-plus-flat", fixed(on_image(flat, by_kind(alpha_beta(1.0, 0.0), epsilon(1e-6)))), score),
+    method("lrp-epsilon-alpha2-beta1", fixed(by_kind(alpha_beta(2.0, 1.0), epsilon(1e-6))), score),
+    method("clrp", fixed(everywhere(z_plus)), against_all_others),
+    method("sglrp", fixed(everywhere(z_plus)), softmax_gradient),
 )
-OVERVIEW = "Montavon et al.: Layer-Wise Relevance Propagation, an Overview, in: Explainable AI, Springer 2019"
-PRESETS = "Kohlbrenner et al.: Towards Best Practice in Explaining Neural Network Decisions with LRP, IJCNN 2020"
-CLEVER = "Lapuschkin et al.: Unmasking Clever Hans Predictors, Nature Communications 2019"
-
-LRP_METHODS = (
-    method("lrp-0", "LRP-0: shares by x·w, no stabiliser", BACH, fixed(everywhere(epsilon(0))), score, stabiliser=0),
-    method("lrp-epsilon", "LRP-ε: shares by x·w, stabilised", BACH, _epsilon, score, {"epsilon": 1e-6}),
-    method("lrp-gamma", "LRP-γ: positive weights count more", OVERVIEW, _gamma, score, {"gamma": 0.25}),
-    method("lrp-alpha-beta", "LRP-αβ: positive and negative products apart", BACH, _alpha_beta,
-           parameters={"alpha": 2.0, "beta": 1.0}),
-    method("lrp-z-plus", "LRP-z⁺: shares by positive products", MONTAVON, fixed(everywhere(z_plus))),
-    method("lrp-flat", "LRP-z⁺, flat on the image", CLEVER, fixed(on_image(flat, everywhere(z_plus)))),
-    method("lrp-w-square", "Deep Taylor decomposition: z⁺, w² on the image", MONTAVON,
-           fixed(on_image(w_square, everywhere(z_plus)))),
-    method("lrp-z-box", "Deep Taylor decomposition: z⁺, z^B on the image", MONTAVON,
-           fixed(on_image(z_box, everywhere(z_plus)))),
-    method("lrp-epsilon-plus-flat", "LRP: z⁺ in convolutions, ε in dense layers, flat on the image", PRESETS,
-           fixed(on_image(flat, by_kind(alpha_beta(1.0, 0.0), epsilon(1e-6)))), score),
-    method("lrp-epsilon-alpha2-beta1", "LRP: α2β1 in convolutions, ε in dense layers", PRESETS,
-           fixed(by_kind(alpha_beta(2.0, 1.0), epsilon(1e-6))), score),
-    method("clrp", "Contrastive LRP: the target against all other classes",
-           "Gu, Yang, Tresp: Understanding Individual Decisions of CNNs via Contrastive Backpropagation, ACCV 2018, "
-           "arXiv 1812.02100", fixed(everywhere(z_plus)), against_all_others),
-    method("sglrp", "Softmax-gradient LRP: the target against its likely rivals",
-           "Iwana, Kuroki, Uchida: Explaining Convolutional Neural Networks using Softmax Gradient LRP, ICCV workshop "
-           "2019, arXiv 1908.04351", fixed(everywhere(z_plus)), softmax_gradient),
-)  # fmt: skip

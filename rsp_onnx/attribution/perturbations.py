@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.compiler.method import Method, Outcome, Plan
-from rsp_onnx.repetition.asked import PROBABILITIES, Asked, Repetition
+from rsp_onnx.repetition.asked import Asked, Repetition
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import find_vjp
 
@@ -173,47 +173,13 @@ OCCLUSION = Repetition(
 )
 
 
-_OWN_SCORE = (
-    "It measures the score that the model gives, as the other methods explain it: the logit where the model ends in "
-    "logits, the probability where it ends in a softmax or sigmoid (its logarithm behind a log-softmax). A softmax "
-    "behind large logits is 1 whatever is covered, so that nothing is seen; but it holds the class against its rivals, "
-    "where a logit may fall for all classes at once. `probabilities=1` measures it, as the paper does; where it is "
-    "saturated, a warning says so."
-)
-
-
 def _unwalked(ctx: Context, plan: Plan) -> Outcome:
     raise AssertionError("a black box is not walked")
 
 
-REPEATED_METHODS = (
-    Method(
-        "smooth-grad", "SmoothGrad: the mean gradient of noisy copies",
-        "Smilkov et al.: SmoothGrad: removing noise by adding noise, 2017, arXiv 1706.03825",
-        find_vjp, find_vjp, gradient, signed=False, repetition=SMOOTH,
-        parameters={"samples": 25.0, "noise": 0.15, "seed": 0.0},
-    ),
-    Method(
-        "integrated-gradients", "Integrated gradients along the straight path from a baseline",
-        "Sundararajan, Taly, Yan: Axiomatic Attribution for Deep Networks, ICML 2017, arXiv 1703.01365",
-        find_vjp, find_vjp, gradient, repetition=INTEGRATED, parameters={"steps": 32.0, "baseline": 0.0},
-    ),
-    Method(
-        "rise", "RISE: the class's score under random masks (black box)",
-        "Petsiuk, Das, Saenko: RISE, BMVC 2018, arXiv 1806.07421",
-        find_vjp, find_vjp, _unwalked, repetition=RISE,
-        parameters={
-            "masks": 1000.0, "cells": 7.0, "probability": 0.5, "seed": 0.0, "baseline": 0.0, PROBABILITIES: 0.0,
-        },
-        note=f"{_OWN_SCORE} A logit has no zero, so its mean under all masks is taken off, and the map has two signs; "
-        "probabilities are weighed as in the paper.",
-    ),
-    Method(
-        "occlusion",
-        "Occlusion: how much a covered window takes from the class's score (black box)",
-        "Zeiler, Fergus: Visualizing and Understanding Convolutional Networks, ECCV 2014, arXiv 1311.2901",
-        find_vjp, find_vjp, _unwalked, repetition=OCCLUSION,
-        parameters={"window": 0.2, "stride": 0.1, "baseline": 0.0, PROBABILITIES: 0.0},
-        note=_OWN_SCORE,
-    ),
-)  # fmt: skip
+METHODS = (
+    Method("smooth-grad", find_vjp, find_vjp, gradient, repetition=SMOOTH),
+    Method("integrated-gradients", find_vjp, find_vjp, gradient, repetition=INTEGRATED),
+    Method("rise", find_vjp, find_vjp, _unwalked, repetition=RISE),
+    Method("occlusion", find_vjp, find_vjp, _unwalked, repetition=OCCLUSION),
+)

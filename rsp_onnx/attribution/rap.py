@@ -70,10 +70,4 @@ def _has_weights(ctx: Context, node: ir.Node) -> bool:
     return layer is not None and layer.weight is not None
 
 
-RAP_METHODS = (
-    Method(
-        "rap", "Relative Attributing Propagation",
-        "Nam et al.: Relative Attributing Propagation, AAAI 2020, arXiv 1904.00605",
-        find_rule, find_vjp, _rap, conserves=True, distributes=True,
-    ),
-)  # fmt: skip
+METHODS = (Method("rap", find_rule, find_vjp, _rap),)

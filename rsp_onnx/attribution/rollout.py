@@ -64,10 +64,4 @@ def _identity(ctx: Context, tokens: int) -> ir.Value:
     return ctx.op.constant(np.eye(tokens))
 
 
-ROLLOUT_METHODS = (
-    Method(
-        "attention-rollout", "Attention rollout (transformers; the same map for every class)",
-        "Abnar, Zuidema: Quantifying Attention Flow in Transformers, ACL 2020, arXiv 2005.00928",
-        find_vjp, find_vjp, _rollout, walks_features=False,
-    ),
-)  # fmt: skip
+METHODS = (Method("attention-rollout", find_vjp, find_vjp, _rollout, walks_features=False),)

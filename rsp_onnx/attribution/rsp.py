@@ -24,11 +24,4 @@ def propagate(ctx: Context, plan: Plan) -> Outcome:
     return Outcome(flow, ctx.op.Transpose(peaks, perm=[1, 2, 0]))
 
 
-RSP_METHODS = (
-    Method(
-        "rsp", "Relative Sectional Propagation",
-        "Nam, Choi, Lee: Interpreting Deep Neural Networks with Relative Sectional Propagation, AAAI 2021, "
-        "arXiv 2012.03434",
-        find_rule, find_vjp, propagate, conserves=True, distributes=True, compares=True,
-    ),
-)  # fmt: skip
+METHODS = (Method("rsp", find_rule, find_vjp, propagate),)

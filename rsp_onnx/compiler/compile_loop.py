@@ -11,7 +11,9 @@ import onnx_ir as ir
 from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.errors import BadInput
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.repetition.asked import ANSWERS, PROBABILITIES, Body, Question, Repetition, asked_of, wide
+from rsp_onnx.names import ANSWERS
+from rsp_onnx.parameters import PROBABILITIES
+from rsp_onnx.repetition.asked import Body, Question, Repetition, asked_of, wide
 from rsp_onnx.repetition.step import write_step
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.region import to_scores

@@ -37,7 +37,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Method:
-    """A named method.
+    """How a named method is emitted; what its users see of it stands in the catalogue, which fills in the last two.
 
     Attributes
     ----------
@@ -47,36 +47,22 @@ class Method:
         Writes the backward pass.
     walks_features : bool
         It walks on from the section to the inputs, so that the features' ops need rules too.
-    conserves : bool
-        Its rules keep the sum of relevance, so that what a node loses means something.
-    signed : bool
-        Its sign says for or against; where it does not, as in a gradient, maps are made of the sizes |r|.
-    compares : bool
-        It holds the target against the hostile classes; the others know no rivals.
-    distributes : bool
-        It claims to hand on what it starts with, a sum that is not zero; whether it does is measured.
-    parameters : mapping
-        The method's own, by name, with their defaults; users write ``name:parameter=value``.
-    note : str
-        What should be said of it beside its title, a sentence or two.
     repetition : Repetition, optional
         How it asks the model about changed inputs; ``emit`` is the backward pass of one of them.
+    conserves : bool
+        Its rules keep the sum of relevance, so that what a node loses means something.
+    parameters : mapping
+        The method's own, by name.
     """
 
     name: str
-    title: str
-    paper: str
     features: Lookup
     head: Lookup
     emit: Callable[[Context, Plan], Outcome]
     walks_features: bool = True
-    conserves: bool = False
-    signed: bool = True
-    distributes: bool = False
-    compares: bool = False
-    parameters: Mapping[str, float] = field(default_factory=dict)
     repetition: Repetition | None = None
-    note: str = ""
+    conserves: bool = False
+    parameters: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_black_box(self) -> bool:

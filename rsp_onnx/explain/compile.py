@@ -8,7 +8,7 @@ from dataclasses import asdict
 import onnx
 import onnx_ir as ir
 
-from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.attribution.catalogue import load_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.compile_loop import compile_repeated
 from rsp_onnx.compiler.interface import add_evidence, add_ledger, add_outputs, check_names, checked, describe, emit_walk
@@ -93,7 +93,7 @@ def compile_explainer(
 
 def needs_of(method: str) -> Needs:
     """Return what a method asks of an analysis."""
-    found = find_method(method)
+    found = load_method(method)
     return Needs(found.is_black_box, found.repetition is not None)
 
 
@@ -124,7 +124,7 @@ def compile_ir(
     one sample and one class at a time, in a Loop over the classes.
     """
     options = checked(options or Options())
-    chosen = find_method(method)
+    chosen = load_method(method)
     check_names(analysis)
     analysis = analysis.for_one() if one_by_one else analysis.copied()
     own = len(analysis.graph.model.graph.outputs)

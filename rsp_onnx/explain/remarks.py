@@ -7,11 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from rsp_onnx.attribution.catalogue import find_method
-from rsp_onnx.compiler.method import Method
+from rsp_onnx.attribution.catalogue import MethodFacts, find_method
 from rsp_onnx.inputs.classes import Choice
 from rsp_onnx.inputs.labels import called
-from rsp_onnx.repetition.asked import PROBABILITIES
+from rsp_onnx.parameters import PROBABILITIES
 from rsp_onnx.types import Array
 
 from .explanation import Explanation
@@ -65,14 +64,14 @@ def _target(explained: Explanation) -> str:
     return called(explained.target, explained.labels)
 
 
-def _unused(explained: Explanation, method: Method, named: Sequence[int]) -> str:
+def _unused(explained: Explanation, method: MethodFacts, named: Sequence[int]) -> str:
     if method.compares or not named:
         return ""
     rivals = ", ".join(called(c, explained.labels) for c in named)
     return f"{method.name} knows no rivals, so the map is of the class alone and not against {rivals}"
 
 
-def _unmoved(explained: Explanation, method: Method, answers: Array | None) -> str:
+def _unmoved(explained: Explanation, method: MethodFacts, answers: Array | None) -> str:
     """Say that a black box had nothing to see: the score is the same, whatever is covered."""
     if answers is None:
         return ""

@@ -13,7 +13,7 @@ from rsp_onnx.compiler.ledger import losses
 from rsp_onnx.errors import BadModel
 from rsp_onnx.inputs.classes import PREDICTED
 from rsp_onnx.inputs.tensors import Feeds
-from rsp_onnx.repetition.asked import ANSWERS
+from rsp_onnx.names import ANSWERS
 from rsp_onnx.serving.account import Account, Found
 from rsp_onnx.serving.forms import Form, Run
 from rsp_onnx.types import Array

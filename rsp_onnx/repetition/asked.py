@@ -15,9 +15,6 @@ import onnx_ir as ir
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.layout import channels_last
 
-PROBABILITIES = "probabilities"  # the parameter of a black box that asks for them
-ANSWERS = "answer_range"  # the output that says what a black box was answered
-
 
 @dataclass(frozen=True)
 class Asked:

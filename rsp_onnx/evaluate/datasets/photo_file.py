@@ -11,13 +11,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from rsp_onnx.types import Array
 
 from .annotated import BadItem, Box
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _ORIENTATION = 0x0112
 _OPAQUE = {"RGBA": "RGB", "LA": "L", "PA": "P"}  # transparency is no class
@@ -101,6 +104,8 @@ def look_at(image: Path, stated: tuple[int, int] | None = None) -> PhotoFile:
     BadItem
         There is no photo, it cannot be read, or the annotation is of one of another size.
     """
+    from PIL import Image
+
     try:
         Image.init()
         with Image.open(image, formats=[name for name in Image.ID if name != "EPS"]) as photo:
@@ -135,6 +140,8 @@ def read_indices(path: Path, size: tuple[int, int], *, colours: bool = False) ->
     BadItem
         The file is missing, damaged, or of another size.
     """
+    from PIL import Image
+
     try:
         with Image.open(path, formats=["PNG"]) as picture:
             if picture.size != size:
