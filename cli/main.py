@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Any
 
 import click
 
-from rsp_onnx import RspError, __version__
+from rsp_onnx import CacheWarning, RspError, __version__
 
 from .on_demand import CommandsOnDemand
 
@@ -35,5 +36,18 @@ def main() -> None:
       rsp-onnx explain model.onnx photo.jpg --target "tiger cat" --hostile "bull mastiff" --labels labels.txt
       rsp-onnx inspect model.onnx
     """
+    _say_warnings_as_ours()
     for name in ("onnx_ir", "onnxscript"):  # what they log about a broken model is said in our one sentence
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _say_warnings_as_ours() -> None:
+    """Print the library's warnings as the commands print theirs, without a place in the code."""
+    plain = warnings.formatwarning
+
+    def in_a_sentence(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        ours = issubclass(category, CacheWarning)
+        return f"Warning: {message}.\n" if ours else plain(message, category, *place, **line)
+
+    if plain.__name__ != in_a_sentence.__name__:
+        warnings.formatwarning = in_a_sentence

@@ -11,6 +11,7 @@ import click
 COMMANDS = {  # where a command is, and the line that `rsp-onnx --help` shows of it
     "activations": ("activations:activations", "Save intermediate tensors of one image."),
     "audit": ("audit:audit", "Look for a class that is decided by something else than its object."),
+    "cache": ("cache:cache", "Show or empty the cache of compiled explainers."),
     "check": ("check:check_command", "Check a model's scores and maps against what was recorded."),
     "compare": ("compare:compare", "Compare the explanations of two models on the same images."),
     "compile": ("compile:compile_command", "Write one .onnx file that returns scores and relevance."),

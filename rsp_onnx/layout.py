@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 _COLOUR_COUNTS = (1, 3, 4)  # gray, RGB, RGBA: the channel counts a photograph can fill
 
+NO_CHANNELS = 0  # the batch's own axis, for an input whose axes are all places
+
 
 def channels_last(sizes: Sequence[int | None]) -> bool:
     """Tell whether a picture of these sizes [N, ...], batch in front, has its channels behind its places (NHWC).

@@ -14,6 +14,8 @@ SHARED_CASES = REPO.parent / "shared" / "cases"
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+os.environ["RSP_ONNX_CACHE"] = "off"  # but for the tests of the cache, which set a folder of their own
+
 # a plain `pytest` tests this checkout, as `python -m pytest` does, whatever is installed
 sys.path.insert(0, str(REPO))
 

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from rsp_onnx import Explainer, compile_explainer
-from rsp_onnx.axes.input_channels import NO_CHANNELS, input_channels
+from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Needs, analyse
+from rsp_onnx.layout import NO_CHANNELS
 
 from .little import conv_net, gray_net, little, signal_net, table_net
 from .running import asked, relative_l2, run, session

@@ -64,7 +64,7 @@ def test_a_large_model_stays_in_its_data_file(repo, digits, scene, tmp_path, mon
         onnx.load(repo / "models/digits_pytorch.onnx"), tmp_path / "m.onnx", save_as_external_data=True,
         location="weights.bin", size_threshold=0,
     )  # fmt: skip
-    for module in ("model.load", "model.session", "explain.saving"):
+    for module in ("model.load", "model.serialise", "explain.saving"):
         monkeypatch.setattr(f"rsp_onnx.{module}.is_large", lambda model, *limit: True)
     found = Explainer(tmp_path / "m.onnx", device="cpu").explain(scene)
     assert np.array_equal(found.relevance, digits.explain(scene).relevance)

@@ -26,7 +26,7 @@ def explain(path: Path) -> dict[str, Any]:
     from rsp_onnx.compiler.analysis import analyse
     from rsp_onnx.errors import BadModel
     from rsp_onnx.explain.compile import compile_ir
-    from rsp_onnx.explain.scoring import Scores
+    from rsp_onnx.explain.supply.reading import scores_of
     from rsp_onnx.model.load import load_model
     from rsp_onnx.model.session import Session
 
@@ -41,7 +41,7 @@ def explain(path: Path) -> dict[str, Any]:
     feeds["target"], feeds["hostile"] = np.zeros((1, batch), np.int64), np.zeros((1, batch, 0), np.int64)
     scores = session.run(feeds, [found.output_name])[found.output_name]
     with contextlib.suppress(BadModel):  # scores that are not finite: class 0
-        feeds["target"][:] = Scores(found).read({found.output_name: scores}).argmax(1)
+        feeds["target"][:] = scores_of(found).read({found.output_name: scores}).argmax(1)
     results = session.run(feeds)
     relevance = [r for name, r in results.items() if name.startswith("relevance")]
     return {
@@ -72,7 +72,8 @@ def verdict_of(relevance: list[np.ndarray]) -> str:
 
 def conservation(found: Any, notes: dict[str, Any], results: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return ΣR at the inputs over ΣR at the section, and which nodes gain or lose how much of Σ|R| there, and why."""
-    from rsp_onnx.compiler.ledger import losses
+    from rsp_onnx.rulekit.registry import why_lost
+    from rsp_onnx.serving.losses import losses
 
     sums = dict(zip(notes["ledger"], results["ledger"][:, 0, 0].astype(np.float64), strict=True))
     start = sums.get(found.section.name, next(iter(sums.values())))
@@ -87,7 +88,9 @@ def conservation(found: Any, notes: dict[str, Any], results: dict[str, np.ndarra
     drifts = dict(zip((f"{op} {name!r}" for name, op in notes["balance"]), balance[1:] / balance[0], strict=True))
     worst = max(drifts, key=lambda node: abs(drifts[node]), default=None)
     row |= {"gained": (arrived - start) / balance[0]}
-    noticed = losses({n: (op, g) for (n, op), g in zip(notes["balance"], balance[1:], strict=True)}, balance[0])
+    reasons = {op: why_lost(op) for _, op in notes["balance"]}
+    gained = {n: (op, g) for (n, op), g in zip(notes["balance"], balance[1:], strict=True)}
+    noticed = losses(gained, balance[0], reasons)
     row["losses"] = dict(Counter(loss.op for loss in noticed))
     row["unexplained"] = [f"{loss.op} {loss.node!r}" for loss in noticed if not loss.reason]
     return row | ({"worst node": drifts[worst], "worst at": worst} if worst and np.isfinite(drifts[worst]) else {})

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
 
@@ -47,6 +48,7 @@ from ..printing import print_json, running_bar
 @shared.report_option()
 @click.option("--fail-on-suspicious", is_flag=True, help="Exit with 1 where a cluster is suspicious.")
 @shared.own_ops
+@no_cache_option
 @shared.json_option
 def audit(model: str, data: str, as_json: bool, fail_on_suspicious: bool, **options: Any) -> None:
     """Group the maps of each class and show what its images have in common.

@@ -7,6 +7,7 @@ import sys
 import click
 
 from .. import options as shared
+from ..no_cache import no_cache_option
 from ..printing import print_json, progress_bar
 
 
@@ -30,6 +31,7 @@ from ..printing import print_json, progress_bar
 @click.option("--sarif", metavar="FILE", type=click.Path(), help="Write SARIF for a code-scanning tab.")
 @click.option("--report", metavar="FILE", type=click.Path(), help="Write an HTML page with the maps of failing images.")
 @shared.own_ops
+@no_cache_option
 @shared.json_option
 def check_command(
     specs: tuple[str, ...], recording: bool, update: bool, model: str | None, preprocess: str | None, device: str,

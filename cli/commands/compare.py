@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..no_cache import no_cache_option
 from ..printing import print_json, progress_bar
 
 
@@ -40,6 +41,7 @@ from ..printing import print_json, progress_bar
 @shared.out_option("rsp-compare")
 @shared.report_option()
 @shared.own_ops
+@no_cache_option
 @shared.json_option
 def compare(a: str, b: str, images: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Explain the same images by two models: whose predictions flip, whose explanations move.

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
 
@@ -68,6 +69,7 @@ from ..printing import print_json, running_bar
 @shared.out_option("rsp-run", "Folder of the run; the same command goes on with what is there.")
 @shared.report_option("Write report.html with pictures.")
 @shared.own_ops
+@no_cache_option
 @shared.json_option
 def evaluate(model: str, data: str, **options: Any) -> None:
     """Measure methods on a dataset, and write rows, figures and a report.

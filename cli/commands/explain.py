@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
 
@@ -31,6 +32,7 @@ from ..printing import print_json, running_bar
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @shared.out_option("rsp-explanations")
 @shared.own_ops
+@no_cache_option
 @shared.json_option
 def explain(model: str, images: tuple[str, ...], **options: Any) -> None:
     """Paint which pixels speak for a class (red) and which for its rivals and the background (blue).

@@ -122,7 +122,7 @@ def _summary(stream: Stream, maps: Sequence[KeptMap], seed: int) -> Record:
     classes = [_class(stream, maps, target, seed) for target in enough]
     explainer = stream.explainer
     return {
-        "model": str(explainer.model.path) if explainer.model.path else None, "sha256": explainer.model.sha256,
+        "model": str(explainer.facts.path) if explainer.facts.path else None, "sha256": explainer.facts.sha256,
         "method": explainer.method,
         "suspicious": sum(cluster["suspicious"] for one in classes for cluster in one["clusters"]),
         "classes": classes,

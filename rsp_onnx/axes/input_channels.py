@@ -9,8 +9,8 @@ import onnx_ir as ir
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.op_facts import Layout, Role, facts_of
 from rsp_onnx.graph.shapes import Dims
+from rsp_onnx.layout import NO_CHANNELS
 
-NO_CHANNELS = 0  # the batch's own axis, for an input whose axes are all places
 _FARTHEST = 50  # nodes that are followed
 
 

@@ -162,12 +162,12 @@ def _results(
 
 
 def _model(explainer: Explainer, records: Sequence[Record]) -> Record:
-    path = explainer.model.path
+    path = explainer.facts.path
     try:
         preprocessing = explainer.preprocess.to_dict()
     except RspError:  # several inputs: only ready tensors were given
         preprocessing = {}
     return {
         "path": None if path is None else str(path), "name": "model" if path is None else Path(path).name,
-        "sha256": explainer.model.sha256, "preprocessing": preprocessing,
+        "sha256": explainer.facts.sha256, "preprocessing": preprocessing,
     }  # fmt: skip

@@ -15,6 +15,7 @@ from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import PREFIX, Emitter
 from rsp_onnx.graph.shapes import UNKNOWN_OP
 from rsp_onnx.loops.inside import with_bodies
+from rsp_onnx.names import UNREACHED
 from rsp_onnx.rewrite.expand import refuse_unexpanded
 from rsp_onnx.rulekit.context import Context, Options
 from rsp_onnx.rulekit.float_views import Views
@@ -29,7 +30,6 @@ from .start import Classes
 from .walk import check_rules, feature_nodes, head_nodes
 
 PREDICTED = f"{PREFIX}/predicted"
-UNREACHED = "rsp_onnx.unreached"  # in a compiled model's metadata: inputs no relevance reaches
 _OWN = ("target", "hostile", "relevance", "ledger", "balance", "evidence", "answer_range")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import onnx_ir as ir
 
@@ -11,29 +10,8 @@ from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import add_all, per_sample
-from rsp_onnx.rulekit.registry import why_lost
 
 from .walk import Flow, Step
-
-NOTICED = 1e-3  # of the relevance at the start, in absolute value: what a node may make or lose unmentioned
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A node that does not hand on what it got.
-
-    Attributes
-    ----------
-    gained : float
-        Relevance of its inputs minus relevance of its outputs, as a share of Σ|R₀|, the relevance at the start.
-    reason : str
-        Why an op of this kind may do so.
-    """
-
-    node: str
-    op: str
-    gained: float
-    reason: str
 
 
 class Ledger:
@@ -78,19 +56,3 @@ class Ledger:
 
     def _stack(self, rows: Iterable[ir.Value]) -> ir.Value:
         return self._ctx.op.Concat(*rows, axis=0)
-
-
-def losses(balance: dict[str, tuple[str, float]], mass: float) -> tuple[Loss, ...]:
-    """Return the nodes that made or lost more than ``NOTICED``, the largest first.
-
-    Parameters
-    ----------
-    balance : dict
-        By node name: its op, and what it gained.
-    mass : float
-        Σ|R₀|.
-    """
-    if not mass > 0:
-        return ()
-    gains = [Loss(n, op, gained / mass, why_lost(op)) for n, (op, gained) in balance.items()]
-    return tuple(sorted((f for f in gains if abs(f.gained) > NOTICED), key=lambda f: -abs(f.gained)))

@@ -141,6 +141,6 @@ def _record(
         "npz": arrays.name, "relevance_sums": explanation.sums(), "ledger": dict(explanation.ledger),
         "losses": [asdict(loss) for loss in explanation.losses], "warnings": list(explanation.warnings),
         "method": explanation.method, "provider": explanation.provider,
-        "model": str(explainer.model.path) if explainer.model.path else None, "model_sha256": explainer.model.sha256,
-        "version": __version__, "preprocessing": preprocessing,
+        "model": str(explainer.facts.path) if explainer.facts.path else None, "model_sha256": explainer.facts.sha256,
+        "cached": explanation.cached, "version": __version__, "preprocessing": preprocessing,
     }  # fmt: skip

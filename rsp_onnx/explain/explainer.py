@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
-from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.errors import BadInput
-from rsp_onnx.inputs.batching import Shapes, same_shapes, shapes_of
+from rsp_onnx.inputs.batching import same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several
 from rsp_onnx.inputs.find_preprocess import overridden, resolve_preprocess
 from rsp_onnx.inputs.items import split_items, whole_batches
-from rsp_onnx.inputs.labels import check_labels, read_labels
+from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.presets import Preprocess
-from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, signatures_of, sized
+from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, sized
 from rsp_onnx.model.blame import blaming
-from rsp_onnx.model.load import ModelSource, load_model
 from rsp_onnx.model.session import resolve_device
-from rsp_onnx.rulekit.context import Options
-from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.types import Array
 
-from .compile import needs_of
-from .compiled import Compiled, CompiledSizes, Recipe
+from .compiled import CompiledSizes
 from .explanation import Explanation
-from .scoring import Scorer
+from .supply.deployed import Deployed
+from .supply.scoring import Scorer
+from .supply.settings import Settings
+from .supply.shelf import Shelf
+from .supply.supply import Supply
 from .unpack import explain_items
+
+if TYPE_CHECKING:
+    from rsp_onnx.compiler.analysis import Analysis
+    from rsp_onnx.model.load import Model, ModelSource
 
 
 class Explainer:
@@ -69,6 +71,8 @@ class Explainer:
         Sizes for what the model leaves free, by input name, the batch (None) in front. Tensors bring their own.
     ledger : bool
         Compute ``.ledger`` and ``.losses`` with every map; else they take one more run when they are first asked for.
+    cache : bool
+        Keep what is compiled on the disk, and read it from there the next time; see docs/cache.md.
     size, channels, scale, mean, std, resize, ...
         Single values of ``Preprocess`` that override the preset's or the file's.
 
@@ -88,31 +92,37 @@ class Explainer:
         output: str | None = None, section: str | None = None, region: str = "auto", class_axis: int | None = None,
         class_rows: str = "", purge: bool = False, split: float = 2.0, signed_inputs: str = "clamp",
         threads: int | None = None, input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-        ledger: bool = False, **preprocess_values: Any,
+        ledger: bool = False, cache: bool = True, **preprocess_values: Any,
     ) -> None:  # fmt: skip
         find_method(method)
         resolve_device(device)
-        self.model = load_model(model)
-        self.method, self.device, self.options = method, device, Options(purge, split, signed_inputs)
-        self._section = section
-        self._recipe = Recipe(method, self.options, device, threads, ledger)
-        self._compiled = CompiledSizes(self._compile)
-        self._scorer = Scorer(self.model.ir, device)
+        self._deployed = Deployed(model, Shelf(cache))
+        self.facts, self.method, self.device = self._deployed.facts, method, device
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
-        self.signatures = sized(signatures_of(self.model.ir), input_shapes or {})
-        self.labels = read_labels(labels, self.model.metadata)
-        self._scores = ScoreOptions(output, region, class_axis, class_rows, len(self.labels or ()) or None)
+        self.signatures = sized(self.facts.signatures, input_shapes or {})
+        self.labels = read_labels(labels, self.facts.metadata)
+        settings = Settings(
+            method, output, section, region, class_axis, class_rows, purge, split, signed_inputs, ledger,
+            len(self.labels or ()) or None, device, threads,
+        )  # fmt: skip
+        self._supply = Supply(self._deployed, settings, lambda: self.labels)
+        self._compiled, self._scorer = CompiledSizes(self._supply.compiled), Scorer(self._supply.scoring)
         if preprocess is not None or self._values:
             _ = self.preprocess  # a wrong preset or file is reported before any work
+
+    @property
+    def model(self) -> Model:
+        """The model in memory, read from its file when it is first asked for; BadModel where that is another by now."""
+        return self._deployed.load()
 
     @property
     def preprocess(self) -> Preprocess:
         """How photographs become tensors. BadInput where the model's input is not an image."""
         if self._preprocess is None:
             guessed = resolve_preprocess(
-                self._given, signature=image_signature(self.signatures), metadata=self.model.metadata,
-                model_path=self.model.path, producer=self.model.producer,
+                self._given, signature=image_signature(self.signatures), metadata=self.facts.metadata,
+                model_path=self.facts.path, producer=self.facts.producer,
             )  # fmt: skip
             self._preprocess = overridden(guessed, self._values, image_signature(self.signatures))
         return self._preprocess
@@ -175,7 +185,7 @@ class Explainer:
         for start in range(0, len(images), size):
             items = [self.prepare(image) for image in images[start : start + size]]
             for group in same_shapes(items):
-                with blaming(self.model, group[0]):
+                with blaming(self._deployed.load, group[0]):
                     compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))
                     results += explain_items(compiled, group, *compiled.choose(group, target, hostile, self._scorer))
         return results
@@ -194,7 +204,7 @@ class Explainer:
         explained: list[list[Explanation]] = []
         for group in same_shapes(ready):
             part = slice(len(explained), len(explained) + len(group))
-            with blaming(self.model, group[0]):
+            with blaming(self._deployed.load, group[0]):
                 compiled = self._compiled.get(shapes_of(group[0]))
                 explained += explain_items(compiled, group, list(targets[part]), list(hostile[part]))
         return explained
@@ -209,7 +219,7 @@ class Explainer:
 
     def score_batch(self, items: Sequence[Feeds]) -> Array:
         """Return the model's own scores of items of one size, float32 [N, classes]."""
-        with blaming(self.model, items[0]):
+        with blaming(self._deployed.load, items[0]):
             compiled = self._compiled.get(shapes_of(items[0]))
             return self._scorer.run(items, compiled.scores, compiled.batch, compiled.serving.threads)
 
@@ -223,7 +233,7 @@ class Explainer:
 
     def analyse(self, item: Feeds) -> Analysis:
         """Return what the model is for items of this size, before anything is compiled."""
-        return self._analyse(shapes_of(item))
+        return self._supply.analysed(shapes_of(item))
 
     @property
     def threads(self) -> int | None:
@@ -234,13 +244,3 @@ class Explainer:
     def provider(self) -> str:
         """The execution provider in use, once something ran."""
         return self._compiled.provider
-
-    def _analyse(self, shapes: Shapes, needs: Needs | None = None) -> Analysis:
-        return analyse(self.model, scores=self._scores, section=self._section, input_shapes=dict(shapes), needs=needs)
-
-    def _compile(self, shapes: Shapes, tensors: tuple[str, ...]) -> Compiled:
-        analysis = self._analyse(shapes, needs_of(self.method))
-        if self.labels is not None and analysis.classes is not None:
-            check_labels(self.labels, analysis.classes)
-        renew = partial(self._compiled.get, shapes, tensors)
-        return self._recipe.compiled(analysis, tensors, self.labels, renew)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rsp_onnx.compiler.ledger import Loss
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import save_npz, save_png
 from rsp_onnx.inputs.classes import PRESENT, probabilities
 from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.labels import label_of
 from rsp_onnx.serving.account import Account
+from rsp_onnx.serving.losses import Loss
 from rsp_onnx.types import Array
 
 
@@ -50,6 +50,8 @@ class Explanation:
         The explained inputs; relevance, heatmap and picture are the first's, all are in ``relevances``.
     tensor : ndarray, optional
         The explained input as the model was given it, without the batch axis.
+    cached : bool
+        The explainer that made it was read from the cache on the disk, not compiled anew.
     """
 
     relevance: Array
@@ -69,6 +71,7 @@ class Explanation:
     kind: str = ""
     inputs: tuple[str, ...] = ()
     tensor: Array | None = None
+    cached: bool = False
 
     @property
     def ledger(self) -> Mapping[str, float]:

@@ -8,14 +8,14 @@ from functools import partial
 
 import numpy as np
 
-from rsp_onnx.axes.input_channels import NO_CHANNELS
-from rsp_onnx.compiler.ledger import losses
 from rsp_onnx.errors import BadModel
 from rsp_onnx.inputs.classes import PREDICTED
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.layout import NO_CHANNELS
 from rsp_onnx.names import ANSWERS
 from rsp_onnx.serving.account import Account, Found
 from rsp_onnx.serving.forms import Form, Run
+from rsp_onnx.serving.losses import losses
 from rsp_onnx.types import Array
 
 from .compiled import Compiled
@@ -50,7 +50,7 @@ def explanations(
             _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=run.form.session.provider, method=compiled.method,
             kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
-            warnings=item.remarks,
+            warnings=item.remarks, cached=run.form.cached,
         )  # fmt: skip
         classes = [base.predicted if t == PREDICTED else t for t in targets[n]]
         asked = list(enumerate(zip(classes, map(tuple, rivals[n]), strict=False)))
@@ -119,7 +119,7 @@ def _booked(form: Form, rows: Mapping[str, Array], k: int) -> Found:
     sums = zip(form.ledger, rows["ledger"][:, k] if "ledger" in rows else (), strict=True)
     row = rows["balance"][:, k] if "balance" in rows else [0.0]
     gained = {node: (op, float(g)) for (node, op), g in zip(form.balance, row[1:], strict=True)}
-    return {name: float(s) for name, s in sums}, losses(gained, float(row[0]))
+    return {name: float(s) for name, s in sums}, losses(gained, float(row[0]), form.reasons)
 
 
 def _run_again(renew: Callable[[], Compiled], item: Feeds, target: int, hostile: Sequence[int]) -> Found:

@@ -5,6 +5,7 @@ Whoever walks the graph asks here instead of keeping a list of op names, so that
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from .rule_modules import load_all_rules
+from .rule_modules import load_all_rules, note_author
 
 STANDARD = ("", "ai.onnx")
 MICROSOFT = "com.microsoft::"
@@ -167,6 +168,7 @@ def op_facts(*ops: str, **facts: Any) -> None:
         The facts of an op are declared already.
     """
     declared = OpFacts(**facts)
+    note_author(sys._getframe(1).f_globals.get("__name__", ""))
     for op in ops:
         if op in _FACTS:
             raise ValueError(f"the facts of {op} are declared twice; keep one declaration")

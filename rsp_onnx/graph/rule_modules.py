@@ -13,6 +13,7 @@ from rsp_onnx.errors import BadInput, said
 
 ENTRY_POINTS = "rsp_onnx.rules"
 _OURS = ("rsp_onnx.rules", "rsp_onnx.rewrite.expand")  # where ops are declared
+_authors: set[str] = set()  # the modules that registered something
 
 
 def load_rules(path: str | Path) -> None:
@@ -42,6 +43,23 @@ def load_rules(path: str | Path) -> None:
         raise BadInput(f"The rules in {path} cannot be loaded: {said(error)}.") from error
 
 
+def note_author(module: str) -> None:
+    """Note that a module registered rules or facts of ops."""
+    _authors.add(module)
+
+
+def others_rules() -> bool:
+    """Tell whether rules may be in play that are not this package's: registered in this process, or installed."""
+    registered = any(not module.startswith("rsp_onnx.") for module in _authors)
+    return registered or bool(_offered())
+
+
+@cache
+def _offered() -> tuple[metadata.EntryPoint, ...]:
+    """Return what installed packages name."""
+    return tuple(metadata.entry_points(group=ENTRY_POINTS))
+
+
 @cache
 def load_all_rules() -> None:
     """Load our own rules, and those that installed packages offer as entry points of the group ``rsp_onnx.rules``.
@@ -53,7 +71,7 @@ def load_all_rules() -> None:
     """
     for module in _OURS:
         importlib.import_module(module)
-    for entry in metadata.entry_points(group=ENTRY_POINTS):
+    for entry in _offered():
         try:
             entry.load()
         except Exception as error:  # it is another package's code: anything may happen

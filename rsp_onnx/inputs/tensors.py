@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import onnx_ir as ir
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
@@ -19,6 +18,9 @@ from .layout import InputSignature
 from .photos import read
 from .prepare import prepare
 from .presets import Preprocess
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 Picture: TypeAlias = "str | Path | Image.Image | Array | Mapping[str, Array]"
 TENSOR_FILES = (".npy", ".npz")

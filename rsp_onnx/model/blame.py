@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.inputs.tensors import Feeds
 
-from .load import Model
-from .sizes import why_not_run
+if TYPE_CHECKING:
+    from .load import Model
 
 
 @contextmanager
-def blaming(model: Model, item: Feeds) -> Iterator[None]:
+def blaming(load: Callable[[], Model], item: Feeds) -> Iterator[None]:
     """Let an error through as it is, but where the model itself does not run on the item say that instead.
+
+    load: returns the model, which is asked for where something fails alone.
 
     Raises
     ------
@@ -24,6 +27,8 @@ def blaming(model: Model, item: Feeds) -> Iterator[None]:
     try:
         yield
     except (BadModel, BadInput) as error:
-        if why := why_not_run(model.ir, item.tensors):
+        from .sizes import why_not_run
+
+        if why := why_not_run(load().ir, item.tensors):
             raise BadModel(why) from error
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,3 +39,8 @@ def register_custom_ops(library: str | Path) -> None:
 def custom_op_libraries() -> Sequence[str]:
     """Return the libraries registered so far."""
     return tuple(_libraries)
+
+
+def library_digests() -> list[str]:
+    """Return the sha256 of every library registered so far."""
+    return [hashlib.sha256(Path(library).read_bytes()).hexdigest() for library in _libraries]

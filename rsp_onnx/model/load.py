@@ -40,6 +40,10 @@ class Model:
         Of the file, followed by its external data files in the order of their names.
     path : Path or None
         The file it came from.
+    file_sha256 : str
+        Of the file alone.
+    external : tuple of str
+        The external data files, from the file's folder.
     """
 
     ir: ir.Model
@@ -47,6 +51,8 @@ class Model:
     path: Path | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     producer: str = ""
+    file_sha256: str = ""
+    external: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -71,14 +77,15 @@ def load_model(source: ModelSource) -> Model:
     raw = _read(path) if path else source
     title, notes = str(path) if path else "the model", dict[str, str]()
     if isinstance(raw, onnx.ModelProto):
-        proto, digest = raw, hashlib.sha256(_serialize(raw))
+        proto, digest = raw, hashlib.sha256(serialised(raw))
     else:
         assert isinstance(raw, bytes)
         proto, digest = _parse(raw, title), hashlib.sha256(raw)
     if any(node.op_type == "ZipMap" for node in proto.graph.node):
         proto = copy.deepcopy(proto) if proto is source else proto
         notes = drop_maps(proto)
-    for data in external_files(proto, path):
+    own, external = digest.hexdigest(), external_files(proto, path)
+    for data in external:
         _hash_file(digest, data)
     model = _deserialize(proto, title)
     if path:
@@ -88,7 +95,8 @@ def load_model(source: ModelSource) -> Model:
     _check(model, title)
     _check_weights(model, title)
     metadata = notes | {p.key: p.value for p in proto.metadata_props}
-    return Model(model, digest.hexdigest(), path, metadata, proto.producer_name)
+    names = tuple(str(data.relative_to(path.parent.resolve())) for data in external) if path else ()
+    return Model(model, digest.hexdigest(), path, metadata, proto.producer_name, own, names)
 
 
 def _read(path: Path) -> bytes:
@@ -115,7 +123,8 @@ def _parse(raw: bytes, title: str) -> onnx.ModelProto:
     return proto
 
 
-def _serialize(proto: onnx.ModelProto) -> bytes:
+def serialised(proto: onnx.ModelProto) -> bytes:
+    """Return a model as bytes, the same for the same model; BadModel above 2 GiB."""
     try:
         return bytes(proto.SerializeToString(deterministic=True))
     except (ValueError, OSError) as error:  # above 2 GiB protobuf refuses

@@ -7,20 +7,25 @@ import io
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime as ort
 
 from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, UnsupportedOp
 from rsp_onnx.model.custom_ops import custom_op_libraries
 
 from .guard import LEVELS, safe_level
-from .weights import LARGE_WEIGHT, is_large
+from .ready import Ready
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
-_HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
-_MANY_NODES = 3000  # unrolled layers; without the plan a tensor's memory is still freed after its last reader
+# planning which tensors share memory takes the square of their number, 0.3 s for 1100 nodes; without the plan memory is
+# still freed after its last reader
+_MANY_NODES = 500
 _LOCK = threading.Lock()
 
 
@@ -29,7 +34,7 @@ class Session:
 
     Parameters
     ----------
-    model : onnx_ir.Model
+    model : onnx_ir.Model or Ready
         May be above 2 GiB: large weights are handed over in memory, not serialised.
     device : str
         ``auto`` (CUDA where it works, else CPU), ``cpu`` or ``cuda``.
@@ -39,6 +44,9 @@ class Session:
         Threads without work keep their core busy; without, they take longer to wake, but leave it to others.
     guarded : bool
         A process of its own loads the model first (see ``guard``); ``level`` then tells a lowered optimisation.
+    keep : Path, optional
+        Where ONNX Runtime writes the model as it optimised it, on the CPU; from a ``Ready`` of that file it is loaded
+        again as it is.
 
     Raises
     ------
@@ -47,26 +55,20 @@ class Session:
     """
 
     def __init__(
-        self, model: ir.Model, device: str = "auto", threads: int | None = None, *, guarded: bool = False,
-        spinning: bool = True,
+        self, model: ir.Model | Ready, device: str = "auto", threads: int | None = None, *, guarded: bool = False,
+        keep: Path | None = None, spinning: bool = True,
     ) -> None:  # fmt: skip
-        self.threads = threads
-        options = ort.SessionOptions()
-        options.log_severity_level = 4  # errors reach the caller as exceptions
-        for library in custom_op_libraries():
-            options.register_custom_ops_library(library)
-        options.add_session_config_entry("session.disable_prepacking", "1")  # halves the memory, no slower
-        options.enable_mem_reuse = len(model.graph) < _MANY_NODES  # planning it takes the square of their number
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        self.threads, self.spinning = threads, spinning
+        ready = model if isinstance(model, Ready) else _made_ready(model)
+        self._weights = ready.weights  # the session reads them where they are
+        data = ready.model
+        self.level = safe_level(data) if guarded and isinstance(data, bytes) and not ready.weights else ready.level
+        options = _options(ready, threads, self.level)
         if not spinning:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._weights = _hand_over(model, options) if is_large(model, _HAND_OVER) else []
-        data = _serialize(model, bool(self._weights))
-        self.level = safe_level(data) if guarded and not self._weights else LEVELS[0]
-        if self.level != LEVELS[0]:
-            options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, self.level)
-        self._session = _create(data, options, device)
+        if keep is not None:
+            _keep(options, keep, bool(ready.weights))
+        self._session = _create(ready.model, options, device)
         self._provider = str(self._session.get_providers()[0])
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())
@@ -119,6 +121,38 @@ class Session:
             _check_feed(name, wanted, shape, feeds[name])
 
 
+def _made_ready(model: ir.Model) -> Ready:
+    from .serialise import made_ready  # onnx_ir takes a second to import, which a model from the cache does not need
+
+    return made_ready(model)
+
+
+def _options(ready: Ready, threads: int | None, level: str) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # errors reach the caller as exceptions
+    for library in custom_op_libraries():
+        options.register_custom_ops_library(library)
+    options.add_session_config_entry("session.disable_prepacking", "1")  # halves the memory, no slower
+    options.enable_mem_reuse = ready.nodes < _MANY_NODES
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    if ready.weights:
+        names, values = zip(*ready.weights, strict=True)
+        options.add_external_initializers(list(names), list(values))
+    level = LEVELS[-1] if ready.optimised else level
+    if level != LEVELS[0]:
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    return options
+
+
+def _keep(options: ort.SessionOptions, path: Path, large: bool) -> None:
+    options.optimized_model_filepath = str(path)
+    if large:
+        key = "session.optimized_model_external_initializers"
+        options.add_session_config_entry(f"{key}_file_name", f"{path.name}.data")
+        options.add_session_config_entry(f"{key}_min_size_in_bytes", "1024")
+
+
 def _check_feed(name: str, wanted: np.dtype[np.generic], shape: Sequence[object], array: np.ndarray) -> None:
     if array.dtype != wanted:
         raise BadInput(f"The input {name!r} must be {wanted}, not {array.dtype}.")
@@ -133,7 +167,18 @@ def _check_feed(name: str, wanted: np.dtype[np.generic], shape: Sequence[object]
 def numpy_type(name: str) -> np.dtype[np.generic]:
     """Return the numpy dtype of ONNX Runtime's type name, such as ``tensor(float16)``."""
     word = name.removeprefix("tensor(").removesuffix(")")
-    return ir.DataType[{"float": "FLOAT", "bool": "BOOL", "string": "STRING"}.get(word, word.upper())].numpy()
+    found = _PLAIN_TYPES.get(word)
+    if found is None:
+        import onnx_ir as ir  # the small floats and half bytes
+
+        found = ir.DataType[word.upper()].numpy()
+    return np.dtype(found)
+
+
+_PLAIN_TYPES: dict[str, Any] = {
+    "float": np.float32, "double": np.float64, "float16": np.float16, "bool": np.bool_, "string": np.object_,
+    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
 
 
 def resolve_device(device: str) -> list[str]:
@@ -173,16 +218,15 @@ def cuda_works() -> bool:
 
 
 def _probe() -> bytes:
-    import onnx.parser
+    """Return a model of one Relu of one number, serialised; written out, so that onnx need not be imported."""
+    names, tensor = b'\n\x01x\x12\x01y"\x04Relu:\x00\x12\x05probe', b"\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"
+    return b"\x08\x08:9\n\x0e" + names + b"Z\x0f\n\x01x" + tensor + b"b\x0f\n\x01y" + tensor + b"B\x04\n\x00\x10\x12"
 
-    text = '<ir_version: 8, opset_import: ["": 18]> probe (float[1] x) => (float[1] y) { y = Relu(x) }'
-    return bytes(onnx.parser.parse_model(text).SerializeToString())
 
-
-def _create(data: bytes, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
+def _create(model: bytes | Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
     providers = resolve_device(device)
     try:
-        return ort.InferenceSession(data, options, providers=providers)
+        return ort.InferenceSession(model, options, providers=providers)
     except Exception as error:  # ONNX Runtime raises its own unrelated types
         line = _first_line(error)
         if "is not a registered function/op" in line:
@@ -193,37 +237,3 @@ def _create(data: bytes, options: ort.SessionOptions, device: str) -> ort.Infere
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-
-
-def _serialize(model: ir.Model, stripped: bool) -> bytes:
-    proto = ir.to_proto(_without_large(model)) if stripped else ir.to_proto(model)
-    return bytes(proto.SerializeToString())
-
-
-def _large(model: ir.Model) -> list[ir.Value]:
-    values = model.graph.initializers.values()
-    return [v for v in values if v.const_value is not None and v.const_value.nbytes > LARGE_WEIGHT]
-
-
-def _hand_over(model: ir.Model, options: ort.SessionOptions) -> list[ort.OrtValue]:
-    """Give large weights to the session in memory; it must keep them alive."""
-    names, held = [], []
-    for value in _large(model):
-        assert value.const_value is not None
-        array = np.ascontiguousarray(value.const_value.numpy())
-        names.append(str(value.name))
-        held.append(ort.OrtValue.ortvalue_from_numpy(array))
-    options.add_external_initializers(names, held)
-    return held
-
-
-def _without_large(model: ir.Model) -> ir.Model:
-    """Return a copy whose large weights are references to a file that is never read."""
-    copy = model.clone()
-    for value in _large(copy):
-        tensor = value.const_value
-        assert tensor is not None
-        value.const_value = ir.ExternalTensor(
-            "in-memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.numpy().shape), name=str(value.name)
-        )
-    return copy

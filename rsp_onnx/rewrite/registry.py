@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import op_name
+from rsp_onnx.graph.rule_modules import note_author
 
 
 class Writing(Protocol):
@@ -56,6 +57,7 @@ def expands(*ops: str, how: str) -> Callable[[Handler], Handler]:
     """
 
     def register(handler: Handler) -> Handler:
+        note_author(handler.__module__)
         for op in ops:
             if op in _HANDLERS:
                 raise ValueError(f"{op} is written out by two handlers; keep one")

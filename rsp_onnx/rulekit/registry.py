@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -9,7 +10,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import UnsupportedOp
 from rsp_onnx.graph.op_facts import facts_of_op, op_name
-from rsp_onnx.graph.rule_modules import load_all_rules
+from rsp_onnx.graph.rule_modules import load_all_rules, note_author
 
 if TYPE_CHECKING:
     from .context import Context
@@ -80,6 +81,7 @@ def moves(*ops: str) -> Callable[[R], R]:
 
 def no_flow(*ops: str, reason: str) -> None:
     """List ops through which neither gradient nor relevance flows, and why."""
+    note_author(sys._getframe(1).f_globals.get("__name__", ""))
     for op in ops:
         _refuse_twice(_NO_FLOW, op, reason)
         _NO_FLOW[op] = reason
@@ -87,6 +89,7 @@ def no_flow(*ops: str, reason: str) -> None:
 
 def no_rule(*ops: str, reason: str) -> None:
     """List ops that cannot have a rule, and why: the error that names them says so."""
+    note_author(sys._getframe(1).f_globals.get("__name__", ""))
     for op in ops:
         _refuse_twice(_NO_RULE, op, reason)
         _NO_RULE[op] = reason
@@ -106,6 +109,7 @@ def why_not(node: ir.Node) -> str:
 
 def statistics(op: str, *outputs: int, reason: str) -> None:
     """List the outputs of an op out of which neither gradient nor relevance flows, and why; the others carry it."""
+    note_author(sys._getframe(1).f_globals.get("__name__", ""))
     _STATISTICS.update({(op, index): reason for index in outputs})
 
 
@@ -190,6 +194,7 @@ def _says(table: dict[str, Rule], op: str) -> str:
 
 def _registrar(table: dict[str, Any], ops: Sequence[str]) -> Callable[[R], R]:
     def register(function: R) -> R:
+        note_author(function.__module__)
         for op in ops:
             _refuse_twice(table, op, function)
             table[op] = function

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from rsp_onnx.compiler.ledger import Loss
+from .losses import Loss
 
 Found: TypeAlias = "tuple[Mapping[str, float], tuple[Loss, ...]]"
 

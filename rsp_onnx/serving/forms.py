@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rsp_onnx.compiler.interface import UNREACHED
 from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.model.guard import LEVELS
 from rsp_onnx.model.session import Session
+from rsp_onnx.names import UNREACHED
 from rsp_onnx.types import Array
 
 
@@ -38,6 +38,10 @@ class Form:
         What the rows of these outputs are: tensors; nodes and their ops.
     unreached : tuple of str
         Inputs no relevance reaches.
+    reasons : mapping
+        By op of the balance, when its rule may make or lose relevance.
+    cached : bool
+        It was read from the cache on the disk.
     """
 
     session: Session
@@ -46,6 +50,8 @@ class Form:
     ledger: tuple[str, ...] = ()
     balance: tuple[tuple[str, str], ...] = ()
     unreached: tuple[str, ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    cached: bool = False
 
 
 def form_of(session: Session, key: FormKey, metadata: Mapping[str, str], batch: int | None) -> Form:

@@ -98,7 +98,7 @@ def make_goldens(subject: Subject, costs: bool = True) -> Goldens:
         "method": spec.method, "section": spec.section, "kind": subject.kind, "classes": subject.classes,
         "input_type": subject.input_type, "reading": dict(spec.reading) or None,
         "labelled": subject.labels is not None,
-        "model": {"name": spec.model.name, "sha256": explainer.model.sha256},
+        "model": {"name": spec.model.name, "sha256": explainer.facts.sha256},
         "preprocessing": subject.preprocessing, "pointing": pointing_rates(subject),
         "costs": {"machine": subject.machine, **subject.costs} if costs else None,
     }  # fmt: skip

@@ -17,7 +17,7 @@ def json_report(reports: Sequence[Report]) -> Record:
 
 
 def _spec(report: Report) -> Record:
-    spec, model = report.spec, report.subject.explainer.model
+    spec, model = report.spec, report.subject.explainer.facts
     costs = [r for r in report.results if r.check.group == "costs"]
     return {
         "spec": spec.path.as_posix(), "model": spec.model.as_posix(), "model_sha256": model.sha256,

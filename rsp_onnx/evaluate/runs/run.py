@@ -42,7 +42,7 @@ class Run:
         self.model_metrics = model_metrics(settings.metrics)
         self.dataset = settings.dataset(first)
         self.plan = Plan(settings, len(self.dataset))
-        self.fingerprint = fingerprint(settings, first.model.sha256, len(self.dataset))
+        self.fingerprint = fingerprint(settings, first.facts.sha256, len(self.dataset))
         self.columns = {f"{s}.{c}": kind for s, m in self.metrics for c, kind in m.columns.items()}
         self.worker = Worker(settings, self.dataset, self.metrics)
         self.provider = ""

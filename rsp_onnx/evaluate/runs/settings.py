@@ -113,9 +113,11 @@ class Settings:
 
     def make(self, choice: MethodChoice, model: Any = None) -> Explainer:
         """Return a method's explainer, of another model with the same interface where one is given."""
-        source = self.model if model is None else model
         ledger = any(getattr(find_metric(spec), "reads_ledger", False) for spec in self.metrics)
-        return Explainer(source, method=choice.method, ledger=ledger, **self.explainer, **choice.options)
+        given = {"method": choice.method, "ledger": ledger, **self.explainer, **choice.options}
+        if model is not None:  # weights drawn at random, which nobody will ask for again
+            return Explainer(model, cache=False, **given)
+        return Explainer(self.model, **given)
 
     def dataset(self, explainer: Explainer) -> Dataset:
         """Open the dataset with the classes of the explained model."""

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-import onnx_ir as ir
 
-from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.inputs.batching import stacked
 from rsp_onnx.inputs.tensors import Feeds
+from rsp_onnx.model.ready import Ready
 from rsp_onnx.model.session import Session
-from rsp_onnx.scores.as_numbers import as_numbers, needs_no_numbers
-from rsp_onnx.scores.outputs import exposed
 from rsp_onnx.types import Array
 
-_RAW, _SCORES = "raw", "scores"
+RAW, SCORES = "raw", "scores"  # the input and the output of the little model
 
 
 class Scores:
     """Makes float32 [N, classes] of the explained output; what it takes is one little ONNX model of its own.
 
     Integers become the numbers they stand for, maps of scores one score per class of the region.
+
+    Parameters
+    ----------
+    output_name : str
+        As the model calls it.
+    kind : str
+        What the model does to its logits: ``softmax``, ``log-softmax``, ``sigmoid``, ``logits`` (nothing).
+    classes : int or None
+        How many there are, where that is known.
+    reading : bytes, optional
+        The little model; None where the output only needs another shape.
     """
 
-    def __init__(self, analysis: Analysis) -> None:
-        self.output_name, self.kind, self.classes = analysis.output_name, analysis.kind, analysis.classes
-        model = _reading(analysis)
-        self._session = None if model is None else Session(model, "cpu", 1)
+    def __init__(self, output_name: str, kind: str, classes: int | None, reading: bytes | None) -> None:
+        self.output_name, self.kind, self.classes, self.reading = output_name, kind, classes, reading
+        self._session = None if reading is None else Session(Ready(reading), "cpu", 1)
 
     @property
     def are_plain(self) -> bool:
@@ -41,7 +47,7 @@ class Scores:
         """Return the scores among a run's results, float32 [N, classes]; BadModel where they are not finite."""
         raw = results[self.output_name]
         if self._session is not None:
-            raw = self._session.run({_RAW: raw})[_SCORES]
+            raw = self._session.run({RAW: raw})[SCORES]
         scores = raw.astype(np.float32).reshape(raw.shape[0], -1)
         if not np.isfinite(scores).all():
             raise BadModel(
@@ -50,32 +56,18 @@ class Scores:
         return scores
 
 
-def _reading(analysis: Analysis) -> ir.Model | None:
-    """Return a model from the raw output to scores; None where they only need another shape."""
-    graph, output = analysis.graph, analysis.output
-    if needs_no_numbers(graph, analysis.reading):
-        return None
-    raw = ir.Value(name=_RAW, shape=output.shape, type=ir.TensorType(output.dtype or ir.DataType.FLOAT))
-    inner = ir.Graph([raw], [], nodes=[], opset_imports=dict(graph.model.graph.opset_imports), name=_SCORES)
-    model, op = ir.Model(inner, ir_version=graph.model.ir_version), Emitter(inner, np.dtype(np.float32))
-    scores = as_numbers(op, raw, graph, analysis.reading)
-    result = op.emit("Identity", scores, name=_SCORES)
-    result.dtype = op.type
-    inner.outputs.append(result)
-    return model
-
-
 class Scorer:
     """Runs the deployed model alone. Safe to use from several threads.
 
     Parameters
     ----------
-    model : onnx_ir.Model
-        As it was loaded.
+    make : callable
+        Returns a session of the deployed model that has the explained tensor, by name, among its outputs, with so many
+        threads.
     """
 
-    def __init__(self, model: ir.Model, device: str) -> None:
-        self._model, self._device = model, device
+    def __init__(self, make: Callable[[str, int | None], Session]) -> None:
+        self._make = make
         self._lock = threading.Lock()
         self._session: Session | None = None
 
@@ -91,5 +83,5 @@ class Scorer:
     def _get(self, output: str, threads: int | None) -> Session:
         with self._lock:
             if self._session is None:
-                self._session = Session(exposed(self._model, output), self._device, threads)
+                self._session = self._make(output, threads)
             return self._session
