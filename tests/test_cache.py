@@ -47,8 +47,8 @@ def explained(model, *, tensors=(), feeds=None, target="auto", hostile="auto", *
 
 def fields(explanation):
     """Return all that an explanation holds, but for where its explainer came from."""
-    pairs = ((f.name, getattr(explanation, f.name)) for f in dataclasses.fields(explanation))
-    return {name: value for name, value in pairs if name != "cached"}
+    names = (f.name for f in dataclasses.fields(explanation) if f.name not in ("cached", "account"))
+    return {**{name: getattr(explanation, name) for name in names}, "account": explanation.account.get()}
 
 
 def assert_equal(one, other):
@@ -148,7 +148,7 @@ def test_a_model_with_the_level_it_needs_is_not_guarded_again(folder, monkeypatc
 
     monkeypatch.setattr(session, "safe_level", lambda data: "ORT_ENABLE_BASIC")
     first = explained(conv_net(dtype="float16"), feeds=HALF, method="gradient")
-    assert any(w.endswith("so it runs at ORT_ENABLE_BASIC") for w in first.warnings)
+    assert first.ledger and any(w.endswith("so it runs at ORT_ENABLE_BASIC") for w in first.warnings)
     monkeypatch.setattr(session, "safe_level", lambda data: pytest.fail("guarded again"))
     second = explained(conv_net(dtype="float16"), feeds=HALF, method="gradient")
     assert second.cached
@@ -343,6 +343,7 @@ def damaged(folder):
 def test_a_damaged_entry_is_compiled_anew_and_replaced(folder):
     model, asked = CASES["masks"]
     want = explained(model, **asked)
+    assert want.ledger, "which is an entry of its own"
     whole = folder.with_name("whole")
     shutil.copytree(folder, whole)
     count = len(entries(folder))
