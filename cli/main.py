@@ -37,8 +37,7 @@ def main() -> None:
       rsp-onnx inspect model.onnx
     """
     _say_warnings_as_ours()
-    for name in ("onnx_ir", "onnxscript"):  # what they log about a broken model is said in our one sentence
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # a broken model is told in our one sentence
 
 
 def _say_warnings_as_ours() -> None:

@@ -206,7 +206,7 @@ def test_the_surroundings_name_what_compiles_and_see_a_changed_source(monkeypatc
     from rsp_onnx.cache import key
 
     found = surroundings()
-    assert found["packages"]["onnx-ir"] and found["packages"]["onnx"] and found["packages"]["onnxscript"]
+    assert found["packages"]["onnx-ir"] and found["packages"]["onnx"]
     assert any(found["packages"][name] for name in ("onnxruntime", "onnxruntime-gpu"))
     package = tmp_path / "rsp_onnx"
     (package / "rules").mkdir(parents=True)

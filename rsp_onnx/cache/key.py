@@ -15,7 +15,7 @@ from typing import Any
 
 import rsp_onnx
 
-_PACKAGES = ("onnx", "onnx-ir", "onnxscript", "numpy", "networkx", "protobuf")
+_PACKAGES = ("onnx", "onnx-ir", "numpy", "networkx", "protobuf")
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _OF_PROCESSOR = ("model name", "flags", "Features", "CPU implementer", "CPU part")  # lines of /proc/cpuinfo
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from functools import partial
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.defs
+import onnx.version_converter
 import onnx_ir as ir
-import onnxscript.version_converter
-from onnx_ir.passes.common import LiftConstantsToInitializersPass, ShapeInferencePass
+from onnx_ir.passes.common import (
+    LiftConstantsToInitializersPass,
+    RemoveUnusedFunctionsPass,
+    RemoveUnusedNodesPass,
+    RemoveUnusedOpsetsPass,
+    ShapeInferencePass,
+)
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.fold import fold_node
@@ -20,6 +26,7 @@ from rsp_onnx.graph.upward import Asking, answer
 LOWEST_OPSET = 18  # below it ScatterElements cannot add and reductions take no axes input
 _TRAINING_MODE = 14  # the opset since which an attribute says so; before it, having more than one output
 _IS_TEST = 7  # the opset below which an attribute said the contrary
+_LARGE = 1000  # numbers of a weight that the converter does not get
 _HIDDEN = "rsp_onnx.as_it_is"  # a domain whose nodes converters leave alone
 _LOG = logging.getLogger(__name__)
 
@@ -51,19 +58,39 @@ def lift(model: ir.Model, title: str) -> ir.Model:
 
 
 def _convert(model: ir.Model, title: str, version: int) -> None:
-    log = logging.getLogger("onnxscript.version_converter")
-    level = log.level
     try:
-        log.setLevel(logging.ERROR)  # it announces the fall-back to onnx's own converter, which is what we want
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the converter warns of nodes it leaves as they are
-            onnxscript.version_converter.convert_version(model, LOWEST_OPSET, fallback=True)
+        converted = onnx.version_converter.convert_version(ir.to_proto(_without_large(model)), LOWEST_OPSET)
     except Exception as error:  # the converter raises several unrelated types
         raise BadModel(_lift_message(title, version)) from error
-    finally:
-        log.setLevel(level)
-    if model.graph.opset_imports[""] < LOWEST_OPSET:
-        raise BadModel(_lift_message(title, version))
+    count, weights = len(model.graph.inputs), {name: v.const_value for name, v in model.graph.initializers.items()}
+    model.graph = ir.from_proto(converted).graph
+    for value in model.graph.inputs:
+        if value.name in weights:
+            value.const_value = weights[value.name]
+            model.graph.register_initializer(value)
+    own = model.graph.inputs[:count]
+    model.graph.inputs.clear()
+    model.graph.inputs.extend(own)
+    cleanups: tuple[type[Any], ...] = (RemoveUnusedNodesPass, RemoveUnusedFunctionsPass, RemoveUnusedOpsetsPass)
+    for cleanup in cleanups:
+        cleanup()(model)
+
+
+def _without_large(model: ir.Model) -> ir.Model:
+    """Return a copy for ONNX's converter, which serialises it twice: weights are inputs, large ones without numbers."""
+    shell = model.clone()
+    for value in list(shell.graph.initializers.values()):
+        weight = value.const_value
+        assert weight is not None
+        if value.shape is None:
+            value.shape = ir.Shape(weight.shape.numpy())
+        value.dtype = value.dtype or weight.dtype
+        if not value.is_graph_input():
+            shell.graph.inputs.append(value)
+        if weight.size > _LARGE:
+            value.const_value = None
+            shell.graph.initializers.pop(str(value.name))
+    return shell
 
 
 def _trains(node: ir.Node, version: int) -> bool:
