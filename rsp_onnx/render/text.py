@@ -56,29 +56,36 @@ class Words:
 
 def draw_words(width: int, height: int, words: Sequence[Words]) -> Image.Image:
     """Draw lines of text on a white picture of width × height pixels; RGB."""
-    # matplotlib takes half a second to import, so only those who draw wait for it; never pyplot: it is not
-    # safe between threads
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.transforms import IdentityTransform
+    # matplotlib takes half a second to import, so only those who draw wait for it; its Figure as much again, and
+    # nothing here needs one; never pyplot: it is not safe between threads
+    from matplotlib.text import Text
 
-    # + 0.5: matplotlib cuts the product off, which must not lose a pixel to rounding
-    page = Figure(figsize=((width + 0.5) / _PX, (height + 0.5) / _PX), dpi=_PX, facecolor="white")
-    canvas: Any = FigureCanvasAgg(page)
+    renderer = _renderer(width, height)
+    pixels = np.asarray(renderer.buffer_rgba())
+    pixels[:] = 255
     for line in words:
         text, font = _drawable(line.text, line.size, line.bold)
-        place: dict[str, Any] = {"ha": line.anchor, "va": "center", "transform": IdentityTransform()}
+        place: dict[str, Any] = {"horizontalalignment": line.anchor, "verticalalignment": "center"}
         plain: dict[str, Any] = {"parse_math": False, "usetex": False}
-        page.text(line.x, height - line.y, text, fontproperties=font, color=line.colour, **place, **plain)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba())[:, :, :3]
-    return Image.fromarray(np.ascontiguousarray(pixels))
+        drawn: Any = Text(line.x, height - line.y, text, fontproperties=font, color=line.colour, **place, **plain)
+        drawn.set_figure(_Page())
+        drawn.draw(renderer)
+    return Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
+
+
+class _Page:
+    """What a line of text asks of the figure it stands on: how many pixels an inch has."""
+
+    dpi = _PX
+
+    def get_figure(self, root: bool | None = None) -> _Page:
+        return self
 
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width of a line in pixels."""
     drawable, font = _drawable(text, size, bold)
-    width, _, _ = _renderer().get_text_width_height_descent(drawable, font, False)
+    width, _, _ = _renderer(1, 1).get_text_width_height_descent(drawable, font, False)
     return float(width)
 
 
@@ -135,11 +142,11 @@ def _fitting(text: str, width: float, size: float, bold: bool) -> int:
     return low
 
 
-def _renderer() -> Any:
+def _renderer(width: int, height: int) -> Any:
     from matplotlib.backends import backend_agg
 
     untyped: Any = backend_agg
-    return untyped.RendererAgg(1, 1, _PX)
+    return untyped.RendererAgg(width, height, _PX)
 
 
 def _drawable(text: str, size: float, bold: bool) -> tuple[str, FontProperties]:
