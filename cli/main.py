@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import warnings
 from typing import Any
@@ -36,6 +37,7 @@ def main() -> None:
       rsp-onnx explain model.onnx photo.jpg --target "tiger cat" --hostile "bull mastiff" --labels labels.txt
       rsp-onnx inspect model.onnx
     """
+    gc.set_threshold(50_000)  # what is imported stays: looking through it for garbage takes a tenth of a start
     _say_warnings_as_ours()
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # a broken model is told in our one sentence
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,7 +13,7 @@ from PIL import Image
 from rsp_onnx.errors import BadInput
 from rsp_onnx.render import colour_limit, contact_sheet, figure, heatmap_rgb, overlay, series_figure, smooth
 from rsp_onnx.render.side_by_side import side_by_side
-from rsp_onnx.render.text import text_width, wrap
+from rsp_onnx.render.text import Words, _drawable, draw_words, text_width, wrap
 
 RNG = np.random.default_rng(0)
 PYPLOT_BEFORE = "matplotlib.pyplot" in sys.modules
@@ -301,3 +302,54 @@ def test_a_recorded_map_of_a_signal_can_be_seen():
     picture = np.asarray(side_by_side(np.ones(300), -np.ones(300))).astype(int)
     for a, b in ((0, 2), (2, 0)):
         assert ((picture[..., a] - picture[..., b] > 100).sum(axis=1) > 200).sum() == 40
+
+
+def on_a_figure(width, height, words):
+    """Draw text as matplotlib documents it: a Figure with a canvas of its own."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import IdentityTransform
+
+    page = Figure(figsize=((width + 0.5) / 72, (height + 0.5) / 72), dpi=72, facecolor="white")
+    canvas = FigureCanvasAgg(page)
+    for line in words:
+        text, font = _drawable(line.text, line.size, line.bold)
+        page.text(
+            line.x, height - line.y, text, fontproperties=font, color=line.colour, ha=line.anchor, va="center",
+            transform=IdentityTransform(), parse_math=False, usetex=False,
+        )  # fmt: skip
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[:, :, :3]
+
+
+def test_text_is_drawn_as_on_a_figure_to_the_pixel():
+    rng = np.random.default_rng(0)
+    texts = (
+        "tiger cat · logit 18.96, softmax 0.483",
+        "−12",
+        "$x^2$ \\frac",
+        "Ärger_Ö",
+        "日本語",
+        "g",
+        "…",
+        "",
+        "a" * 90,
+    )
+    for _ in range(20):
+        width, height = int(rng.integers(50, 900)), int(rng.integers(20, 300))
+        words = [
+            Words(
+                str(rng.choice(texts)), float(rng.uniform(0, width)), float(rng.uniform(0, height)),
+                float(rng.choice([13, 14, 22])), str(rng.choice(["left", "center", "right"])), bool(rng.integers(2)),
+                str(rng.choice(["#222222", "#1f49c0"])),
+            )
+            for _ in range(5)
+        ]  # fmt: skip
+        assert np.array_equal(np.asarray(draw_words(width, height, words)), on_a_figure(width, height, words))
+
+
+def test_drawing_text_needs_no_figure():
+    code = "import sys; from rsp_onnx.render.text import *; get_ready(); draw_words(9, 9, [Words('g', 4, 4, 9)])"
+    done = subprocess.run([sys.executable, "-c", f"{code}; print(*sys.modules)"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "matplotlib.text" in done.stdout.split() and "matplotlib.figure" not in done.stdout.split()

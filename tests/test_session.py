@@ -1,11 +1,13 @@
 """Sessions: IO binding returns what a plain run returns, devices are found or refused."""
 
 import numpy as np
+import onnx.parser
+import onnx_ir as ir
 import pytest
 
 from rsp_onnx.errors import BadInput, DeviceUnavailable
 from rsp_onnx.model.load import load_model
-from rsp_onnx.model.session import CPU, Session, cuda_works, resolve_device
+from rsp_onnx.model.session import CPU, Session, _probe, cuda_works, numpy_type, resolve_device
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,26 @@ def test_weights_handed_over_in_memory_give_the_same_scores(model, monkeypatch):
     handed = Session(model, "cpu")
     assert handed._weights
     assert np.array_equal(handed.run(feeds)["present"], plain)
+
+
+def test_the_probe_is_what_onnx_writes():
+    text = '<ir_version: 8, opset_import: ["": 18]> probe (float[1] x) => (float[1] y) { y = Relu(x) }'
+    assert _probe() == onnx.parser.parse_model(text).SerializeToString()
+
+
+def test_the_types_of_onnx_runtime_are_those_of_onnx():
+    names = {"FLOAT": "float", "BOOL": "bool", "STRING": "string", "DOUBLE": "double"}
+    for one in (
+        "FLOAT",
+        "DOUBLE",
+        "FLOAT16",
+        "BFLOAT16",
+        "BOOL",
+        "STRING",
+        "INT8",
+        "UINT8",
+        "INT16",
+        "INT64",
+        "UINT32",
+    ):
+        assert numpy_type(f"tensor({names.get(one, one.lower())})") == ir.DataType[one].numpy(), one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -54,6 +55,7 @@ def explain_files(
         The folder cannot be written.
     """
     paths = [Path(p) for p in images]
+    threading.Thread(target=_get_ready_to_draw).start()  # while the model is compiled and runs
     count, size = _check(explainer, paths), whole_batches(max(batch_size, 1), explainer.signatures)
     items, done = _items(explainer, paths), 0
     records: list[dict[str, Any]] = []
@@ -91,6 +93,12 @@ def _items(explainer: Explainer, paths: Iterable[Path]) -> Iterator[_Item]:
         found = explainer.items(path)
         several = len(found) > 1
         yield from (_Item(path, n if several else None, one) for n, one in enumerate(found))
+
+
+def _get_ready_to_draw() -> None:
+    from rsp_onnx.render.text import get_ready
+
+    get_ready()
 
 
 def _check(explainer: Explainer, paths: Sequence[Path]) -> int:

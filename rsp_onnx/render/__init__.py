@@ -1,6 +1,6 @@
 """Relevance as pictures: colours, overlays, figures for one class, bars and lines, contact sheets, pages.
 
-Public: colour_limit, contact_sheet, draw, embedded, figure, heatmap_rgb, MOST_LINES, overlay, render_page,
+Public: colour_limit, contact_sheet, draw, embedded, figure, get_ready, heatmap_rgb, MOST_LINES, overlay, render_page,
 series_figure, side_by_side, smooth.
 """
 

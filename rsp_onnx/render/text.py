@@ -73,6 +73,15 @@ def draw_words(width: int, height: int, words: Sequence[Words]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[:, :, :3]))
 
 
+def get_ready() -> None:
+    """Import what drawing needs and find the fonts: half a second, for a thread beside other work."""
+    from matplotlib.text import Text
+
+    assert Text is not None
+    for bold in (False, True):
+        text_width("0", 12.0, bold)
+
+
 class _Page:
     """What a line of text asks of the figure it stands on: how many pixels an inch has."""
 
