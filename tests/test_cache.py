@@ -353,6 +353,7 @@ def test_a_damaged_entry_is_compiled_anew_and_replaced(folder):
         target = folder / path.relative_to(whole)
         target.unlink() if broken is None else target.write_bytes(broken)
         assert_equal(want, explained(model, **asked))
+        assert target.read_bytes() != broken, "thrown away and written anew"
         again = explained(model, **asked)
         assert again.cached, (path.name, broken is None)
         assert_equal(want, again)
