@@ -205,6 +205,18 @@ def test_the_folder_of_each_platform(monkeypatch, tmp_path):
         assert place.cache_folder() is None
 
 
+def test_an_account_without_a_home_has_no_cache(monkeypatch):
+    def unknown():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("RSP_ONNX_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(place.Path, "home", unknown)
+    monkeypatch.setattr(place.sys, "platform", "linux")
+    assert place.cache_folder() is None
+    assert explained(conv_net()).relevance.any()
+
+
 def test_without_a_cache_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("RSP_ONNX_CACHE", "off")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -311,7 +323,7 @@ def test_the_cache_is_shown_and_emptied(folder, saved):
 
 def test_a_cache_that_is_off_is_said(monkeypatch):
     monkeypatch.setenv("RSP_ONNX_CACHE", "off")
-    assert cli("cache").stdout == "The cache is switched off (RSP_ONNX_CACHE).\n"
+    assert cli("cache").stdout == "There is no cache: RSP_ONNX_CACHE is off, or this account has no home folder.\n"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_on_the_terminal(folder, saved):

@@ -378,7 +378,7 @@ def test_a_terminal_without_our_signs_gets_others(quick):
 def test_the_command_in_a_process_of_its_own(quick, repo):
     done = subprocess.run(
         [sys.executable, "-m", "rsp_onnx.cli", "check", quick.name], cwd=quick.parent, capture_output=True, text=True,
-        env={"PYTHONPATH": str(repo), "PATH": "", "PYTHONIOENCODING": "ascii"},
+        env={"PYTHONPATH": str(repo), "PATH": "", "PYTHONIOENCODING": "ascii", "RSP_ONNX_CACHE": "off"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "hold" in done.stdout

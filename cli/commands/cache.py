@@ -35,7 +35,7 @@ def cache(clear: bool, as_json: bool) -> None:
     if as_json:
         print_json(report)
     elif report["folder"] is None:
-        click.echo("The cache is switched off (RSP_ONNX_CACHE).")
+        click.echo("There is no cache: RSP_ONNX_CACHE is off, or this account has no home folder.")
     else:
         click.echo(_page(report))
 

@@ -15,11 +15,17 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of the cache, whether it is there or not; None where ``RSP_ONNX_CACHE`` is ``off``."""
+    """Return the folder of the cache, whether it is there or not.
+
+    None where ``RSP_ONNX_CACHE`` is ``off``, and where it is not set and the user has no home.
+    """
     given = os.environ.get(FOLDER, "")
     if given:
         return None if given.lower() == "off" else Path(given).expanduser().absolute()
-    return _of_user() / "rsp-onnx"
+    try:
+        return _of_user() / "rsp-onnx"
+    except RuntimeError:  # an account that the system does not know, as in some containers
+        return None
 
 
 def _of_user() -> Path:
