@@ -213,14 +213,6 @@ def size(value: str) -> tuple[int, int]:
     raise click.BadParameter(f"{value!r} is not a size; write 224 or HEIGHTxWIDTH.")
 
 
-def shard(value: str) -> tuple[int, int]:
-    """Turn 2/5 into (2, 5)."""
-    first, slash, last = value.partition("/")
-    if slash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
-        return int(first), int(last)
-    raise click.BadParameter(f"{value!r} is not a shard; write I/N, such as 1/4, with I from 1 to N.")
-
-
 def numbers(value: str) -> tuple[float, ...]:
     """Turn 0.5 or 0.485,0.456,0.406 into floats."""
     try:

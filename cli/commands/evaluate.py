@@ -13,6 +13,14 @@ from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
 
+def _shard(value: str) -> tuple[int, int]:
+    """Turn 2/5 into (2, 5)."""
+    first, slash, last = value.partition("/")
+    if slash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
+        return int(first), int(last)
+    raise click.BadParameter(f"{value!r} is not a shard; write I/N, such as 1/4, with I from 1 to N.")
+
+
 @click.command(short_help="Measure methods on a dataset and write a report.")
 @shared.model_argument
 @shared.data_argument
@@ -42,7 +50,7 @@ from ..printing import print_json, running_bar
 @shared.limit_option("At most that many items.")
 @shared.seed_option("With --limit a random choice of items; also for metrics that draw numbers.")
 @click.option(
-    "--shard", type=shared.shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares."
+    "--shard", type=_shard, default="1/1", show_default=True, metavar="I/N", help="Only the I-th of N shares."
 )
 @click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Items at a time; default: 8 where it can.")
 @click.option(
