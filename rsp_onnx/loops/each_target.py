@@ -81,7 +81,8 @@ def _with_views(graph: ir.Graph, inside: list[ir.Node]) -> list[ir.Node]:
     chosen = set(inside)
     for node in reversed(list(graph)):
         readers = [reader for v in node.outputs for reader, _ in v.uses()]
-        if facts_of(node).neutral and readers and chosen.issuperset(readers):
+        shows = facts_of(node).neutral and node.op_type != "Cast"  # a cast is computed, once will do
+        if shows and readers and chosen.issuperset(readers):
             chosen.add(node)
     return [node for node in graph if node in chosen]
 
