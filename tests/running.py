@@ -83,7 +83,10 @@ class MaxPool(OpRun):
     def _run(self, x, ceil_mode=0, kernel_shape=None, pads=None, strides=None, **_):
         n = len(kernel_shape)
         pads = pads or [0] * 2 * n
-        assert pads[:n] == pads[n:], "torch pads both ends alike"
+        if pads[:n] != pads[n:]:  # torch pads both ends alike
+            assert len(self.onnx_node.output) == 1, "indices would count the padding"
+            x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:n], pads[n:], strict=True)], constant_values=-np.inf)
+            pads = [0] * 2 * n
         pool = {1: torch.max_pool1d_with_indices, 2: torch.nn.functional.max_pool2d_with_indices}
         pool[3] = torch.nn.functional.max_pool3d_with_indices
         y, at = pool[n](torch.tensor(x), kernel_shape, strides, pads[:n], ceil_mode=bool(ceil_mode))
