@@ -1,0 +1,1 @@
+"""What explanations cost beside the model's own forward pass, measured: ``python -m benchmarks.measure``."""
