@@ -6,7 +6,7 @@ Whoever walks the graph asks here instead of keeping a list of op names, so that
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
@@ -75,6 +75,8 @@ class Known(Protocol):
 
 
 SignOf: TypeAlias = "Callable[[Known, ir.Node], Sign]"
+Sizes: TypeAlias = "tuple[int, ...]"
+ProductsOf: TypeAlias = "Callable[[ir.Node, Sequence[Sizes], Sizes], int]"
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,11 @@ class OpFacts:
         Of an op that writes integers, the input with their scale; the zero point is the next.
     integer_sums : bool
         Its int32 outputs are sums of products; any other int32 is an index.
+    products : callable, optional
+        ``(node, sizes, out) -> int``, how many multiply-adds it takes; ``sizes`` are those of its inputs in order (of a
+        layer the data and the weight alone), ``out`` those of its first output. None for no more than one per entry.
+    view : bool
+        Its output is its input's memory under other axes: nothing is copied.
     writes_sequence : bool
         Its output is a sequence of tensors, which has no shape.
     one_hot : bool
@@ -131,6 +138,8 @@ class OpFacts:
     weight: int | None = None
     output_scale: int | None = None
     integer_sums: bool = False
+    products: ProductsOf | None = None
+    view: bool = False
     writes_sequence: bool = False
     one_hot: bool = False
     finds: bool = False

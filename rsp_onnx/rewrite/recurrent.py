@@ -6,6 +6,7 @@ steps; one more per step the state.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -24,8 +25,9 @@ from .registry import MOST_UNROLLED, Constant, Writing, expands
 _HOW = "written out in standard ops, over a known length: step by step where it is short, else as a Scan"
 
 op_facts(
-    "LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, weight=1
-)
+    "LSTM", "GRU", "RNN", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_LAST, weight=1,
+    products=lambda node, sizes, out: math.prod(sizes[0][:2]) * (math.prod(sizes[1]) + math.prod(sizes[2])),
+)  # fmt: skip
 
 
 def split_steps(op: Emitter, x: ir.Value, count: int, axis: int) -> list[ir.Value]:

@@ -18,6 +18,7 @@ from ..shared.purge import nonnegative
 from ..shared.reasons import CANCELLED
 
 op_facts("Attention", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_LAST,
+         products=lambda node, sizes, out: math.prod(sizes[0]) * sizes[1][-2] + math.prod(out) * sizes[2][-2],
          loses=CANCELLED)  # fmt: skip
 
 _AFTER_SOFTMAX = 3  # qk_matmul_output_mode

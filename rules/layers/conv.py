@@ -23,7 +23,7 @@ from ..shared.purge import nonnegative, purge
 from ..shared.reasons import UNSEEN
 
 op_facts("Conv", role=Role.LAYER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_FIRST, weight=1,
-         loses=UNSEEN)  # fmt: skip
+         products=lambda node, sizes, out: math.prod(out) * math.prod(sizes[1][1:]), loses=UNSEEN)  # fmt: skip
 
 
 @vjp("Conv")

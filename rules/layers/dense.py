@@ -25,8 +25,8 @@ from ..shared.reasons import UNSEEN
 
 _DENSE = {"role": Role.LAYER, "data": Data.COMPUTES, "sign": Sign.ANY, "layout": Layout.CHANNELS_LAST, "loses": UNSEEN}
 
-op_facts("Gemm", **_DENSE, weight=1)
-op_facts("MatMul", **_DENSE, weight=-1)
+op_facts("Gemm", **_DENSE, weight=1, products=lambda node, sizes, out: math.prod(sizes[0]) * out[-1])
+op_facts("MatMul", **_DENSE, weight=-1, products=lambda node, sizes, out: math.prod(out) * sizes[0][-1])
 
 
 @vjp("MatMul", "Gemm")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast
 
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
+from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Data, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
@@ -17,7 +20,21 @@ from rsp_onnx.rulekit.registry import Parts, rule, vjp
 from ..shared.purge import nonnegative
 from ..shared.reasons import UNSEEN
 
-op_facts("Einsum", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, loses=UNSEEN)
+
+def _products(node: ir.Node, sizes: Sequence[tuple[int, ...]], out: tuple[int, ...]) -> int:
+    """One for every value that the subscripts take together."""
+    known: dict[str, int] = {}
+    for word, size in zip(
+        str(attribute(node, "equation")).replace(" ", "").split("->")[0].split(","), sizes, strict=True
+    ):
+        front, _, behind = word.partition("...")
+        hidden = math.prod(size[len(front) : len(size) - len(behind)])
+        named = {**dict(zip(front, size, strict=False)), **dict(zip(behind[::-1], size[::-1], strict=False))}
+        known |= {**named, "...": max(hidden, known.get("...", 1))}
+    return math.prod(known.values())
+
+
+op_facts("Einsum", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, products=_products, loses=UNSEEN)
 
 
 @vjp("Einsum")

@@ -23,7 +23,7 @@ from ..shared.reasons import UNSEEN
 from ..shared.z_rule import z_rule
 
 op_facts("ConvTranspose", role=Role.LAYER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_FIRST, weight=1,
-         loses=UNSEEN)  # fmt: skip
+         products=lambda node, sizes, out: math.prod(sizes[0]) * math.prod(sizes[1][1:]), loses=UNSEEN)  # fmt: skip
 op_facts("Col2Im", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.KEEPS, layout=Layout.CHANNELS_FIRST)
 
 

@@ -26,7 +26,7 @@ def _of_pad(known: Known, node: ir.Node) -> Sign:
 
 
 op_facts("Transpose", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
-op_facts("Reshape", "Flatten", "Squeeze", "Unsqueeze", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS,
+op_facts("Reshape", "Flatten", "Squeeze", "Unsqueeze", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS, view=True,
          keeps_totals=True)  # fmt: skip
 op_facts("Expand", "Tile", role=Role.OTHER, data=Data.COPIES, sign=Sign.KEEPS)
 op_facts("Concat", role=Role.OTHER, data=Data.JOINS, sign=Sign.KEEPS, data_inputs=None, loses=CONSTANT_PART)

@@ -9,7 +9,8 @@ from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import Parts, moves, no_flow
 
-op_facts("Identity", "Cast", "CastLike", "Dropout", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
+op_facts("Identity", "Dropout", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS, view=True)
+op_facts("Cast", "CastLike", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
 op_facts("DequantizeLinear", f"{MICROSOFT}DequantizeLinear", role=Role.OTHER, data=Data.QUANTISES,
          sign=Sign.KEEPS_NONNEGATIVE)  # fmt: skip
 
