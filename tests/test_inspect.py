@@ -1,7 +1,12 @@
 """Inspection: what would happen to a model, as text for a person and as JSON for a program."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -149,3 +154,62 @@ def test_every_node_on_the_way_says_what_happens(repo):
     assert last["where"] == "head" and last["does"].startswith("g·Bᵀ")
     shown = CliRunner().invoke(main, ["inspect", str(repo / "models" / "digits_vit.onnx"), "--nodes"]).output
     assert all(name in shown for name in rows)
+
+
+# ---- what an explanation costs ----
+
+
+def test_the_cost_is_told_before_anything_runs(repo):
+    path = repo / "models/digits_pytorch.onnx"
+    cost = inspect_model(path)["cost"]
+    assert set(cost) == {"operations", "forward_operations", "ratio", "peak_memory_bytes"}
+    assert cost["ratio"] == pytest.approx(cost["operations"] / cost["forward_operations"], abs=0.01)
+    assert 2 < cost["ratio"] < 60
+    assert 5e6 < cost["peak_memory_bytes"] < 60e6
+    text = text_of(path)
+    assert f"about {cost['ratio']:.1f} × a forward pass" in text
+    assert f"about {cost['peak_memory_bytes'] / 1e6:,.0f} MB at its peak" in text
+    assert json.loads(text_of(path, "--json", "--no-cost"))["cost"] is None
+    assert "forward pass" not in text_of(path, "--no-cost")
+
+
+def test_the_cost_grows_with_the_picture():
+    """Four times the pixels, four times the numbers to move; a fixed part of both stays."""
+    small, large = (inspect_model(conv_net(size=(n, n)))["cost"] for n in (256, 512))
+    assert 3 < large["operations"] / small["operations"] < 4.1
+    assert 3 < large["forward_operations"] / small["forward_operations"] < 4.1
+    assert large["peak_memory_bytes"] > 2 * small["peak_memory_bytes"]
+
+
+def test_why_a_cost_cannot_be_told_is_a_note(monkeypatch):
+    from rsp_onnx.errors import BadModel
+    from rsp_onnx.explain import inspection
+
+    def refuse(*given, **options):
+        raise BadModel("It cannot be compiled.")
+
+    monkeypatch.setattr(inspection, "compile_ir", refuse)
+    report = inspect_model(conv_net())
+    assert report["cost"] is None
+    assert report["warnings"][-1] == "What an explanation costs is not told: It cannot be compiled."
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say a process's peak memory")
+@pytest.mark.parametrize("name", ["squeezenet1.1_nchw_fp32", "vgg16"])
+def test_the_memory_told_is_within_a_fifth_of_what_a_process_takes(repo, request, tmp_path, name):
+    if name == "vgg16":
+        zoo = pytest.importorskip("tests.zoo")
+        path = tmp_path / "vgg16.onnx"
+        onnx.save(zoo.export(zoo.full_vgg16(), (1, 3, 224, 224)), path)
+    else:
+        path = request.getfixturevalue("shared_data") / f"models/{name}.onnx"
+    report = inspect_model(path)
+    picture = {report["inputs"][0]["name"]: np.random.default_rng(0).random((1, 3, 224, 224), dtype=np.float32)}
+    np.savez(tmp_path / "feeds.npz", **picture)
+    task = {"kind": "memory of explaining", "path": str(path), "feeds": str(tmp_path / "feeds.npz")}
+    command = [sys.executable, "-m", "benchmarks.measure.job", json.dumps(task)]
+    done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    taken = json.loads(done.stdout.splitlines()[-1])[0]["median"]
+    assert report["cost"]["peak_memory_bytes"] == pytest.approx(taken, rel=0.2)

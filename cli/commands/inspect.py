@@ -17,6 +17,7 @@ from ..printing import print_json, table
 @shared.input_shape_option
 @shared.own_ops
 @click.option("--nodes", is_flag=True, help="Say for every node what its rule does.")
+@click.option("--cost/--no-cost", default=True, help="Compile the explanation to tell what it costs (default: yes).")
 @shared.json_option
 def inspect(model: str, nodes: bool, as_json: bool, **options: Any) -> None:
     """Show what would happen to a model: inputs, ops and their rules, the section, the conv rules' forms, warnings.
@@ -25,7 +26,7 @@ def inspect(model: str, nodes: bool, as_json: bool, **options: Any) -> None:
     Examples:
       rsp-onnx inspect model.onnx
       rsp-onnx inspect model.onnx --nodes
-      rsp-onnx inspect model.onnx --json
+      rsp-onnx inspect model.onnx --json --no-cost
     """
     from rsp_onnx import inspect_model
 
@@ -34,7 +35,7 @@ def inspect(model: str, nodes: bool, as_json: bool, **options: Any) -> None:
         print_json(report)
         return
     each = _nodes(report) if nodes else []
-    for lines in (_head(report), _ops(report), each, _section(report), _forms(report), _notes(report)):
+    for lines in (_head(report), _ops(report), each, _section(report), _forms(report), _cost(report), _notes(report)):
         if lines:
             click.echo("\n".join(lines) + "\n")
 
@@ -115,6 +116,18 @@ def _forms(report: dict[str, Any]) -> list[str]:
         ["in all (memory: the largest)", "", f"{totals['operations'] / 1e6:.1f}", f"{totals['memory'] / 2**20:.1f}"]
     )
     return ["Conv rules, for one sample and one target:", table(rows)]
+
+
+def _cost(report: dict[str, Any]) -> list[str]:
+    cost = report["cost"]
+    if cost is None:
+        return []
+    each = [f"{cost[key] / 1e6:,.0f} Mop" for key in ("operations", "forward_operations")]
+    return [
+        "One explanation (RSP, one sample, one class, one thread):",
+        f"  time    about {cost['ratio']:.1f} × a forward pass ({each[0]} beside {each[1]}, in multiply-adds)",
+        f"  memory  about {cost['peak_memory_bytes'] / 1e6:,.0f} MB at its peak, weights included",
+    ]
 
 
 def _notes(report: dict[str, Any]) -> list[str]:

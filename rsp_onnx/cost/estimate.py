@@ -13,6 +13,7 @@ from .memory import filter_bytes, live_bytes, weight_bytes
 from .sizes import sizes_of
 
 Shapes = Mapping[str, Sequence[int]]
+_PROBED = 3
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Cost:
     unknown: int = 0
 
 
-def cost_of(model: ir.Model, shapes: Shapes | None = None, *, file_bytes: int = 0, calls: int = 0) -> Cost:
+def cost_of(
+    model: ir.Model, shapes: Shapes | None = None, *, file_bytes: int = 0, calls: int = 0,
+    probed: ir.Model | None = None,
+) -> Cost:  # fmt: skip
     """Estimate what running a model once costs, on the rates of ``rates.py``.
 
     Parameters
@@ -45,12 +49,22 @@ def cost_of(model: ir.Model, shapes: Shapes | None = None, *, file_bytes: int = 
         Of the file it comes from, which is in memory while it is read.
     calls : int
         How often ``explain()`` goes with it: 1 for an explainer, 0 for a model run alone.
+    probed : onnx_ir.Model, optional
+        The model, where its shapes can be told by running it alone: analysis then holds all of its tensors at once.
     """
     sizes = sizes_of(model, shapes)
     seconds = seconds_of(amounts(model.graph, sizes)) + calls * rates.CALL
     memory = running_bytes(*memory_parts(model, live_bytes(model.graph, sizes)))
+    before = [rates.LOADING * file_bytes, *([] if probed is None else [probing_bytes(probed, shapes)])]
     one = rates.SECONDS[Kind.DENSE][1]
-    return Cost(round(seconds / one), round(max(memory, rates.LOADING * file_bytes)), len(sizes.unknown))
+    return Cost(round(seconds / one), round(max(memory, *before)), len(sizes.unknown))
+
+
+def probing_bytes(model: ir.Model, shapes: Shapes | None) -> float:
+    """Return the resident memory of a model that was run for the shapes of all its tensors, on three samples."""
+    sizes = sizes_of(model, {name: [_PROBED * shape[0], *shape[1:]] for name, shape in (shapes or {}).items() if shape})
+    written = sum(sizes.bytes(v) for node in model.graph for v in node.outputs)
+    return rates.WEIGHTS * weight_bytes(model.graph) + written + rates.LEAST
 
 
 def seconds_of(total: Amounts) -> float:

@@ -11,8 +11,10 @@ import onnx_ir as ir
 from rsp_onnx.compiler.analysis import Analysis, analyse
 from rsp_onnx.compiler.interface import begin
 from rsp_onnx.compiler.walk import Lookup, feature_nodes, head_nodes
+from rsp_onnx.cost.estimate import cost_of
 from rsp_onnx.errors import BadInput, RspError, UnsupportedOp
 from rsp_onnx.graph.op_facts import op_name
+from rsp_onnx.graph.shapes import is_measured
 from rsp_onnx.inputs.find_preprocess import resolve_preprocess
 from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.tensors import signature_of
@@ -25,15 +27,21 @@ from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, says, st
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.version import __version__
 
+from .compile import compile_ir
 from .notes import notes_on
 
 
 def inspect_model(
     model: ModelSource, *, output: str | None = None, section: str | None = None,
     input_shapes: Mapping[str, Sequence[int | None]] | None = None, region: str = "auto",
-    class_axis: int | None = None, class_rows: str = "",
+    class_axis: int | None = None, class_rows: str = "", cost: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
-    """Describe a model and how it would be explained.
+    """Describe a model and how it would be explained; nothing is run.
+
+    Parameters
+    ----------
+    cost : bool
+        Compile the explanation to tell its cost, which takes most of the time of an inspection.
 
     Returns
     -------
@@ -41,6 +49,9 @@ def inspect_model(
         JSON-ready: ``model``, ``sha256``, ``version``, ``opset``, ``inputs``, ``outputs``, ``ops`` (op, count, where,
         relevance, gradient, explained), ``nodes`` (node, op, where, output, what its rule does, explained),
         ``section``, ``alternatives``, ``forms`` (per conv or dense node: form, operations, memory, alternatives),
+        ``cost`` (of one explanation by RSP: ``operations``, in multiply-adds, what takes as long counted as such;
+        ``forward_operations``; ``ratio`` of the two on one thread; ``peak_memory_bytes``, resident, from the file to
+        the map, weights included and libraries not; None where it was not asked for or cannot be told),
         ``missing``, ``warnings``, ``explainable``, ``tensors`` (of the deployed graph; ``relevance`` tells whether
         relevance passes them).
 
@@ -59,6 +70,7 @@ def inspect_model(
     features, head = feature_nodes(graph, chosen.value), head_nodes(graph, chosen.value, analysis.logits)
     ops = _ops(analysis, features, head)
     missing = [row["op"] for row in ops if not row["explained"]]
+    told, unsure = _cost(loaded, analysis) if cost and not missing else (None, [])
     return _file(loaded) | {
         "inputs": [_own(loaded, v) | {"explained": v in graph.inputs} for v in graph.model.graph.inputs],
         "outputs": [_tensor(v) | {"explained": v is analysis.output} for v in graph.model.graph.outputs],
@@ -78,11 +90,34 @@ def inspect_model(
         },
         "alternatives": list(chosen.alternatives),
         "forms": [] if missing else _forms(analysis),
+        "cost": told,
         "missing": missing,
         "explainable": not missing,
-        "warnings": notes_on(loaded, analysis),
+        "warnings": [*notes_on(loaded, analysis), *unsure],
         "tensors": _tensors(loaded, analysis, features),
     }
+
+
+def _cost(loaded: Model, analysis: Analysis) -> tuple[dict[str, Any] | None, list[str]]:
+    """Return what one explanation by RSP costs, and a sentence where that cannot be told, or not all of it."""
+    try:
+        compiled = compile_ir(analysis, ledger=True)
+    except RspError as error:
+        return None, [f"What an explanation costs is not told: {str(error).rstrip('.')}."]
+    graph = analysis.graph
+    shapes = {str(v.name): [1 if d is None else d for d in graph.dims(v)] for v in graph.inputs}
+    size = loaded.path.stat().st_size if loaded.path else 0
+    measured = any(is_measured(v) for v in graph.values.values())
+    explained = cost_of(compiled, shapes, file_bytes=size, calls=1, probed=analysis.deployed if measured else None)
+    forward = cost_of(analysis.deployed, shapes)
+    told = {
+        "operations": explained.operations,
+        "forward_operations": forward.operations,
+        "ratio": round(explained.operations / max(forward.operations, 1), 2),
+        "peak_memory_bytes": explained.peak_memory_bytes,
+    }
+    some = f"The cost leaves out {explained.unknown} tensors whose size depends on the numbers of the input."
+    return told, [some] if explained.unknown else []
 
 
 def _reading(analysis: Analysis) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""Fit the rates that ``rsp-onnx inspect`` tells costs by, and write them to ``rsp_onnx/cost/rates.py``.
+
+    python -m benchmarks.measure --out FOLDER --threads 1 --kinds explain memory     # on a quiet machine
+    python -m benchmarks.calibrate FOLDER/measured.csv                               # prints the fit and its errors
+    python -m benchmarks.calibrate FOLDER/measured.csv --write
+
+The time of a graph is taken for a sum over its nodes: so much per node, per multiply-add and per byte, by kind of op.
+What is fitted (non-negative least squares) are the times of whole runs, of ``explain()`` by several methods and of the
+models alone, not a profile's times of single nodes: a profiler adds 1 to 3 µs to every node, more than a small one
+takes. Rows say that ``explain()`` is the measured multiple of its forward pass, which holds on a busy machine too, and
+with less weight how long both take. Memory is fitted to peaks of whole processes, where running and not reading the
+file or analysing it makes the peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import nnls
+
+from rsp_onnx.compiler.analysis import analyse
+from rsp_onnx.cost import rates
+from rsp_onnx.cost.amounts import Amounts, Kind, amounts
+from rsp_onnx.cost.estimate import memory_parts, probing_bytes, running_bytes, seconds_of
+from rsp_onnx.cost.memory import live_bytes
+from rsp_onnx.cost.sizes import sizes_of
+from rsp_onnx.explain.compile import compile_ir, needs_of
+from rsp_onnx.graph.shapes import is_measured
+from rsp_onnx.model.load import load_model
+from rsp_onnx.model.sizes import free_axes, trial_sizes
+
+from .measure.models import find
+
+TARGET = Path(__file__).resolve().parents[1] / "rsp_onnx" / "cost" / "rates.py"
+WITH_PRODUCTS = (Kind.DENSE, Kind.THIN)
+TIMED = [(kind, what) for kind in Kind for what in ((0, 1, 2) if kind in WITH_PRODUCTS else (0, 2))]
+CLEARLY = 1.1  # above what comes before the run: then the run makes the peak
+ABSOLUTE = 0.3  # the weight of times beside that of ratios
+OFF = 0.2  # of what was measured: what a prediction may be off
+HEADER = '''"""What one operation of each kind takes, as measured; by ``python -m benchmarks.calibrate``."""
+
+from __future__ import annotations
+
+from .amounts import Kind
+
+'''
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model explained by one method: what its graphs hold, and what was measured."""
+
+    model: str
+    method: str
+    explain: Amounts
+    forward: Amounts
+    parts: tuple[int, int, int, int]
+    before: float
+    measured: dict[str, float]
+
+
+def read(path: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Return medians by model and method and figure, the ratio of ``explain`` as ``ratio``; one thread."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["threads"] == "1" and row["method"] != "-":
+                mine = found.setdefault((row["model"], row["method"]), {})
+                mine[row["figure"]] = float(row["median"])
+                if row["figure"] == "explain":
+                    mine["ratio"] = float(row["ratio"])
+    return found
+
+
+def describe(name: str, method: str, path: Path, measured: dict[str, float]) -> Run:
+    """Compile one explanation as ``Explainer`` does and count it and the model."""
+    loaded = load_model(path)
+    shapes = trial_sizes(loaded.ir) if free_axes(loaded.ir) else None
+    analysis = analyse(loaded, input_shapes=shapes, needs=needs_of(method))
+    compiled = compile_ir(analysis, method, ledger=True)
+    given = {str(v.name): [1 if d is None else d for d in analysis.graph.dims(v)] for v in analysis.graph.inputs}
+    sizes, alone = sizes_of(compiled, given), sizes_of(analysis.deployed, given)
+    probed = any(is_measured(v) for v in analysis.graph.values.values())
+    before = max(rates.LOADING * path.stat().st_size, probing_bytes(analysis.deployed, given) if probed else 0.0)
+    parts = memory_parts(compiled, live_bytes(compiled.graph, sizes))
+    found = amounts(compiled.graph, sizes), amounts(analysis.deployed.graph, alone)
+    return Run(name, method, *found, parts, before, measured)
+
+
+def columns(total: Amounts, calls: int) -> np.ndarray:
+    """Return the numbers that the rates are multiplied with, ``explain()``'s own time last."""
+    return np.array([*(total.by_kind[kind][what] for kind, what in TIMED), calls], float)
+
+
+def fit_times(runs: Sequence[Run]) -> dict[str, object]:
+    """Fit seconds to ratios, and with less weight to times."""
+    rows, wanted = [], []
+    for run in runs:
+        explain, forward, seconds = columns(run.explain, 1), columns(run.forward, 0), run.measured["explain"]
+        alike = forward * run.measured["ratio"]
+        rows += [(explain - alike) / seconds, ABSOLUTE * explain / seconds, ABSOLUTE * alike / seconds]
+        wanted += [0.0, ABSOLUTE, ABSOLUTE]
+    found = _nonnegative(np.array(rows), np.array(wanted))
+    seconds_by = dict(zip(TIMED, found, strict=False))
+    return {
+        "SECONDS": {kind: tuple(_short(seconds_by.get((kind, what), 0.0)) for what in range(3)) for kind in Kind},
+        "CALL": _short(found[-1]),
+    }
+
+
+def fit_memory(runs: Sequence[Run]) -> dict[str, object]:
+    """Fit bytes per byte of weights, filters and live tensors, per node, and at least, to relative errors."""
+    kept = [r for r in runs if r.measured.get("memory, explain", 0) > CLEARLY * r.before]
+    peaks = np.array([r.measured["memory, explain"] for r in kept])
+    found = _nonnegative(np.array([[*r.parts, 1.0] for r in kept]) / peaks[:, None], np.ones(len(kept)))
+    return dict(zip(("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST"), map(_short, found), strict=True))
+
+
+def _nonnegative(matrix: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the non-negative least squares, every column brought to one size first."""
+    scale = np.maximum(np.abs(matrix).max(0), 1e-30)
+    found, _ = nnls(matrix / scale, wanted)
+    return np.asarray(found / scale)
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.3g}")
+
+
+def text_of(fitted: dict[str, object], note: str) -> str:
+    """Return the module of rates."""
+    seconds: dict[Kind, tuple[float, ...]] = fitted["SECONDS"]  # type: ignore[assignment]
+    names = ("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST")
+    lines = [
+        f'MEASURED = "{note}"',
+        "# seconds by kind: per node, per multiply-add, per byte read or written; one thread",
+        "SECONDS = {",
+        *(f"    Kind.{kind.name}: {seconds[kind]}," for kind in Kind),
+        "}",
+        f"CALL = {fitted['CALL']}  # seconds of explain() outside the session",
+        "# resident bytes per byte of weights, of filters, of tensors that live at once; per node; at least",
+        f"{', '.join(names)} = {', '.join(str(fitted[name]) for name in names)}",
+        f"LOADING = {rates.LOADING}  # per byte of the model's file while it is read",
+    ]
+    return HEADER + "\n".join(lines) + "\n"
+
+
+def table(runs: Sequence[Run]) -> str:
+    """Return what ``rates`` predicts beside what was measured."""
+    lines = ["| model | method | ratio, told | measured | off | peak MB, told | measured | off |", "|---" * 8 + "|"]
+    off = []
+    for run in runs:
+        told = (seconds_of(run.explain) + rates.CALL) / seconds_of(run.forward)
+        peak = max(running_bytes(*run.parts), run.before)
+        true, held = run.measured["ratio"], run.measured.get("memory, explain", 0)
+        errors = told / true - 1, peak / held - 1 if held else 0.0
+        off.append(errors)
+        lines.append(
+            f"| {run.model} | {run.method} | {told:.1f} | {true:.1f} | {errors[0]:+.0%} | {peak / 1e6:.0f} "
+            f"| {held / 1e6:.0f} | {errors[1]:+.0%} |"
+        )
+    inside = [sum(abs(e[i]) <= OFF for e in off) for i in (0, 1)]
+    lines += ["", f"Within {OFF:.0%}: the ratio of {inside[0]}, the memory of {inside[1]} of {len(runs)}."]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.calibrate", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("measured", type=Path, help="measured.csv of benchmarks.measure; its models/ beside it")
+    parser.add_argument("--data", type=Path, help="folder of the shared models")
+    parser.add_argument("--graphs", type=Path, help="folder of the graphs in it, if it is of a folder")
+    parser.add_argument("--write", action="store_true", help="write rsp_onnx/cost/rates.py")
+    parser.add_argument("--note", default="", help="when and on what it was measured")
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    runs = []
+    for (name, method), measured in read(given.measured).items():
+        graph = given.graphs / f"{name}.onnx" if given.graphs else None
+        found = find(str(graph) if graph else name, given.measured.parent / "models", given.data)
+        if found.path is None or "ratio" not in measured:
+            print(f"{name}, {method}: left out; {found.why or 'explain() was not measured'}", file=sys.stderr)
+            continue
+        runs.append(describe(name, method, found.path, measured))
+    fitted = {**fit_times(runs), **fit_memory(runs)}
+    for name, value in fitted.items():
+        setattr(rates, name, value)
+    text = text_of(fitted, given.note)
+    print(text, table(runs), sep="\n")
+    if given.write:
+        TARGET.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
