@@ -12,12 +12,14 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import subgraphs
+from rsp_onnx.graph.op_facts import STANDARD, Data, facts_of, facts_of_op
 
 from .table import Sizes, Told
 from .values import MOST, value_of
 
 Known: TypeAlias = "Mapping[str, Told]"
 _Memory: TypeAlias = "dict[object, list[Told | None]]"
+_OPERANDS = 3  # of a layer: data, weight, bias
 _LOG = logging.getLogger(__name__)
 
 
@@ -29,12 +31,15 @@ def infer_graph(graph: ir.Graph, sizes: Sizes, opsets: Mapping[str, int], known:
     memory: _Memory = {}
     for node in graph:
         if subgraphs(node):
-            _infer_bodies(node, sizes, opsets)
+            _infer_bodies(node, sizes, opsets, known)
         for output in node.outputs:
             if output.name in known and output not in sizes.shapes:
                 sizes.put(output, known[str(output.name)])
         if not subgraphs(node) and any(v.name and v not in sizes.shapes for v in node.outputs):
             _infer_node(node, sizes, opsets, memory)
+        for output in node.outputs:
+            if output not in sizes.shapes and output.shape is not None and output.dtype is not None:
+                sizes.put(output, (tuple(d if isinstance(d, int) else 1 for d in output.shape), output.dtype))
         sizes.unknown += [str(v.name) for v in node.outputs if v.name and v not in sizes.shapes]
 
 
@@ -56,10 +61,32 @@ def _infer_node(node: ir.Node, sizes: Sizes, opsets: Mapping[str, int], memory: 
         None if v is None else (sizes.shapes.get(v), sizes.types.get(v), None if a is None else a.tobytes())
         for v, a in zip(node.inputs, given, strict=True)))  # fmt: skip
     if key not in memory:
-        memory[key] = _ask_onnx(node, sizes, opsets, given)
+        memory[key] = _of_other_domain(node, sizes, opsets, given) or _ask_onnx(node, sizes, opsets, given)
     for output, told in zip(node.outputs, memory[key], strict=True):
         if told is not None and output not in sizes.shapes:
             sizes.put(output, told)
+
+
+def _of_other_domain(
+    node: ir.Node, sizes: Sizes, opsets: Mapping[str, int], given: Sequence[np.ndarray | None]
+) -> list[Told | None]:
+    """Return what an op of ONNX Runtime's own writes, by its facts: nothing where they do not tell."""
+    facts, source = facts_of(node), node.inputs[0] if node.inputs else None
+    if node.domain in STANDARD or len(node.outputs) != 1 or source not in sizes.shapes:
+        return []
+    if facts.data in (Data.KEEPS, Data.REARRANGES):
+        return [(sizes.shapes[source], sizes.types[source])]
+    plain = facts_of_op(facts.stands_for) if facts.stands_for else None
+    if plain is None or plain.weight is None or facts.weight != plain.weight:
+        return []
+    named = [a for a in node.attributes.values() if a.name in onnx.defs.get_schema(facts.stands_for).attributes]
+    twin = ir.node(facts.stands_for, list(node.inputs[:_OPERANDS]), num_outputs=1)
+    twin.attributes.update({a.name: a for a in named})
+    twin.outputs[0].name = node.outputs[0].name
+    found = _ask_onnx(twin, sizes, opsets, given[:_OPERANDS])
+    for slot in range(len(twin.inputs)):
+        twin.replace_input_with(slot, None)
+    return found
 
 
 def _ask_onnx(
@@ -84,7 +111,7 @@ def _ask_onnx(
 # ---- loops and branches ----
 
 
-def _infer_bodies(node: ir.Node, sizes: Sizes, opsets: Mapping[str, int]) -> None:
+def _infer_bodies(node: ir.Node, sizes: Sizes, opsets: Mapping[str, int], known: Known) -> None:
     """Give the bodies of a node their inputs' sizes, infer them, and the node what it makes of what they return."""
     bodies = subgraphs(node)
     sizes.trips[node] = 1
@@ -101,7 +128,7 @@ def _infer_bodies(node: ir.Node, sizes: Sizes, opsets: Mapping[str, int]) -> Non
         for value, told in zip(body.inputs, handed, strict=False):
             if told is not None:
                 sizes.put(value, told)
-        infer_graph(body, sizes, opsets, {})
+        infer_graph(body, sizes, opsets, known)
     skipped = 1 if node.op_type == "Loop" else 0
     _hand_back(node, [_told(v, sizes) for v in bodies[0].outputs][skipped:], sizes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 import onnx.shape_inference
@@ -59,8 +59,17 @@ def _at_once(model: ir.Model, sizes: Sizes) -> Known:
     except Exception as error:  # node by node it goes further
         _LOG.debug("shape inference failed: %s", error)
         return {}
-    told = {v.name: read_type(v.type) for v in (*found.value_info, *found.output)}
+    told = {v.name: read_type(v.type) for v in _values(found)}
     return {name: one for name, one in told.items() if one is not None}
+
+
+def _values(graph: onnx.GraphProto) -> Iterator[onnx.ValueInfoProto]:
+    """Yield what was found of a graph and of the bodies in it; names are different in all of them."""
+    yield from (*graph.value_info, *graph.output)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _values(attribute.g)
 
 
 def _declared(value: ir.Value, shape: Sequence[int], dtype: ir.DataType) -> onnx.ValueInfoProto:

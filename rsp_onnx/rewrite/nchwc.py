@@ -21,11 +21,16 @@ import onnxruntime as ort
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute, attributes
+from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
 
 from .registry import Writing, expands
 
 NCHWC = "com.microsoft.nchwc::"
 _OWN = ("activation", "activation_params")
+
+op_facts(f"{NCHWC}Conv", role=Role.LAYER, data=Data.COMPUTES, sign=Sign.ANY, layout=Layout.CHANNELS_FIRST,
+         stands_for="Conv", weight=1)  # fmt: skip
+op_facts(f"{NCHWC}ReorderInput", f"{NCHWC}ReorderOutput", role=Role.OTHER, data=Data.REARRANGES, sign=Sign.KEEPS)
 
 
 @expands(
