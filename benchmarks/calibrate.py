@@ -18,7 +18,7 @@ import argparse
 import csv
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,11 @@ from scipy.optimize import nnls
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.cost import rates
 from rsp_onnx.cost.amounts import Amounts, Kind, amounts
-from rsp_onnx.cost.estimate import memory_parts, probing_bytes, running_bytes, seconds_of
+from rsp_onnx.cost.estimate import before_running, memory_parts, running_bytes, seconds_of, sizes_given
 from rsp_onnx.cost.memory import live_bytes
 from rsp_onnx.cost.sizes import sizes_of
 from rsp_onnx.explain.compile import compile_ir, needs_of
-from rsp_onnx.graph.shapes import is_measured
+from rsp_onnx.explain.inspection import as_explained
 from rsp_onnx.model.load import load_model
 from rsp_onnx.model.sizes import free_axes, trial_sizes
 
@@ -55,43 +55,61 @@ from .amounts import Kind
 
 @dataclass(frozen=True)
 class Run:
-    """One model explained by one method: what its graphs hold, and what was measured."""
+    """One compiled graph: what it and its model hold, and what was measured.
 
-    model: str
-    method: str
+    Attributes
+    ----------
+    calls : int
+        1 for ``explain()``, 0 for an exported file in a plain session.
+    before : float
+        Bytes that reading the file and analysing it take.
+    seconds, ratio, memory : float
+        As measured; memory is 0 where it was not.
+    """
+
+    name: str
     explain: Amounts
     forward: Amounts
     parts: tuple[int, int, int, int]
     before: float
-    measured: dict[str, float]
+    calls: int
+    seconds: float
+    ratio: float
+    memory: float
 
 
-def read(path: Path) -> dict[tuple[str, str], dict[str, float]]:
-    """Return medians by model and method and figure, the ratio of ``explain`` as ``ratio``; one thread."""
-    found: dict[tuple[str, str], dict[str, float]] = {}
+FIGURES: dict[str, int | None] = {"explain": None, "exported": None, "exported, N = K = 1": 1}  # with N and K of each
+
+
+def read(path: Path) -> dict[tuple[str, str], dict[str, tuple[float, float]]]:
+    """Return median and ratio by model and method and figure; one thread."""
+    found: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["threads"] == "1" and row["method"] != "-":
                 mine = found.setdefault((row["model"], row["method"]), {})
-                mine[row["figure"]] = float(row["median"])
-                if row["figure"] == "explain":
-                    mine["ratio"] = float(row["ratio"])
+                mine[row["figure"]] = float(row["median"]), float(row["ratio"] or 0)
     return found
 
 
-def describe(name: str, method: str, path: Path, measured: dict[str, float]) -> Run:
-    """Compile one explanation as ``Explainer`` does and count it and the model."""
+def describe(name: str, method: str, path: Path, measured: dict[str, tuple[float, float]]) -> Iterator[Run]:
+    """Compile what was measured again, and count it and the model."""
     loaded = load_model(path)
     shapes = trial_sizes(loaded.ir) if free_axes(loaded.ir) else None
-    analysis = analyse(loaded, input_shapes=shapes, needs=needs_of(method))
-    compiled = compile_ir(analysis, method, ledger=True)
-    given = {str(v.name): [1 if d is None else d for d in analysis.graph.dims(v)] for v in analysis.graph.inputs}
-    sizes, alone = sizes_of(compiled, given), sizes_of(analysis.deployed, given)
-    probed = any(is_measured(v) for v in analysis.graph.values.values())
-    before = max(rates.LOADING * path.stat().st_size, probing_bytes(analysis.deployed, given) if probed else 0.0)
-    parts = memory_parts(compiled, live_bytes(compiled.graph, sizes))
-    found = amounts(compiled.graph, sizes), amounts(analysis.deployed.graph, alone)
-    return Run(name, method, *found, parts, before, measured)
+    for figure, size in FIGURES.items():
+        if figure not in measured:
+            continue
+        analysis = analyse(loaded, input_shapes=shapes, needs=needs_of(method), batch=size, targets=size)
+        compiled = as_explained(analysis, method) if figure == "explain" else compile_ir(analysis, method)
+        given = sizes_given(analysis.graph)
+        sizes, alone = sizes_of(compiled, given), sizes_of(analysis.deployed, given)
+        before = before_running(loaded, analysis.graph, analysis.deployed)
+        memory = measured.get("memory, explain", (0.0, 0.0))[0] if figure == "explain" else 0.0
+        yield Run(
+            f"{name} | {method} | {figure}", amounts(compiled.graph, sizes), amounts(analysis.deployed.graph, alone),
+            memory_parts(compiled, live_bytes(compiled.graph, sizes)), before, int(figure == "explain"),
+            *measured[figure], memory,
+        )  # fmt: skip
 
 
 def columns(total: Amounts, calls: int) -> np.ndarray:
@@ -103,9 +121,8 @@ def fit_times(runs: Sequence[Run]) -> dict[str, object]:
     """Fit seconds to ratios, and with less weight to times."""
     rows, wanted = [], []
     for run in runs:
-        explain, forward, seconds = columns(run.explain, 1), columns(run.forward, 0), run.measured["explain"]
-        alike = forward * run.measured["ratio"]
-        rows += [(explain - alike) / seconds, ABSOLUTE * explain / seconds, ABSOLUTE * alike / seconds]
+        explain, alike = columns(run.explain, run.calls), columns(run.forward, 0) * run.ratio
+        rows += [(explain - alike) / run.seconds, ABSOLUTE * explain / run.seconds, ABSOLUTE * alike / run.seconds]
         wanted += [0.0, ABSOLUTE, ABSOLUTE]
     found = _nonnegative(np.array(rows), np.array(wanted))
     seconds_by = dict(zip(TIMED, found, strict=False))
@@ -117,8 +134,8 @@ def fit_times(runs: Sequence[Run]) -> dict[str, object]:
 
 def fit_memory(runs: Sequence[Run]) -> dict[str, object]:
     """Fit bytes per byte of weights, filters and live tensors, per node, and at least, to relative errors."""
-    kept = [r for r in runs if r.measured.get("memory, explain", 0) > CLEARLY * r.before]
-    peaks = np.array([r.measured["memory, explain"] for r in kept])
+    kept = [r for r in runs if r.memory > CLEARLY * r.before]
+    peaks = np.array([r.memory for r in kept])
     found = _nonnegative(np.array([[*r.parts, 1.0] for r in kept]) / peaks[:, None], np.ones(len(kept)))
     return dict(zip(("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST"), map(_short, found), strict=True))
 
@@ -153,22 +170,19 @@ def text_of(fitted: dict[str, object], note: str) -> str:
 
 
 def table(runs: Sequence[Run]) -> str:
-    """Return what ``rates`` predicts beside what was measured."""
-    lines = ["| model | method | ratio, told | measured | off | peak MB, told | measured | off |", "|---" * 8 + "|"]
-    off = []
+    """Return what ``rates`` tells beside what was measured."""
+    heads = "| model | method | figure | ratio, told | measured | off | peak MB, told | measured | off |"
+    lines, off = [heads, "|---" * 9 + "|"], list[tuple[float, float]]()
     for run in runs:
-        told = (seconds_of(run.explain) + rates.CALL) / seconds_of(run.forward)
+        told = (seconds_of(run.explain) + run.calls * rates.CALL) / seconds_of(run.forward)
         peak = max(running_bytes(*run.parts), run.before)
-        true, held = run.measured["ratio"], run.measured.get("memory, explain", 0)
-        errors = told / true - 1, peak / held - 1 if held else 0.0
-        off.append(errors)
-        lines.append(
-            f"| {run.model} | {run.method} | {told:.1f} | {true:.1f} | {errors[0]:+.0%} | {peak / 1e6:.0f} "
-            f"| {held / 1e6:.0f} | {errors[1]:+.0%} |"
-        )
-    inside = [sum(abs(e[i]) <= OFF for e in off) for i in (0, 1)]
-    lines += ["", f"Within {OFF:.0%}: the ratio of {inside[0]}, the memory of {inside[1]} of {len(runs)}."]
-    return "\n".join(lines)
+        off.append((told / run.ratio - 1, peak / run.memory - 1 if run.memory else np.nan))
+        line = f"| {run.name} | {told:.1f} | {run.ratio:.1f} | {off[-1][0]:+.0%} |"
+        held = f" {peak / 1e6:.0f} | {run.memory / 1e6:.0f} | {off[-1][1]:+.0%} |" if run.memory else " | | |"
+        lines.append(line + held)
+    ratios, peaks = ([e for e in each if np.isfinite(e)] for each in zip(*off, strict=True))
+    inside = [f"{sum(abs(e) <= OFF for e in each)} of {len(each)}" for each in (ratios, peaks)]
+    return "\n".join([*lines, "", f"Within {OFF:.0%}: {inside[0]} ratios, {inside[1]} peaks."])
 
 
 def main() -> int:
@@ -181,14 +195,14 @@ def main() -> int:
     parser.add_argument("--note", default="", help="when and on what it was measured")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    runs = []
+    runs = list[Run]()
     for (name, method), measured in read(given.measured).items():
-        graph = given.graphs / f"{name}.onnx" if given.graphs else None
-        found = find(str(graph) if graph else name, given.measured.parent / "models", given.data)
-        if found.path is None or "ratio" not in measured:
-            print(f"{name}, {method}: left out; {found.why or 'explain() was not measured'}", file=sys.stderr)
+        found = find(str(given.graphs / f"{name}.onnx") if given.graphs else name, given.measured.parent / "models",
+                     given.data)  # fmt: skip
+        if found.path is None:
+            print(f"{name}, {method}: left out; {found.why}", file=sys.stderr)
             continue
-        runs.append(describe(name, method, found.path, measured))
+        runs += describe(name, method, found.path, measured)
     fitted = {**fit_times(runs), **fit_memory(runs)}
     for name, value in fitted.items():
         setattr(rates, name, value)

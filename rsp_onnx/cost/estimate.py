@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rsp_onnx.graph.dag import Graph
+from rsp_onnx.graph.shapes import is_measured
+from rsp_onnx.model.load import Model
+
 from . import rates
 from .amounts import Amounts, Kind, amounts
 from .memory import filter_bytes, live_bytes, weight_bytes
@@ -34,37 +38,53 @@ class Cost:
     peak_memory_bytes: int
     unknown: int = 0
 
+    def beside(self, forward: Cost) -> dict[str, float]:
+        """Return it beside a forward pass, ready for JSON."""
+        return {
+            "operations": self.operations,
+            "forward_operations": forward.operations,
+            "ratio": round(self.operations / max(forward.operations, 1), 2),
+            "peak_memory_bytes": self.peak_memory_bytes,
+        }
 
-def cost_of(
-    model: ir.Model, shapes: Shapes | None = None, *, file_bytes: int = 0, calls: int = 0,
-    probed: ir.Model | None = None,
-) -> Cost:  # fmt: skip
+
+def cost_of(model: ir.Model, shapes: Shapes | None = None, *, calls: int = 0, before: float = 0.0) -> Cost:
     """Estimate what running a model once costs, on the rates of ``rates.py``.
 
     Parameters
     ----------
     shapes : mapping, optional
         Of the inputs by name; what is free is 1 otherwise.
-    file_bytes : int
-        Of the file it comes from, which is in memory while it is read.
     calls : int
         How often ``explain()`` goes with it: 1 for an explainer, 0 for a model run alone.
-    probed : onnx_ir.Model, optional
-        The model, where its shapes can be told by running it alone: analysis then holds all of its tensors at once.
+    before : float
+        Bytes that are taken before it runs, see ``before_running``.
     """
     sizes = sizes_of(model, shapes)
     seconds = seconds_of(amounts(model.graph, sizes)) + calls * rates.CALL
     memory = running_bytes(*memory_parts(model, live_bytes(model.graph, sizes)))
-    before = [rates.LOADING * file_bytes, *([] if probed is None else [probing_bytes(probed, shapes)])]
     one = rates.SECONDS[Kind.DENSE][1]
-    return Cost(round(seconds / one), round(max(memory, *before)), len(sizes.unknown))
+    return Cost(round(seconds / one), round(max(memory, before)), len(sizes.unknown))
 
 
-def probing_bytes(model: ir.Model, shapes: Shapes | None) -> float:
-    """Return the resident memory of a model that was run for the shapes of all its tensors, on three samples."""
-    sizes = sizes_of(model, {name: [_PROBED * shape[0], *shape[1:]] for name, shape in (shapes or {}).items() if shape})
-    written = sum(sizes.bytes(v) for node in model.graph for v in node.outputs)
-    return rates.WEIGHTS * weight_bytes(model.graph) + written + rates.LEAST
+def sizes_given(graph: Graph) -> dict[str, list[int]]:
+    """Return the shapes of the explained inputs for one sample."""
+    return {str(v.name): [1 if d is None else d for d in graph.dims(v)] for v in graph.inputs}
+
+
+def before_running(loaded: Model, graph: Graph, deployed: ir.Model) -> float:
+    """Return the resident memory of reading a model's file and of analysing it, the larger of the two.
+
+    Where inference does not tell its shapes, it is run for them on up to three samples, and all tensors are kept.
+    """
+    reading = rates.LOADING * (loaded.path.stat().st_size if loaded.path else weight_bytes(deployed.graph))
+    if not any(is_measured(v) for v in graph.values.values()):
+        return reading
+    several = _PROBED if graph.batch is None else 1
+    given = {name: [several * shape[0], *shape[1:]] for name, shape in sizes_given(graph).items() if shape}
+    sizes = sizes_of(deployed, given)
+    written = sum(sizes.bytes(v) for node in deployed.graph for v in node.outputs)
+    return max(reading, rates.WEIGHTS * weight_bytes(deployed.graph) + written + rates.LEAST)
 
 
 def seconds_of(total: Amounts) -> float:

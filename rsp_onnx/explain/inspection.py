@@ -11,10 +11,9 @@ import onnx_ir as ir
 from rsp_onnx.compiler.analysis import Analysis, analyse
 from rsp_onnx.compiler.interface import begin
 from rsp_onnx.compiler.walk import Lookup, feature_nodes, head_nodes
-from rsp_onnx.cost.estimate import cost_of
+from rsp_onnx.cost.estimate import before_running, cost_of, sizes_given
 from rsp_onnx.errors import BadInput, RspError, UnsupportedOp
 from rsp_onnx.graph.op_facts import op_name
-from rsp_onnx.graph.shapes import is_measured
 from rsp_onnx.inputs.find_preprocess import resolve_preprocess
 from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.tensors import signature_of
@@ -82,12 +81,8 @@ def inspect_model(
         "preprocessing": _preprocessing(loaded, analysis),
         "ops": ops,
         "nodes": _nodes(analysis, features, head),
-        "section": {
-            "tensor": chosen.name,
-            "shape": _shape(chosen.value),
-            "channel_axis": chosen.channel_axis,
-            "note": chosen.note,
-        },
+        "section": {"tensor": chosen.name, "shape": _shape(chosen.value), "channel_axis": chosen.channel_axis,
+                    "note": chosen.note},
         "alternatives": list(chosen.alternatives),
         "forms": [] if missing else _forms(analysis),
         "cost": told,
@@ -95,29 +90,25 @@ def inspect_model(
         "explainable": not missing,
         "warnings": [*notes_on(loaded, analysis), *unsure],
         "tensors": _tensors(loaded, analysis, features),
-    }
+    }  # fmt: skip
 
 
 def _cost(loaded: Model, analysis: Analysis) -> tuple[dict[str, Any] | None, list[str]]:
     """Return what one explanation by RSP costs, and a sentence where that cannot be told, or not all of it."""
     try:
-        compiled = compile_ir(analysis, ledger=True)
+        compiled = as_explained(analysis)
     except RspError as error:
         return None, [f"What an explanation costs is not told: {str(error).rstrip('.')}."]
-    graph = analysis.graph
-    shapes = {str(v.name): [1 if d is None else d for d in graph.dims(v)] for v in graph.inputs}
-    size = loaded.path.stat().st_size if loaded.path else 0
-    measured = any(is_measured(v) for v in graph.values.values())
-    explained = cost_of(compiled, shapes, file_bytes=size, calls=1, probed=analysis.deployed if measured else None)
+    shapes = sizes_given(analysis.graph)
+    explained = cost_of(compiled, shapes, calls=1, before=before_running(loaded, analysis.graph, analysis.deployed))
     forward = cost_of(analysis.deployed, shapes)
-    told = {
-        "operations": explained.operations,
-        "forward_operations": forward.operations,
-        "ratio": round(explained.operations / max(forward.operations, 1), 2),
-        "peak_memory_bytes": explained.peak_memory_bytes,
-    }
     some = f"The cost leaves out {explained.unknown} tensors whose size depends on the numbers of the input."
-    return told, [some] if explained.unknown else []
+    return explained.beside(forward), [some] if explained.unknown else []
+
+
+def as_explained(analysis: Analysis, method: str = "rsp") -> ir.Model:
+    """Compile an explanation as ``Explainer`` does on the CPU."""
+    return compile_ir(analysis, method, ledger=True)
 
 
 def _reading(analysis: Analysis) -> dict[str, Any]:
