@@ -40,7 +40,7 @@ def main() -> int:
         print(f"There is no .onnx file in {given.graphs}.", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as work:
-        results = measure(found, plan, Path(work))
+        results = measure(found, plan, Path(work), lambda so_far: report.write_csv(so_far, given.out / "measured.csv"))
     text = graphs.markdown(results, before) if given.graphs else report.markdown(results, before)
     (given.out / "measured.md").write_text(text, encoding="utf-8")
     report.write_csv(results, given.out / "measured.csv")

@@ -102,7 +102,12 @@ def _onnx_ad(path: Path, threads: int, feeds: Feeds) -> Run:
     import onnx
 
     onnx_ad: Any = importlib.import_module("onnx_ad")
-    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    model = onnx.load(path)
+    for value in (v for v in model.graph.input if v.name in feeds):  # it must know all sizes
+        value.CopyFrom(onnx.helper.make_tensor_value_info(
+            value.name, value.type.tensor_type.elem_type, feeds[value.name].shape))  # fmt: skip
+    del model.graph.value_info[:]
+    model = onnx.shape_inference.infer_shapes(model)
     del model.graph.output[1:]
     output, explained = model.graph.output[0].name, list(feeds)
     reversed_model = onnx_ad.reverse(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,13 @@ def alone(task: Task) -> list[Figure]:
     return [Figure(**row) for row in json.loads(done.stdout.strip().splitlines()[-1])]
 
 
-def measure(found: Sequence[Found], plan: Plan, work: Path) -> Results:
-    """Measure all models; what is not there or fails is among ``failed``. work: a folder for inputs."""
+def measure(
+    found: Sequence[Found], plan: Plan, work: Path, keep: Callable[[Results], None] = lambda results: None
+) -> Results:
+    """Measure all models; what is not there or fails is among ``failed``.
+
+    work: a folder for inputs. keep: is given what there is after every model, so that a run that is stopped left that.
+    """
     results = Results()
     for model in found:
         if model.path is None:
@@ -93,6 +98,7 @@ def measure(found: Sequence[Found], plan: Plan, work: Path) -> Results:
             continue
         for changes in tasks(plan):
             results.add(Task(**{**asdict(base), **changes}), model.name)
+        keep(results)
     return results
 
 
