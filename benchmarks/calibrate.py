@@ -5,10 +5,10 @@
     python -m benchmarks.calibrate FOLDER/measured.csv --write
 
 The time of a graph is taken for a sum over its nodes: so much per node, per multiply-add and per byte, by kind of op.
-What is fitted (non-negative least squares) are the times of whole runs, of ``explain()`` by several methods and of the
+What is fitted (least squares of logarithms) are the times of whole runs, of ``explain()`` by several methods and of the
 models alone, not a profile's times of single nodes: a profiler adds 1 to 3 µs to every node, more than a small one
-takes. Rows say that ``explain()`` is the measured multiple of its forward pass, which holds on a busy machine too, and
-with less weight how long both take. Memory is fitted to peaks of whole processes, where running and not reading the
+takes. It is fitted to the ratios of ``explain()`` and forward pass, which hold on a busy machine too, and with little
+weight to how long they take. Memory is fitted to peaks of whole processes, where running and not reading the
 file or analysing it makes the peak.
 """
 
@@ -18,12 +18,12 @@ import argparse
 import csv
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import least_squares
 
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.cost import rates
@@ -42,7 +42,14 @@ TARGET = Path(__file__).resolve().parents[1] / "rsp_onnx" / "cost" / "rates.py"
 WITH_PRODUCTS = (Kind.DENSE, Kind.THIN)
 TIMED = [(kind, what) for kind in Kind for what in ((0, 1, 2) if kind in WITH_PRODUCTS else (0, 2))]
 CLEARLY = 1.1  # above what comes before the run: then the run makes the peak
-ABSOLUTE = 0.3  # the weight of times beside that of ratios
+USUAL = {  # of one core with wide vectors: 200 GFLOP/s in large products, 10 GB/s through memory
+    Kind.DENSE: (2e-6, 1e-11, 2e-11), Kind.THIN: (2e-6, 1e-10, 1e-10), Kind.ENTRIES: (1e-6, 0.0, 1e-10),
+    Kind.POOL: (1e-6, 0.0, 2e-10), Kind.MOVE: (1e-6, 0.0, 1e-10), Kind.NOTHING: (5e-7, 0.0, 0.0),
+}  # fmt: skip
+USUAL_CALL, USUAL_MEMORY = 5e-4, (2.0, 1.0, 1.25, 24e3, 5e6)
+DRAWN = 0.1  # how much: a rate e times the usual one is as bad as a figure 10 % off
+_FAR = 4.0  # of a rate from the usual one, as the logarithm
+ABSOLUTE = 0.05  # the weight of times beside that of ratios
 OFF = 0.2  # of what was measured: what a prediction may be off
 HEADER = '''"""What one operation of each kind takes, as measured; by ``python -m benchmarks.calibrate``."""
 
@@ -118,13 +125,16 @@ def columns(total: Amounts, calls: int) -> np.ndarray:
 
 
 def fit_times(runs: Sequence[Run]) -> dict[str, object]:
-    """Fit seconds to ratios, and with less weight to times."""
-    rows, wanted = [], []
-    for run in runs:
-        explain, alike = columns(run.explain, run.calls), columns(run.forward, 0) * run.ratio
-        rows += [(explain - alike) / run.seconds, ABSOLUTE * explain / run.seconds, ABSOLUTE * alike / run.seconds]
-        wanted += [0.0, ABSOLUTE, ABSOLUTE]
-    found = _nonnegative(np.array(rows), np.array(wanted))
+    """Fit seconds to ratios, and with little weight to times, which say how long a unit is."""
+    explain = np.array([columns(run.explain, run.calls) for run in runs])
+    forward = np.array([columns(run.forward, 0) for run in runs])
+    ratios, seconds = (np.log([getattr(run, what) for run in runs]) for what in ("ratio", "seconds"))
+
+    def off(rates_: np.ndarray) -> np.ndarray:
+        told = np.log(explain @ rates_)
+        return np.concatenate([told - np.log(forward @ rates_) - ratios, ABSOLUTE * (told - seconds)])
+
+    found = _fit(off, np.array([*(USUAL[kind][what] for kind, what in TIMED), USUAL_CALL]))
     seconds_by = dict(zip(TIMED, found, strict=False))
     return {
         "SECONDS": {kind: tuple(_short(seconds_by.get((kind, what), 0.0)) for what in range(3)) for kind in Kind},
@@ -135,16 +145,18 @@ def fit_times(runs: Sequence[Run]) -> dict[str, object]:
 def fit_memory(runs: Sequence[Run]) -> dict[str, object]:
     """Fit bytes per byte of weights, filters and live tensors, per node, and at least, to relative errors."""
     kept = [r for r in runs if r.memory > CLEARLY * r.before]
-    peaks = np.array([r.memory for r in kept])
-    found = _nonnegative(np.array([[*r.parts, 1.0] for r in kept]) / peaks[:, None], np.ones(len(kept)))
+    parts, peaks = np.array([[*r.parts, 1.0] for r in kept]), np.log([r.memory for r in kept])
+    found = _fit(lambda rates_: np.log(parts @ rates_) - peaks, np.array(USUAL_MEMORY))
     return dict(zip(("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST"), map(_short, found), strict=True))
 
 
-def _nonnegative(matrix: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return the non-negative least squares, every column brought to one size first."""
-    scale = np.maximum(np.abs(matrix).max(0), 1e-30)
-    found, _ = nnls(matrix / scale, wanted)
-    return np.asarray(found / scale)
+def _fit(off: Callable[[np.ndarray], np.ndarray], usual: np.ndarray) -> np.ndarray:
+    """Return the rates whose logarithms are off least, drawn a little to what is usual: what nothing tells stays."""
+
+    def residuals(powers: np.ndarray) -> np.ndarray:
+        return np.concatenate([off(usual * np.exp(powers)), DRAWN * powers])
+
+    return np.asarray(usual * np.exp(least_squares(residuals, np.zeros(len(usual)), bounds=(-_FAR, _FAR)).x))
 
 
 def _short(number: float) -> float:

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 
+import numpy as np
 import onnx
 import pytest
 
@@ -91,3 +92,44 @@ def run(repo, *arguments):
     done = subprocess.run(command, cwd=repo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+# ---- what costs are told by ----
+
+
+def test_the_fit_finds_the_rates_that_made_the_figures(repo, monkeypatch):
+    """Times and peaks made up from known rates, every model on a machine of another pace: ratios do not see that."""
+    pytest.importorskip("scipy")
+    monkeypatch.syspath_prepend(str(repo))
+    fit, draw = importlib.import_module("benchmarks.calibrate"), np.random.default_rng(0)
+    rates = {kind: (1e-6, 1e-11 * (i + 1) * (kind in fit.WITH_PRODUCTS), 1e-10) for i, kind in enumerate(fit.Kind)}
+    memory = (2.0, 1.0, 1.2, 20_000.0, 4e6)
+
+    def seconds(total):
+        return sum(n * r for kind, row in total.by_kind.items() for n, r in zip(row, rates[kind], strict=True))
+
+    def some(size):
+        total = fit.Amounts()
+        for kind in fit.Kind:
+            products = int(draw.integers(1, 9) * size * 50) if kind in fit.WITH_PRODUCTS else 0
+            total.by_kind[kind] = (int(draw.integers(1, 300)), products, int(draw.integers(1, 9) * size))
+        return total
+
+    runs = []
+    for pace in draw.uniform(0.5, 2, 40):
+        explain, forward = some(1e8), some(1e7)
+        parts = tuple(int(n) for n in draw.integers(1, 100, 4) * np.array([1e6, 1e6, 1e6, 50]))
+        ratio = (seconds(explain) + 5e-4) / seconds(forward)
+        peak = float(np.dot((*parts, 1), memory))
+        runs.append(fit.Run("m", explain, forward, parts, 0.0, 1, pace * seconds(forward) * ratio, ratio, peak))
+    fitted = {**fit.fit_times(runs), **fit.fit_memory(runs)}
+    assert [fitted[name] for name in ("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST")] == pytest.approx(memory, rel=0.01)
+    written = {}
+    text = fit.text_of(fitted, "a test").replace("from .amounts", "from rsp_onnx.cost.amounts")
+    exec(compile(text, "rates", "exec"), written)
+    assert written["MEASURED"] == "a test"
+    for name in ("SECONDS", "CALL", "WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST"):
+        monkeypatch.setattr(fit.rates, name, written[name])
+    told = [(fit.seconds_of(r.explain) + fit.rates.CALL) / fit.seconds_of(r.forward) for r in runs]
+    assert told == pytest.approx([r.ratio for r in runs], rel=0.05)
+    assert "Within 20%: 40 of 40 ratios, 40 of 40 peaks." in fit.table(runs)

@@ -19,7 +19,7 @@ import numpy as np
 
 from . import engines
 from .clock import Figure, in_turn, one
-from .machine import Others, peak_bytes
+from .machine import Others, peak_bytes, resident_bytes
 from .models import Feeds
 
 MANY, CLASSES = 8, 5
@@ -101,7 +101,7 @@ def many(task: Task) -> list[Figure]:
 
 def memory_of_forward(task: Task) -> list[Figure]:
     """Measure the memory a plain session takes for one forward pass, weights included, libraries not."""
-    feeds, before = _load(task.feeds), peak_bytes()
+    feeds, before = _load(task.feeds), resident_bytes()
     engines.plain(task.file, task.threads, feeds)()
     return [one("memory, plain", peak_bytes() - before, "bytes")]
 
@@ -110,7 +110,7 @@ def memory_of_explaining(task: Task) -> list[Figure]:
     """Measure the memory one explanation takes from the model's file on: compiling, weights, tensors; libraries not."""
     feeds = _load(task.feeds)
     engines.explain(DIGITS, "gradient", 1, {"image": np.zeros((1, 3, 96, 96), np.float32)})()  # imports what is lazy
-    before = peak_bytes()
+    before = resident_bytes()
     engines.explain(task.file, task.method, task.threads, feeds)()
     return [one("memory, explain", peak_bytes() - before, "bytes")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -41,8 +42,18 @@ def load() -> str:
 
 def peak_bytes() -> int:
     """Return the largest resident memory this process has had; 0 where the system does not say."""
-    found = _fields(Path("/proc/self/status")).get("VmHWM", "0 kB")
-    return int(found.split()[0]) * 1024
+    return _own_memory("VmHWM")
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process, and let the peak begin anew where the system allows that."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _own_memory("VmRSS")
+
+
+def _own_memory(what: str) -> int:
+    return int(_fields(Path("/proc/self/status")).get(what, "0 kB").split()[0]) * 1024
 
 
 def _fields(path: Path) -> dict[str, str]:
