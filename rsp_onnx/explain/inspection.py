@@ -26,7 +26,7 @@ from rsp_onnx.rulekit.registry import find_rule, find_vjp, node_report, says, st
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.version import __version__
 
-from .compile import compile_ir
+from .compile import compile_ir, keeps_ledger, runs_one_by_one
 from .notes import notes_on
 
 
@@ -108,7 +108,9 @@ def _cost(loaded: Model, analysis: Analysis) -> tuple[dict[str, Any] | None, lis
 
 def as_explained(analysis: Analysis, method: str = "rsp") -> ir.Model:
     """Compile an explanation as ``Explainer`` does on the CPU."""
-    return compile_ir(analysis, method, ledger=True)
+    alone, whole = runs_one_by_one(analysis, method, "cpu"), not keeps_ledger(method)
+    options = Options(in_process=alone)
+    return compile_ir(analysis, method, options=options, ledger=whole, evidence=True, one_by_one=alone)
 
 
 def _reading(analysis: Analysis) -> dict[str, Any]:
