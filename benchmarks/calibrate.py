@@ -46,7 +46,7 @@ USUAL = {  # of one core with wide vectors: 200 GFLOP/s in large products, 10 GB
     Kind.DENSE: (2e-6, 1e-11, 2e-11), Kind.THIN: (2e-6, 1e-10, 1e-10), Kind.ENTRIES: (1e-6, 0.0, 1e-10),
     Kind.POOL: (1e-6, 0.0, 2e-10), Kind.MOVE: (1e-6, 0.0, 1e-10), Kind.NOTHING: (5e-7, 0.0, 0.0),
 }  # fmt: skip
-USUAL_CALL, USUAL_MEMORY = 5e-4, (2.0, 1.0, 1.25, 24e3, 5e6)
+USUAL_CALL, USUAL_MEMORY = 5e-4, (2.0, 2.0, 1.0, 1.25, 6e3, 5e6)
 DRAWN = 0.1  # how much: a rate e times the usual one is as bad as a figure 10 % off
 _FAR = 4.0  # of a rate from the usual one, as the logarithm
 ABSOLUTE = 0.05  # the weight of times beside that of ratios
@@ -77,7 +77,7 @@ class Run:
     name: str
     explain: Amounts
     forward: Amounts
-    parts: tuple[int, int, int, int]
+    parts: tuple[int, int, int, int, int]
     before: float
     calls: int
     seconds: float
@@ -124,7 +124,7 @@ def columns(total: Amounts, calls: int) -> np.ndarray:
     return np.array([*(total.by_kind[kind][what] for kind, what in TIMED), calls], float)
 
 
-def fit_times(runs: Sequence[Run]) -> dict[str, object]:
+def fit_times(runs: Sequence[Run], drawn: float = DRAWN) -> dict[str, object]:
     """Fit seconds to ratios, and with little weight to times, which say how long a unit is."""
     explain = np.array([columns(run.explain, run.calls) for run in runs])
     forward = np.array([columns(run.forward, 0) for run in runs])
@@ -134,7 +134,7 @@ def fit_times(runs: Sequence[Run]) -> dict[str, object]:
         told = np.log(explain @ rates_)
         return np.concatenate([told - np.log(forward @ rates_) - ratios, ABSOLUTE * (told - seconds)])
 
-    found = _fit(off, np.array([*(USUAL[kind][what] for kind, what in TIMED), USUAL_CALL]))
+    found = _fit(off, np.array([*(USUAL[kind][what] for kind, what in TIMED), USUAL_CALL]), drawn)
     seconds_by = dict(zip(TIMED, found, strict=False))
     return {
         "SECONDS": {kind: tuple(_short(seconds_by.get((kind, what), 0.0)) for what in range(3)) for kind in Kind},
@@ -142,19 +142,19 @@ def fit_times(runs: Sequence[Run]) -> dict[str, object]:
     }
 
 
-def fit_memory(runs: Sequence[Run]) -> dict[str, object]:
+def fit_memory(runs: Sequence[Run], drawn: float = DRAWN) -> dict[str, object]:
     """Fit bytes per byte of weights, filters and live tensors, per node, and at least, to relative errors."""
     kept = [r for r in runs if r.memory > CLEARLY * r.before]
     parts, peaks = np.array([[*r.parts, 1.0] for r in kept]), np.log([r.memory for r in kept])
-    found = _fit(lambda rates_: np.log(parts @ rates_) - peaks, np.array(USUAL_MEMORY))
-    return dict(zip(("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST"), map(_short, found), strict=True))
+    found = _fit(lambda rates_: np.log(parts @ rates_) - peaks, np.array(USUAL_MEMORY), drawn)
+    return dict(zip(("WEIGHTS", "COPIED", "FILTERS", "LIVE", "NODE", "LEAST"), map(_short, found), strict=True))
 
 
-def _fit(off: Callable[[np.ndarray], np.ndarray], usual: np.ndarray) -> np.ndarray:
+def _fit(off: Callable[[np.ndarray], np.ndarray], usual: np.ndarray, drawn: float = DRAWN) -> np.ndarray:
     """Return the rates whose logarithms are off least, drawn a little to what is usual: what nothing tells stays."""
 
     def residuals(powers: np.ndarray) -> np.ndarray:
-        return np.concatenate([off(usual * np.exp(powers)), DRAWN * powers])
+        return np.concatenate([off(usual * np.exp(powers)), drawn * powers])
 
     return np.asarray(usual * np.exp(least_squares(residuals, np.zeros(len(usual)), bounds=(-_FAR, _FAR)).x))
 
@@ -166,7 +166,7 @@ def _short(number: float) -> float:
 def text_of(fitted: dict[str, object], note: str) -> str:
     """Return the module of rates."""
     seconds: dict[Kind, tuple[float, ...]] = fitted["SECONDS"]  # type: ignore[assignment]
-    names = ("WEIGHTS", "FILTERS", "LIVE", "NODE", "LEAST")
+    names = ("WEIGHTS", "COPIED", "FILTERS", "LIVE", "NODE", "LEAST")
     lines = [
         f'MEASURED = "{note}"',
         "# seconds by kind: per node, per multiply-add, per byte read or written; one thread",
@@ -174,7 +174,7 @@ def text_of(fitted: dict[str, object], note: str) -> str:
         *(f"    Kind.{kind.name}: {seconds[kind]}," for kind in Kind),
         "}",
         f"CALL = {fitted['CALL']}  # seconds of explain() outside the session",
-        "# resident bytes per byte of weights, of filters, of tensors that live at once; per node; at least",
+        "# resident bytes per byte of weights, of those serialised, of filters, of live tensors; per node; at least",
         f"{', '.join(names)} = {', '.join(str(fitted[name]) for name in names)}",
         f"LOADING = {rates.LOADING}  # per byte of the model's file while it is read",
     ]
@@ -204,6 +204,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of the shared models")
     parser.add_argument("--graphs", type=Path, help="folder of the graphs in it, if it is of a folder")
     parser.add_argument("--write", action="store_true", help="write rsp_onnx/cost/rates.py")
+    parser.add_argument("--drawn", type=float, default=DRAWN, help="more for figures of a busy machine; see DRAWN")
     parser.add_argument("--note", default="", help="when and on what it was measured")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -215,7 +216,7 @@ def main() -> int:
             print(f"{name}, {method}: left out; {found.why}", file=sys.stderr)
             continue
         runs += describe(name, method, found.path, measured)
-    fitted = {**fit_times(runs), **fit_memory(runs)}
+    fitted = {**fit_times(runs, given.drawn), **fit_memory(runs, given.drawn)}
     for name, value in fitted.items():
         setattr(rates, name, value)
     text = text_of(fitted, given.note)

@@ -37,7 +37,7 @@ def test_auto_finds_what_works_and_cuda_is_never_silently_the_cpu(model):
 def test_weights_handed_over_in_memory_give_the_same_scores(model, monkeypatch):
     feeds = {"image": np.random.default_rng(1).random((1, 3, 96, 96), dtype=np.float32)}
     plain = Session(model, "cpu").run(feeds)["present"]
-    monkeypatch.setattr("rsp_onnx.model.serialise._HAND_OVER", 0)
+    monkeypatch.setattr("rsp_onnx.model.serialise.HAND_OVER", 0)
     handed = Session(model, "cpu")
     assert handed._weights
     assert np.array_equal(handed.run(feeds)["present"], plain)

@@ -10,6 +10,8 @@ import onnx_ir as ir
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.shapes import is_measured
 from rsp_onnx.model.load import Model
+from rsp_onnx.model.serialise import HAND_OVER
+from rsp_onnx.model.weights import is_large
 
 from . import rates
 from .amounts import Amounts, Kind, amounts
@@ -96,12 +98,17 @@ def seconds_of(total: Amounts) -> float:
     )
 
 
-def memory_parts(model: ir.Model, live: int) -> tuple[int, int, int, int]:
-    """Return what memory is made of: bytes of weights, of filters, of tensors that live at once; and nodes."""
-    return weight_bytes(model.graph), filter_bytes(model.graph), live, len(model.graph)
+def memory_parts(model: ir.Model, live: int) -> tuple[int, int, int, int, int]:
+    """Return what memory is made of.
+
+    Bytes of weights, of those that are copied into the model's serialised form (none where there are so many that
+    ``Session`` hands them over), of filters, of tensors that live at once; and the number of nodes.
+    """
+    weights, nodes = weight_bytes(model.graph), sum(1 for _ in model.graph.all_nodes())
+    return weights, 0 if is_large(model, HAND_OVER) else weights, filter_bytes(model.graph), live, nodes
 
 
-def running_bytes(weights: int, filters: int, live: int, nodes: int) -> float:
+def running_bytes(weights: int, copied: int, filters: int, live: int, nodes: int) -> float:
     """Return the resident memory of a session that has run once."""
-    own = rates.WEIGHTS * weights + rates.FILTERS * filters + rates.LIVE * live + rates.NODE * nodes
-    return own + rates.LEAST
+    own = rates.WEIGHTS * weights + rates.COPIED * copied + rates.FILTERS * filters
+    return own + rates.LIVE * live + rates.NODE * nodes + rates.LEAST

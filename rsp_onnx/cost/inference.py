@@ -14,7 +14,7 @@ import onnx_ir as ir
 from rsp_onnx.graph.nodes import subgraphs
 from rsp_onnx.graph.op_facts import STANDARD, Data, facts_of, facts_of_op
 
-from .table import Sizes, Told
+from .table import Shape, Sizes, Told
 from .values import MOST, value_of
 
 Known: TypeAlias = "Mapping[str, Told]"
@@ -38,9 +38,16 @@ def infer_graph(graph: ir.Graph, sizes: Sizes, opsets: Mapping[str, int], known:
         if not subgraphs(node) and any(v.name and v not in sizes.shapes for v in node.outputs):
             _infer_node(node, sizes, opsets, memory)
         for output in node.outputs:
-            if output not in sizes.shapes and output.shape is not None and output.dtype is not None:
-                sizes.put(output, (tuple(d if isinstance(d, int) else 1 for d in output.shape), output.dtype))
+            if output not in sizes.shapes and output.dtype is not None and (own := _declared(output)) is not None:
+                sizes.put(output, (own, output.dtype))
         sizes.unknown += [str(v.name) for v in node.outputs if v.name and v not in sizes.shapes]
+
+
+def _declared(value: ir.Value) -> Shape | None:
+    """Return the shape the graph itself tells for one sample; None where more than the batch is free."""
+    if value.shape is None or any(not isinstance(d, int) for d in list(value.shape)[1:]):
+        return None
+    return tuple(d if isinstance(d, int) else 1 for d in value.shape)
 
 
 def read_type(told: onnx.TypeProto) -> Told | None:

@@ -11,12 +11,12 @@ import onnxruntime as ort
 from .ready import Ready
 from .weights import LARGE_WEIGHT, is_large
 
-_HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
+HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
 
 
 def made_ready(model: ir.Model) -> Ready:
     """Return a model for a session, whatever its size; weights above 64 MiB in all are handed over in memory."""
-    weights = _handed_over(model) if is_large(model, _HAND_OVER) else ()
+    weights = _handed_over(model) if is_large(model, HAND_OVER) else ()
     proto = ir.to_proto(_without_large(model) if weights else model)
     return Ready(bytes(proto.SerializeToString()), count_nodes(model), weights)
 
@@ -28,7 +28,7 @@ def count_nodes(model: ir.Model) -> int:
 
 def save_plain(model: ir.Model, path: Path) -> None:
     """Write a model as it is, above 64 MiB with its weights in a file beside it."""
-    if is_large(model, _HAND_OVER):
+    if is_large(model, HAND_OVER):
         ir.save(model.clone(), path, external_data=f"{path.name}.data")
     else:
         path.write_bytes(ir.to_proto(model).SerializeToString())
