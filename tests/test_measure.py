@@ -103,6 +103,7 @@ def test_the_fit_finds_the_rates_that_made_the_figures(repo, monkeypatch):
     monkeypatch.syspath_prepend(str(repo))
     fit, draw = importlib.import_module("benchmarks.calibrate"), np.random.default_rng(0)
     rates = {kind: (1e-6, 1e-11 * (i + 1) * (kind in fit.WITH_PRODUCTS), 1e-10) for i, kind in enumerate(fit.Kind)}
+    rates[fit.Kind.NOTHING] = (1e-6, 0.0, 0.0)
     memory = (2.0, 1.5, 1.0, 1.2, 20_000.0, 4e6)
 
     def seconds(total):
