@@ -165,21 +165,37 @@ def test_minus_one_goes_by_the_deployed_models_own_forward_pass(shared_data, mod
     assert value.producer().name.startswith("rsp_onnx/own/")
 
 
-def test_auto_takes_one_run_and_topk_no_second_session():
+def test_auto_takes_one_run_and_topk_no_session_of_the_model_alone(monkeypatch):
+    runs, run = [], Session.run
+    monkeypatch.setattr(Session, "run", lambda self, *given: runs.append(self) or run(self, *given))
     explainer = Explainer(conv_net(), device="cpu", preprocess="unit")
     photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
     explainer.explain(photo, 1)
-    (compiled,) = explainer._compiled._kept.values()
-    session, runs = compiled.serving.form().session, []
-    run = session.run
-    session.run = lambda *given: runs.append(1) or run(*given)
+    runs.clear()
     found = explainer.explain(photo)
     assert (len(runs), found.target) == (1, found.predicted)
     assert [e.target for e in explainer.explain(photo, "topk:3")] == list(np.argsort(-found.scores)[:3])
-    assert len(runs) == 3
+    one, *several = runs
+    assert several == [several[0]] * 2 and one is not several[0]
     assert explainer._scorer._session is None
+    again = explainer.explain(photo, 1)
+    assert runs[-1] is one or runs[-1] is several[0]
+    assert relative_l2(again.relevance, explainer.explain(photo, [1, 2])[0].relevance) < 1e-6
     np.testing.assert_allclose(explainer.scores(photo), found.scores, atol=1e-6)
     assert explainer._scorer._session is not None
+
+
+def test_the_form_for_one_class_is_the_loops_body_and_is_not_made_beside_it():
+    photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
+    one, several = (Explainer(conv_net(), device="cpu", preprocess="unit") for _ in range(2))
+    alone, both = one.explain(photo, 1, 2), several.explain(photo, [1, 3], 2)
+    assert relative_l2(alone.relevance, both[0].relevance) < 1e-6
+    assert relative_l2(several.explain(photo, 1, 2).relevance, alone.relevance) < 1e-6
+    keys = [[key.several for (c,) in (e._compiled._kept.values(),) for key in c.serving._forms] for e in (one, several)]
+    assert keys == [[False], [True]]
+    flat = compile_ir(found("vgg"), one_by_one=True, several=False)
+    assert "Loop" not in {node.op_type for node in flat.graph}
+    assert [next(iter(v.shape)) for v in flat.graph.inputs[1:]] == [1, 1]
 
 
 # ---- the ledger ----

@@ -117,11 +117,12 @@ def keeps_ledger(method: str) -> bool:
 def compile_ir(
     analysis: Analysis, method: str = "rsp", *, tensors: Sequence[str] = (), options: Options | None = None,
     ledger: bool = False, evidence: bool = False, one_by_one: bool = False,
+    several: bool = True,
 ) -> ir.Model:  # fmt: skip
     """Do what ``compile_explainer`` does, keeping the model in memory whatever its size.
 
     evidence: add the outputs ``evidence`` and ``answer_range`` though there is no ledger. one_by_one: make the file for
-    one sample and one class at a time, in a Loop over the classes.
+    one sample and one class at a time: in a Loop over several, else for one class.
     """
     options = checked(options or Options())
     chosen = load_method(method)
@@ -131,7 +132,7 @@ def compile_ir(
     parameters = {**asdict(options), **chosen.parameters}
     del parameters["in_process"]  # says where it runs, not what it computes
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
-    notes |= {"batch": analysis.graph.batch, "targets": None if one_by_one else analysis.targets}
+    notes |= {"batch": analysis.graph.batch, "targets": None if one_by_one and several else analysis.targets}
     if chosen.repetition is not None:
         return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger or evidence)
     ctx, outcome = emit_walk(analysis, chosen, options)
@@ -144,6 +145,6 @@ def compile_ir(
     simplify(analysis.graph.model, analysis.graph.nodes)
     if rounds(analysis.graph):
         give_own_forward(ctx, analysis.deployed.clone())
-    if one_by_one:
+    if one_by_one and several:
         loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
     return analysis.graph.model

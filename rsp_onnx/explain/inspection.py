@@ -110,7 +110,7 @@ def as_explained(analysis: Analysis, method: str = "rsp") -> ir.Model:
     """Compile an explanation as ``Explainer`` does on the CPU."""
     alone, whole = runs_one_by_one(analysis, method, "cpu"), not keeps_ledger(method)
     options = Options(in_process=alone)
-    return compile_ir(analysis, method, options=options, ledger=whole, evidence=True, one_by_one=alone)
+    return compile_ir(analysis, method, options=options, ledger=whole, evidence=True, one_by_one=alone, several=False)
 
 
 def _reading(analysis: Analysis) -> dict[str, Any]:

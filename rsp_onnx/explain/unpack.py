@@ -55,7 +55,8 @@ def explanations(
         classes = [base.predicted if t == PREDICTED else t for t in targets[n]]
         asked = list(enumerate(zip(classes, map(tuple, rivals[n]), strict=False)))
         accounts = [_account(compiled, run.form, item, rows, k, *one) for k, one in asked]
-        explained.append([_filled(compiled, base, rows, k, *one, accounts[k]) for k, one in asked])
+        notes = (*compiled.warnings, *run.form.notes)
+        explained.append([_filled(compiled, base, rows, k, *one, accounts[k], notes) for k, one in asked])
     return explained
 
 
@@ -83,9 +84,9 @@ _NOTHING = np.zeros((0,), np.float32)
 
 def _filled(
     compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int, target: int, hostile: tuple[int, ...],
-    account: Account,
+    account: Account, notes: Sequence[str],
 ) -> Explanation:  # fmt: skip
-    """Add the relevance of the k-th target: tensors [K, ...], evidence [K, 1+H]."""
+    """Add the relevance of the k-th target: tensors [K, ...], evidence [K, 1+H]. notes: for every reader."""
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
     main = rows["relevance"][k] if "relevance" in rows else relevances[compiled.name]
     if not np.isfinite(main).all():
@@ -101,7 +102,7 @@ def _filled(
     )  # fmt: skip
     evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
     own = (*_warnings(explained, evidence), *remarks(explained, hostile, answers))
-    return replace(explained, warnings=tuple(dict.fromkeys((*compiled.warnings, *own, *base.warnings))))
+    return replace(explained, warnings=tuple(dict.fromkeys((*notes, *own, *base.warnings))))
 
 
 def _account(

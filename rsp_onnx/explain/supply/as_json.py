@@ -67,7 +67,7 @@ def form_to(form: Form) -> dict[str, Any]:
     """Return what is known of a form beside its session as JSON."""
     return {
         "batch": form.batch, "ledger": list(form.ledger), "balance": [list(pair) for pair in form.balance],
-        "unreached": list(form.unreached), "reasons": dict(form.reasons),
+        "unreached": list(form.unreached), "reasons": dict(form.reasons), "method": form.method,
     }  # fmt: skip
 
 
@@ -82,5 +82,6 @@ def form_from(said: Mapping[str, Any], session: Session, key: FormKey) -> Form:
         balance,
         tuple(said["unreached"]),
         said["reasons"],
+        said["method"],
         cached=True,
     )

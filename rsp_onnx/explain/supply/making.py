@@ -66,7 +66,7 @@ class Making:
         options = Options(told.purge, told.split, told.signed_inputs, in_process=key.one_by_one)
         compiled = compile_ir(
             analysis, told.method, tensors=self._request.tensors, ledger=key.ledger, evidence=True,
-            one_by_one=key.one_by_one, options=options,
+            one_by_one=key.one_by_one, several=key.several, options=options,
         )  # fmt: skip
         start = partial(
             Session, compiled, told.device, self._threads_for(compiled), guarded=rounds(analysis.graph),
@@ -92,14 +92,12 @@ class Making:
         """Return a compiled explainer's sessions with what must be known to read their results."""
         graph, told = self.analysis.graph, self._settings
         outputs = graph.model.graph.outputs
-        unreached = serving.form().unreached
-        notes = tuple(f"no relevance reaches the input {name!r} with {told.method}" for name in unreached)
         first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
         channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
         return Compiled(
             serving, scores_of(self.analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
             tuple(str(v.name) for v in outputs), told.method, labels, not_by_sample(graph, self._request.tensors),
-            activation_bytes(graph), self.analysis.warnings + notes + serving.notes,
+            activation_bytes(graph), self.analysis.warnings,
             {str(v.name): sample_axis(graph, v) for v in outputs}, channels,
         )  # fmt: skip
 

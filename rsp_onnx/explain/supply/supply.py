@@ -59,7 +59,6 @@ class Supply:
         found = self._deployed.shelf.read(parts, known)
         if found is not None:
             self._check_labels(found.scores.classes)
-            found.serving.form()  # a session that cannot be started is told before anything else is done
             return found
         making = lazily.get()
         self._check_labels(making.analysis.classes)
@@ -96,7 +95,7 @@ class Supply:
 
     def _form(self, request: Request, lazily: _Making, key: FormKey) -> Form:
         settings = self._settings
-        which = {"one_by_one": key.one_by_one, "ledger": key.ledger}
+        which = {"one_by_one": key.one_by_one, "ledger": key.ledger, "several": key.several}
         parts = self._parts("form", {**self._asked(request), **which})
 
         def known(entry: Entry) -> Form:
