@@ -1,4 +1,4 @@
-"""Fewer nodes: each pattern where it applies and where it must not; numbers stay what they are, to the bit."""
+"""Fewer nodes: each pattern where it applies and where it must not; its numbers stay what they are, to the bit."""
 
 import numpy as np
 import onnx_ir as ir
@@ -119,7 +119,7 @@ def test_constants_nobody_reads_go_and_the_models_own_stay():
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("one_by_one", [False, True])
-def test_maps_stay_what_they_are_to_the_bit(name, one_by_one, monkeypatch):
+def test_maps_stay_what_they_are_within_rounding(name, one_by_one, monkeypatch):
     entry = FAMILIES[name]
     analysis = analyse(export(entry.make(), entry.shape).SerializeToString())
     fewer = compile_ir(analysis, one_by_one=one_by_one)
