@@ -117,6 +117,18 @@ def test_constants_nobody_reads_go_and_the_models_own_stay():
     assert list(model.graph.initializers) == ["weight"]
 
 
+def test_a_constant_that_was_removed_can_be_written_again():
+    model = written(lambda op, x: [x])
+    op = Emitter(model.graph, np.dtype(np.float32))
+    op.Mul(model.graph.inputs[0], 3.0)
+    simplify(model, [])
+    assert ops(model) == [] and not model.graph.initializers
+    model.graph.outputs[0] = op.Mul(model.graph.inputs[0], 3.0)
+    model.graph.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+    (tripled,) = Session(model, "cpu", 1).run({"x": X}).values()
+    np.testing.assert_array_equal(tripled, 3 * X)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("one_by_one", [False, True])
 def test_maps_stay_what_they_are_within_rounding(name, one_by_one, monkeypatch):

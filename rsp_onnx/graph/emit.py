@@ -98,9 +98,11 @@ class Emitter:
             name = self._fresh("constant")
             value = ir.Value(name=name, const_value=ir.tensor(np.array(array, order="C"), name=name))
             value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
-            self.graph.register_initializer(value)
             self._constants[key] = value
-        return self._constants[key]
+        found = self._constants[key]
+        if found.name not in self.graph.initializers:  # new, or removed meanwhile because nobody read it
+            self.graph.register_initializer(found)
+        return found
 
     def fresh(self, word: str) -> str:
         """Return a name that nothing in the graph has."""
