@@ -63,7 +63,7 @@ def test_every_command_has_help_and_an_example(command):
 
 def test_the_examples_in_the_help_use_options_that_exist():
     for command in main.commands.values():
-        known = {o for p in command.params for o in p.opts}
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
         for line in re.findall(r"^ +(rsp-onnx .*)$", command.help, re.MULTILINE):
             used = [w for w in line.split() if w.startswith("-")]
             assert set(used) <= known, line

@@ -60,13 +60,13 @@ def check_method(analysis: Analysis, method: Method) -> None:
     for _, nodes, _ in parts:
         refuse_unexpanded(nodes)
     check_rules(parts)
+    if (why := graph.model.metadata_props.get(UNKNOWN_OP)) is not None:
+        raise UnsupportedOp(why)
 
 
 def emit_walk(analysis: Analysis, method: Method, options: Options) -> tuple[Context, Outcome]:
     """Check that every op has its rule, and write a method's backward pass behind the model."""
     check_method(analysis, method)
-    if (why := analysis.graph.model.metadata_props.get(UNKNOWN_OP)) is not None:
-        raise UnsupportedOp(why)
     ctx, plan = begin(analysis, options)
     if method.repetition is None:
         chosen = choose_predicted(analysis, analysis.graph.model, plan.classes.target, analysis.output)

@@ -54,9 +54,14 @@ def bias_for(op: Emitter, x: ir.Value, axes: Sequence[int] | None = None) -> ir.
 
     axes: of one sample, where there are several: [N, 1, 1, 1]; None for all of x, a scalar. x ≥ 0.
     """
-    largest = op.ReduceMax(x, None if axes is None else list(axes), keepdims=0)
-    bounded = op.Max(largest if axes is None else op.Reshape(largest, [-1, 1, 1, 1]), op.dark)  # where all is 0
+    bounded = largest(op, x, axes)
     return op.Mul(op.Mul(bounded, op.bias), bounded)
+
+
+def largest(op: Emitter, x: ir.Value, axes: Sequence[int] | None = None) -> ir.Value:
+    """Return max x, more than 0 where all is 0; axes and shape as of ``bias_for``."""
+    found = op.ReduceMax(x, None if axes is None else list(axes), keepdims=0)
+    return op.Max(found if axes is None else op.Reshape(found, [-1, 1, 1, 1]), op.dark)
 
 
 def per_sample(ctx: Context, r: ir.Value, rank: int) -> ir.Value:

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import Window
-from rsp_onnx.rulekit.numerics import add_all, bias_for, cut, divide_sum, pad, sign_of_rows, stack_signs, swap
+from rsp_onnx.rulekit.numerics import add_all, cut, divide_sum, largest, pad, sign_of_rows, stack_signs, swap
 
 from .form import Form, Layer
 
@@ -23,15 +23,18 @@ def _count(layer: Layer) -> tuple[int, int, int]:
 
 
 def _emit(ctx: Context, x: ir.Value, r: ir.Value, layer: Layer) -> ir.Value:
-    """Γ = box(xᵀx), Z = R₂Γ, C = x ⊙ (x·boxᵀ(R₂ᵀS)). Γ does not depend on R: all targets share it."""
+    """Γ = box(xᵀx), Z = R₂Γ, C = x ⊙ (x·boxᵀ(R₂ᵀS)). Γ does not depend on R: all targets share it.
+
+    C is the same for any multiple of x: the largest is made 1, so that no square overflows.
+    """
     op, c, w = ctx.op, layer.c, layer.c.window
     filters, side = c.filters // c.group, math.prod(w.size)
-    pixels = op.Reshape(x, [-1, c.group, c.channels // c.group, side])
+    pixels = op.Div(op.Reshape(x, [-1, c.group, c.channels // c.group, side]), largest(op, x, range(1, 2 + w.axes)))
     box = op.MatMul(swap(op, pixels, 4), pixels)
     if not w.plain:
         box = op.Reshape(_box(op, box, w), [-1, c.group, layer.positions, layer.positions])
     rows = stack_signs(op, ctx.part(r, c.group, filters, layer.positions), 3)
-    s = divide_sum(op, rows, op.MatMul(rows, box), bias_for(op, x, range(1, 2 + w.axes)))
+    s = divide_sum(op, rows, op.MatMul(rows, box), op.bias)
     mixed = op.MatMul(swap(op, op.Mul(rows, sign_of_rows(filters, layer.factor, 1)), 5), s)
     if not w.plain:
         mixed = ctx.part(_spread_box(op, mixed, w), c.group, side, side)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import bias_for, divide_sum, sign_of_rows, stack_signs, swap
+from rsp_onnx.rulekit.numerics import bias_for, divide_sum, largest, sign_of_rows, stack_signs, swap
 
 from .form import Form, Layer
 
@@ -32,8 +32,9 @@ def _count_gram(layer: Layer) -> tuple[int, int, int]:
 
 def _gram(ctx: Context, x: ir.Value, r: ir.Value, layer: Layer) -> ir.Value:
     op, rows = ctx.op, stack_signs(ctx.op, r, 4)
+    x = op.Div(x, largest(op, x, [1, 2, 3]))  # C is the same for any multiple of x, and no square overflows
     between = op.MatMul(x, swap(op, x, 4))
-    s = divide_sum(op, rows, op.MatMul(between, rows), bias_for(op, x, [1, 2, 3]))
+    s = divide_sum(op, rows, op.MatMul(between, rows), op.bias)
     signed = op.Mul(rows, sign_of_rows(layer.c.filters // layer.c.group, layer.factor))
     return op.Mul(op.MatMul(op.MatMul(s, swap(op, signed, 5)), x), x)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from rsp_onnx.attribution.catalogue import load_method
 from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
+from rsp_onnx.compiler.interface import check_method
 from rsp_onnx.compiler.second_forward import rounds
 from rsp_onnx.errors import RspError
 from rsp_onnx.explain.compile import compile_ir, keeps_ledger, needs_of, runs_one_by_one
@@ -91,6 +93,9 @@ class Making:
     def compiled(self, serving: Serving, labels: tuple[str, ...] | None) -> Compiled:
         """Return a compiled explainer's sessions with what must be known to read their results."""
         graph, told = self.analysis.graph, self._settings
+        method = load_method(told.method)
+        if not method.is_black_box:  # told before a form is compiled, which is done when one is needed
+            check_method(self.analysis, method)
         outputs = graph.model.graph.outputs
         first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
         channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
