@@ -111,9 +111,11 @@ class Settings:
         """Return the methods, read."""
         return [choose_method(spec) for spec in self.methods]
 
-    def make(self, choice: MethodChoice, model: Any = None) -> Explainer:
-        """Return a method's explainer, of another model with the same interface where one is given."""
-        ledger = any(getattr(find_metric(spec), "reads_ledger", False) for spec in self.metrics)
+    def make(self, choice: MethodChoice, model: Any = None, *, ledger: bool = False) -> Explainer:
+        """Return a method's explainer, of another model with the same interface where one is given.
+
+        ledger: compute it with every map, which pays where a metric reads it.
+        """
         given = {"method": choice.method, "ledger": ledger, **self.explainer, **choice.options}
         if model is not None:  # weights drawn at random, which nobody will ask for again
             return Explainer(model, cache=False, **given)

@@ -34,7 +34,8 @@ class Worker:
     def __init__(self, settings: Settings, dataset: Dataset, metrics: Sequence[tuple[str, Metric]]) -> None:
         self.settings, self.dataset, self.metrics = settings, dataset, list(metrics)
         self.choices = settings.choices()
-        self.explainers = [settings.make(choice) for choice in self.choices]
+        ledger = any(getattr(metric, "reads_ledger", False) for _, metric in self.metrics)
+        self.explainers = [settings.make(choice, ledger=ledger) for choice in self.choices]
         fixed = [s.shape[0] for s in self.explainers[0].signatures if s.shape]
         self.batch_size = settings.batch_size or (1 if fixed and fixed[0] is not None else _BATCH)
 
