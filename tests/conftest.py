@@ -26,6 +26,19 @@ def repo():
     return REPO
 
 
+@pytest.fixture
+def cache_switched_on(tmp_path, monkeypatch):
+    """Return the folder of a cache that is switched on, whatever rules other tests registered."""
+    from rsp_onnx.cache import store
+    from rsp_onnx.explain.supply import shelf
+
+    monkeypatch.setenv("RSP_ONNX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RSP_ONNX_CACHE_SIZE", raising=False)
+    monkeypatch.setattr(shelf, "others_rules", lambda: False)
+    monkeypatch.setattr(store, "_said", set())
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Return the folder of the real models and photographs; skip where there is none."""

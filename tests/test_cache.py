@@ -9,7 +9,6 @@ import onnx
 import pytest
 
 from rsp_onnx import BadInput, BadModel, Explainer
-from rsp_onnx.cache import store
 from rsp_onnx.cache.key import surroundings
 from rsp_onnx.explain.supply import shelf
 from rsp_onnx.graph import rule_modules
@@ -21,13 +20,8 @@ X = np.random.default_rng(0).normal(size=(2, 3, 12, 12)).astype(np.float32)
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return the folder of a cache that is switched on, whatever rules other tests registered."""
-    monkeypatch.setenv("RSP_ONNX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("RSP_ONNX_CACHE_SIZE", raising=False)
-    monkeypatch.setattr(shelf, "others_rules", lambda: False)
-    monkeypatch.setattr(store, "_said", set())
-    return tmp_path / "cache"
+def folder(cache_switched_on):
+    return cache_switched_on
 
 
 @pytest.fixture

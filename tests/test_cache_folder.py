@@ -18,7 +18,6 @@ from rsp_onnx import BadInput, CacheWarning, Explainer, cache_report, clear_cach
 from rsp_onnx.cache import place, store
 from rsp_onnx.cache.store import Store
 from rsp_onnx.cli.main import main
-from rsp_onnx.explain.supply import shelf
 
 from .little import conv_net
 
@@ -44,13 +43,8 @@ Explainer(sys.argv[1], device="cpu", threads=1).explain({"x": np.load(sys.argv[2
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """Return the folder of a cache that is switched on, whatever rules other tests registered."""
-    monkeypatch.setenv("RSP_ONNX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("RSP_ONNX_CACHE_SIZE", raising=False)
-    monkeypatch.setattr(shelf, "others_rules", lambda: False)
-    monkeypatch.setattr(store, "_said", set())
-    return tmp_path / "cache"
+def folder(cache_switched_on):
+    return cache_switched_on
 
 
 @pytest.fixture

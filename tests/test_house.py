@@ -9,6 +9,7 @@ import networkx as nx
 import onnx.defs
 import pytest
 
+from rsp_onnx.files import parse_toml
 from rsp_onnx.graph import op_facts
 from rsp_onnx.graph.rule_modules import load_all_rules
 from rsp_onnx.rewrite.registry import expanded_ops
@@ -236,3 +237,10 @@ def test_nobody_but_the_rules_keeps_a_list_of_ops():
 def test_the_reader_of_op_lists_sees_every_form():
     source = ast.parse("a = ('Relu', 'Add', 'Mul')\nb = {'Conv': 1, 'Gemm': 2, 'MatMul': 3}\nc = {'Relu', 'Add'}")
     assert [line for line, _ in op_lists(source)] == [1, 2]
+
+
+def test_every_planted_fault_stands_in_the_code():
+    """Else ``benchmarks/mutants.py`` would plant nothing there, and nobody would miss it."""
+    faults = parse_toml((REPO / "benchmarks" / "mutants.toml").read_text(encoding="utf-8"))["mutant"]
+    stale = [one["name"] for one in faults if one["old"] not in (REPO / one["file"]).read_text(encoding="utf-8")]
+    assert len(faults) > 100 and stale == []
