@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import adjoint_convolve, convolve
-from rsp_onnx.rulekit.numerics import bias_for, sign_of_rows, stack_signs, swap
+from rsp_onnx.rulekit.numerics import bias_for, sign_of_rows, sign_pairs, stack_signs, swap
 
 from .form import Form, Layer
 from .unfold import unfold
@@ -30,7 +30,7 @@ def _emit(ctx: Context, x: ir.Value, r: ir.Value, layer: Layer) -> ir.Value:
     filters, depth = c.filters // c.group, c.channels // c.group
     fields, bias = unfold(op, x, c), bias_for(op, x)
     if c.group == 1:
-        rows = stack_signs(op, op.Reshape(r, [filters, layer.positions]), 0)
+        rows = op.Reshape(sign_pairs(op, r, filters, layer.positions), [2 * filters, layer.positions])
         fields = op.Reshape(fields, [depth * layer.volume, layer.positions])
         g = op.Gemm(rows, fields, transB=1)
         weight = op.Reshape(g, [2 * c.filters, depth, *w.kernel])

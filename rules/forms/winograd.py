@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.numerics import bias_for, sign_of_rows, stack_signs, swap
+from rsp_onnx.rulekit.numerics import bias_for, sign_of_rows, sign_pairs, swap
 
 from ..shared.branch import either
 from .direct import DIRECT
@@ -62,7 +62,7 @@ def _in_domain(ctx: Context, x: ir.Value, r: ir.Value, squares: ir.Value, layer:
     """
     op, c, w = ctx.op, layer.c, layer.c.window
     tiles, filters = _tiles(layer), 2 * c.filters
-    rows = op.Reshape(stack_signs(op, op.Reshape(r, [c.filters, layer.positions]), 0), [1, 1, filters, *w.out])
+    rows = op.Reshape(sign_pairs(op, r, c.filters, layer.positions), [1, 1, filters, *w.out])
     maps = op.Reshape(x, [1, 1, c.channels, *w.size])
     u = op.Reshape(_transform(op, maps, _B, _pads(layer)), [36, c.channels, tiles])
     v = op.Reshape(_transform(op, rows, _A.T, _ends(layer)), [36, filters, tiles])
