@@ -113,7 +113,8 @@ def describe(name: str, method: str, path: Path, measured: dict[str, tuple[float
         before = before_running(loaded, analysis.graph, analysis.deployed)
         memory = measured.get("memory, explain", (0.0, 0.0))[0] if figure == "explain" else 0.0
         yield Run(
-            f"{name} | {method} | {figure}", amounts(compiled.graph, sizes), amounts(analysis.deployed.graph, alone),
+            f"{name} | {method} | {figure}", amounts(compiled.graph, sizes),
+            amounts(analysis.deployed.graph, alone, alone=True),
             memory_parts(compiled, live_bytes(compiled.graph, sizes)), before, int(figure == "explain"),
             *measured[figure], memory,
         )  # fmt: skip

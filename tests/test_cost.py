@@ -123,6 +123,35 @@ def test_bytes_are_those_read_and_written():
     assert kinds == {Kind.THIN: 1, Kind.ENTRIES: 2, Kind.NOTHING: 1}
 
 
+GELU = """g (float[4,16] x) => (float[4,16] y) <float root = {1.4142135}, float one = {1}, float half = {0.5}> {
+    a = Tanh(x) b = Div(a, root) c = Erf(b) d = Add(c, one) e = Mul(a, d) f = Mul(e, half) %s }"""
+
+
+def test_a_gelu_in_parts_is_one_pass_where_the_model_runs_alone():
+    """Not so in an explanation, nor where a product reads what lies between."""
+    graph, sizes = of(GELU % "y = Neg(f)")
+    alone, explained = amounts(graph, sizes, alone=True), amounts(graph, sizes)
+    assert (alone.nodes, alone.bytes) == (1, 4 * (64 + 3 + 64))
+    assert (explained.nodes, explained.bytes) == (7, 4 * (7 * 128 + 3 + 64))
+
+    graph, sizes = of(GELU % "g = Transpose(d) h = MatMul(f, g) y = MatMul(h, f)")
+    assert amounts(graph, sizes, alone=True).by_kind[Kind.ENTRIES][0] == 6
+
+
+def test_a_chain_that_reads_two_tensors_is_not_one_pass():
+    graph, sizes = of("""g (float[4,16] x, float[4,16] z) => (float[4,16] y) {
+        a = Exp(x) b = Mul(a, z) c = Tanh(b) d = Neg(c) y = Exp(d) }""")
+    assert amounts(graph, sizes, alone=True).bytes == amounts(graph, sizes).bytes
+
+
+def test_a_bias_behind_a_product_moves_nothing():
+    graph, sizes = of(
+        "g (float[4,16] x) => (float[4,8] y) { a = MatMul(x, w) b = Add(a, v) y = Exp(b) }",
+        w=weight(16, 8), v=weight(8),
+    )  # fmt: skip
+    assert amounts(graph, sizes).bytes == 4 * ((64 + 128 + 32) + (32 + 32))
+
+
 # ---- memory ----
 
 

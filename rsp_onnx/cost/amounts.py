@@ -11,6 +11,7 @@ import onnx_ir as ir
 from rsp_onnx.graph.nodes import subgraphs
 from rsp_onnx.graph.op_facts import Data, Layout, OpFacts, Role, facts_of, facts_of_op
 
+from .chains import fused_chains
 from .table import Shape, Sizes
 
 _THIN = 16  # products per entry moved, below which memory is the slower half of a product
@@ -73,23 +74,46 @@ class Amounts:
         return sum(row[2] for row in self.by_kind.values())
 
 
-def amounts(graph: ir.Graph, sizes: Sizes) -> Amounts:
-    """Return what a graph computes and moves when it is run once."""
+def amounts(graph: ir.Graph, sizes: Sizes, *, alone: bool = False) -> Amounts:
+    """Return what a graph computes and moves when it is run once.
+
+    alone: a model by itself, in which ONNX Runtime fuses chains of small steps; an explanation reads what is between.
+    """
+    chains = fused_chains(graph, lambda node: _is_small(node, sizes)) if alone else {}
+    within = {node for chain in chains.values() for node in chain}
     total = Amounts()
-    for amount in _each(graph, sizes, 1):
-        total.add(amount)
+    for node in graph:
+        if node in chains:
+            total.add(_of_chain(chains[node], sizes))
+        elif node not in within:
+            for amount in _of_node(node, sizes, 1):
+                total.add(amount)
     return total
+
+
+def _is_small(node: ir.Node, sizes: Sizes) -> bool:
+    return not subgraphs(node) and _amount(node, sizes, 1).kind in (Kind.ENTRIES, Kind.POOL)
+
+
+def _of_chain(chain: list[ir.Node], sizes: Sizes) -> Amount:
+    """Return the amount of one pass: what a chain reads from outside, and its last output."""
+    read = {v for node in chain for v in node.inputs if v is not None and v.producer() not in chain}
+    return Amount(Kind.ENTRIES, 0, sum(map(sizes.bytes, read)) + sizes.bytes(chain[0].outputs[0]))
 
 
 def _each(graph: ir.Graph, sizes: Sizes, times: int) -> Iterator[Amount]:
     for node in graph:
-        bodies = subgraphs(node)
-        if not bodies:
-            yield _amount(node, sizes, times)
-            continue
-        steps = times * sizes.trips.get(node, 1)
-        branches = [list(_each(body, sizes, steps)) for body in bodies]
-        yield from max(branches, key=lambda rows: sum(a.times * (a.products + a.bytes) for a in rows))
+        yield from _of_node(node, sizes, times)
+
+
+def _of_node(node: ir.Node, sizes: Sizes, times: int) -> Iterator[Amount]:
+    bodies = subgraphs(node)
+    if not bodies:
+        yield _amount(node, sizes, times)
+        return
+    steps = times * sizes.trips.get(node, 1)
+    branches = [list(_each(body, sizes, steps)) for body in bodies]
+    yield from max(branches, key=lambda rows: sum(a.times * (a.products + a.bytes) for a in rows))
 
 
 def _amount(node: ir.Node, sizes: Sizes, times: int) -> Amount:
@@ -121,13 +145,15 @@ def _weight_slot(facts: OpFacts) -> int:
 def is_fused(node: ir.Node, facts: OpFacts) -> bool:
     """Tell of a node that ONNX Runtime computes within its neighbour.
 
-    That is an activation behind a layer whose output nobody else reads, and a Transpose that products alone read.
+    That is an activation or the addition of a bias behind a layer whose output nobody else reads, and a Transpose that
+    products alone read.
     """
-    source = node.inputs[0] if node.inputs else None
+    variable = [v for v in node.inputs if v is not None and v.const_value is None]
+    source = variable[0] if variable else None
     if source is None or node.outputs[0].is_graph_output():
         return False
-    layer = source.producer()
-    if facts.role is Role.ACTIVATION and layer is not None and not source.is_graph_output():
+    layer, bias = source.producer(), facts.sums and len(variable) == 1
+    if (facts.role is Role.ACTIVATION or bias) and layer is not None and not source.is_graph_output():
         return facts_of(layer).role is Role.LAYER and len(list(source.uses())) == 1
     if facts.data is not Data.KEEPS or facts.view or source.dtype != node.outputs[0].dtype:
         return False

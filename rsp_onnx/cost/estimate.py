@@ -58,12 +58,12 @@ def cost_of(model: ir.Model, shapes: Shapes | None = None, *, calls: int = 0, be
     shapes : mapping, optional
         Of the inputs by name; what is free is 1 otherwise.
     calls : int
-        How often ``explain()`` goes with it: 1 for an explainer, 0 for a model run alone.
+        How often ``explain()`` goes with it: 1 for an explainer; 0 for a model run alone, see ``amounts``.
     before : float
         Bytes that are taken before it runs, see ``before_running``.
     """
     sizes = sizes_of(model, shapes)
-    seconds = seconds_of(amounts(model.graph, sizes)) + calls * rates.CALL
+    seconds = seconds_of(amounts(model.graph, sizes, alone=not calls)) + calls * rates.CALL
     memory = running_bytes(*memory_parts(model, live_bytes(model.graph, sizes)))
     one = rates.SECONDS[Kind.DENSE][1]
     return Cost(round(seconds / one), round(max(memory, before)), len(sizes.unknown))
