@@ -1,4 +1,4 @@
-"""Chains of small steps that ONNX Runtime computes in one pass where a model runs alone: LayerNorm and GELU in parts."""
+"""Chains of small steps that ONNX Runtime computes in one pass where a model runs alone: LayerNorm, GELU in parts."""
 
 from __future__ import annotations
 
