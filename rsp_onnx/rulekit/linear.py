@@ -147,8 +147,14 @@ def convolution(ctx: Context, node: ir.Node) -> Convolution:
 
 
 def adjoint_convolve(op: Emitter, s: ir.Value, weight: ir.Value | np.ndarray, w: Window, group: int) -> ir.Value:
-    """Convᵀ(s, W): s [B, O, *out], W [O, C/group, *kernel] → [B, C, *size]; exact for every stride and padding."""
-    extra = [n + b + a - f for n, b, a, f in zip(w.size, w.before, w.after, w.span, strict=True)]
+    """Convᵀ(s, W): s [B, O, *out], W [O, C/group, *kernel] → [B, C, *size]; exact for every stride and padding.
+
+    ConvTranspose is given what pads have alike before and behind, since CUDA's kernel takes no others; the rest is cut.
+    """
+    alike = [max(min(b, a), 0) for b, a in zip(w.before, w.after, strict=True)]
+    rest = [b - same for b, same in zip(w.before, alike, strict=True)]
+    rows = zip(rest, w.size, alike, w.span, strict=True)
+    extra = [max(before + n + 2 * same - span, 0) for before, n, same, span in rows]
     limits = [max(x, d) for x, d in zip(w.strides, w.dilations, strict=True)]
     settings = {
         "strides": list(w.strides),
@@ -156,11 +162,13 @@ def adjoint_convolve(op: Emitter, s: ir.Value, weight: ir.Value | np.ndarray, w:
         "group": group,
         "kernel_shape": list(w.kernel),
     }
-    if all(0 <= e < limit for e, limit in zip(extra, limits, strict=True)):
-        pads = [*w.before, *w.after]
-        return op.ConvTranspose(s, weight, pads=pads, output_padding=extra, **settings)
-    full = op.ConvTranspose(s, weight, **settings)
-    return crop(op, full, w, first_axis=2)
+    if any(e >= limit for e, limit in zip(extra, limits, strict=True)):
+        return crop(op, op.ConvTranspose(s, weight, **settings), w, first_axis=2)
+    back = op.ConvTranspose(s, weight, pads=[*alike, *alike], output_padding=extra, **settings)
+    for axis, (before, n, same, span) in enumerate(zip(rest, w.size, alike, w.span, strict=True)):
+        if before or span - 2 * same + extra[axis] != n:
+            back = cut(op, back, 2 + axis, before, n)
+    return back
 
 
 def crop(op: Emitter, full: ir.Value, w: Window, first_axis: int, copies: int = 1) -> ir.Value:
