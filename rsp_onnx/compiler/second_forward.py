@@ -18,6 +18,7 @@ from onnx_ir.passes.common import TopologicalSortPass
 from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.nodes import subgraphs
+from rsp_onnx.graph.op_facts import Data, facts_of
 from rsp_onnx.rulekit.context import Context
 
 from .interface import PREDICTED
@@ -40,6 +41,7 @@ def give_own_forward(ctx: Context, deployed: ir.Model) -> None:
     deployed: the model before anything was written out. Its nodes move into the compiled graph.
     """
     graph = ctx.graph.model.graph
+    _write_out_biases(ctx)
     for value in ctx.graph.inputs:
         if value.dtype in _ORDERED + _BYTES:
             _read_an_equal(ctx, value)
@@ -53,6 +55,21 @@ def give_own_forward(ctx: Context, deployed: ir.Model) -> None:
                 if str(node.name).startswith(f"{PREDICTED}/"):  # the class the deployed model itself would choose
                     node.replace_input_with(slot, own)
     TopologicalSortPass()(ctx.graph.model)
+
+
+def _write_out_biases(ctx: Context) -> None:
+    """Store quantised biases as the numbers they stand for, in what the backward pass reads.
+
+    CUDA has no kernel for them. Where the outputs come from they stay: on the CPU the runtime computes with integers.
+    """
+    graph = ctx.graph.model.graph
+    for node in list(graph):
+        stored = node.inputs[0] if facts_of(node).data is Data.QUANTISES else None
+        if stored is not None and stored.dtype == ir.DataType.INT32 and not node.outputs[0].is_graph_output():
+            found = ctx.graph.constant(node.outputs[0])
+            if found is not None:
+                node.outputs[0].replace_all_uses_with(_stored(graph, f"rsp_onnx/bias/{node.outputs[0].name}", found))
+                graph.remove(node, safe=True)
 
 
 def _read_an_equal(ctx: Context, value: ir.Value) -> None:
@@ -74,10 +91,13 @@ def _read_an_equal(ctx: Context, value: ir.Value) -> None:
 def _constant(ctx: Context, array: np.ndarray) -> ir.Value:
     if ir.DataType.from_numpy(array.dtype) == ctx.op.type:
         return ctx.op.constant(array)
-    value = ir.Value(name=f"rsp_onnx/{array.dtype}_{array}", const_value=ir.tensor(array))
+    return _stored(ctx.graph.model.graph, f"rsp_onnx/{array.dtype}_{array}", array)
+
+
+def _stored(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    value = ir.Value(name=name, const_value=ir.tensor(array))
     value.dtype, value.shape = ir.DataType.from_numpy(array.dtype), ir.Shape(array.shape)
-    ctx.graph.model.graph.initializers.setdefault(str(value.name), value)
-    return ctx.graph.model.graph.initializers[str(value.name)]
+    return graph.initializers.setdefault(name, value)
 
 
 def _move_in(source: ir.Graph, graph: ir.Graph) -> Sequence[ir.Value]:
