@@ -84,9 +84,10 @@ def _enlarged(asked: Asked, grid: ir.Value, cells: Sequence[int], rng: np.random
     shifts = np.stack([rng.integers(0, w, count) for w in widths], axis=1)
     large = [(c + 1) * w for c, w in zip(cells, widths, strict=True)]
     wide = op.Resize(grid, None, None, op.constant(np.array([1, 1, *large])), mode="linear")
-    first = op.Gather(asked.outer.constant(shifts), asked.step, axis=0)
-    last = op.Add(first, op.constant(np.array(asked.extents)))
-    return op.Slice(wide, first, last, list(range(2, 2 + len(asked.extents))))
+    for i, n in enumerate(asked.extents):  # by Gather: on a GPU the bounds of a Slice are copied to the host every step
+        first = op.Gather(asked.outer.constant(shifts[:, i]), asked.step, axis=0)
+        wide = op.Gather(wide, op.Add(first, op.constant(np.arange(n))), axis=2 + i)
+    return wide
 
 
 def _over_places(asked: Asked, mask: ir.Value) -> ir.Value:

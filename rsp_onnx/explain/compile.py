@@ -18,6 +18,7 @@ from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
+from rsp_onnx.simplify.lower import lower_opset
 from rsp_onnx.simplify.simplify import simplify
 
 
@@ -134,7 +135,9 @@ def compile_ir(
     notes: dict[str, object] = {"method": method, "parameters": parameters, "section": analysis.section.name}
     notes |= {"batch": analysis.graph.batch, "targets": None if one_by_one and several else analysis.targets}
     if chosen.repetition is not None:
-        return compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger or evidence)
+        model = compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger or evidence)
+        lower_opset(model)
+        return model
     ctx, outcome = emit_walk(analysis, chosen, options)
     add_outputs(ctx, analysis, outcome, tensors)
     if ledger:
@@ -147,4 +150,5 @@ def compile_ir(
         give_own_forward(ctx, analysis.deployed.clone())
     if one_by_one and several:
         loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
+    lower_opset(analysis.graph.model)
     return analysis.graph.model

@@ -1,4 +1,4 @@
-"""Fewer nodes that compute the same numbers: of what was emitted, never of the deployed model's own.
+"""The same said more simply: fewer nodes of what was emitted, an opset that more runtimes know.
 
-Public: simplify.
+Public: lower_opset, simplify.
 """
