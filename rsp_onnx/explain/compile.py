@@ -18,6 +18,7 @@ from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
+from rsp_onnx.simplify.apart import keep_filters_apart
 from rsp_onnx.simplify.lower import lower_opset
 from rsp_onnx.simplify.simplify import simplify
 
@@ -136,8 +137,7 @@ def compile_ir(
     notes |= {"batch": analysis.graph.batch, "targets": None if one_by_one and several else analysis.targets}
     if chosen.repetition is not None:
         model = compile_repeated(analysis, chosen, chosen.repetition, options, notes, tensors, ledger or evidence)
-        lower_opset(model)
-        return model
+        return _for_deployment(model, options)
     ctx, outcome = emit_walk(analysis, chosen, options)
     add_outputs(ctx, analysis, outcome, tensors)
     if ledger:
@@ -150,5 +150,12 @@ def compile_ir(
         give_own_forward(ctx, analysis.deployed.clone())
     if one_by_one and several:
         loop_over_targets(analysis.graph.model, own, ctx.op.dtype)
-    lower_opset(analysis.graph.model)
-    return analysis.graph.model
+    return _for_deployment(analysis.graph.model, options)
+
+
+def _for_deployment(model: ir.Model, options: Options) -> ir.Model:
+    """Say what other runtimes bear, in place: an opset that they know; where they may read it, filters kept apart."""
+    lower_opset(model)
+    if not options.in_process:
+        keep_filters_apart(model)
+    return model

@@ -68,8 +68,9 @@ def bias_for(op: Emitter, x: ir.Value, axes: Sequence[int] | None = None) -> ir.
 
 def largest(op: Emitter, x: ir.Value, axes: Sequence[int] | None = None) -> ir.Value:
     """Return max x, more than 0 where all is 0; axes and shape as of ``bias_for``."""
-    found = op.ReduceMax(x, None if axes is None else list(axes), keepdims=0)
-    return op.Max(found if axes is None else op.Reshape(found, [-1, 1, 1, 1]), op.dark)
+    if axes is None:
+        return op.Max(op.ReduceMax(op.Reshape(x, [-1]), [0], keepdims=0), op.dark)
+    return op.Max(op.Reshape(op.ReduceMax(x, list(axes), keepdims=0), [-1, 1, 1, 1]), op.dark)
 
 
 def per_sample(ctx: Context, r: ir.Value, rank: int) -> ir.Value:
