@@ -18,7 +18,7 @@ from rsp_onnx.model.load import Model, ModelSource
 from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
-from rsp_onnx.simplify.apart import keep_filters_apart
+from rsp_onnx.simplify.apart import keep_weights_apart
 from rsp_onnx.simplify.lower import lower_opset
 from rsp_onnx.simplify.simplify import simplify
 
@@ -154,8 +154,8 @@ def compile_ir(
 
 
 def _for_deployment(model: ir.Model, options: Options) -> ir.Model:
-    """Say what other runtimes bear, in place: an opset that they know; where they may read it, filters kept apart."""
+    """Say what other runtimes bear, in place: an opset that they know; where they may read it, weights kept apart."""
     lower_opset(model)
     if not options.in_process:
-        keep_filters_apart(model)
+        keep_weights_apart(model)
     return model

@@ -66,6 +66,8 @@ class Emitter:
         """Append a node with several outputs and return them."""
         if domain:
             self.graph.opset_imports.setdefault(domain, 1)
+        while inputs and inputs[-1] is None:  # an empty name at the end says what leaving it out says; OpenVINO fails
+            inputs = inputs[:-1]
         given = {key: _plain(value) for key, value in attributes.items() if value is not None}
         node = ir.Node(
             domain,

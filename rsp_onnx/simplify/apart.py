@@ -1,34 +1,46 @@
-"""Weights that a convolution and its transpose both read, kept apart for runtimes that mix the two up."""
+"""Weights that a layer and its adjoint both read, kept apart for runtimes that mix the two up."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
 from rsp_onnx.graph.emit import PREFIX
-from rsp_onnx.graph.op_facts import STANDARD
+from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.op_facts import Role, facts_of
 
-_FILTER = 1  # the slot of Conv and ConvTranspose that holds it
+Way = tuple[object, ...]
 
 
-def keep_filters_apart(model: ir.Model) -> None:
-    """Let every ConvTranspose read −(−W) where a Conv reads the constant W, in place.
+def keep_weights_apart(model: ir.Model) -> None:
+    """Give each way a constant weight is read its own tensor, in place: W for the first, −(−W) for the next.
 
-    OpenVINO (2026.4, CPU) keeps a filter in the order its layer reads it by the memory it lies in, and takes the one of
-    the Conv for its transpose: maps come out wrong without a word. What it computes from W lies elsewhere. The file
-    grows by two nodes a layer; a runtime that folds constants holds such a filter twice.
+    OpenVINO (2026.4, CPU) reorders a weight for the layer that reads it, keeps the result by the memory the weight lies
+    in, and takes it for the layer's adjoint too: maps come out wrong without a word. What it computes from W lies
+    elsewhere. The file grows by two nodes a layer; a runtime that folds constants holds such a weight twice.
     """
     constant: dict[ir.Value, bool] = {}
-    filters = {v: None for node in model.graph.all_nodes() if (v := _filter(node, "Conv")) is not None}
-    for index, value in enumerate(filters):
-        readers = [node for node, _ in value.uses() if _filter(node, "ConvTranspose") is value]
-        if readers and _is_constant(value, constant):
-            again = _twice_negated(model.graph, value, f"{PREFIX}/apart_{index}")
-            for node in readers:
-                node.replace_input_with(_FILTER, again)
+    weights = {v: None for node in model.graph.all_nodes() if _is_layer(node) for v in node.inputs if v is not None}
+    for index, value in enumerate(weights):
+        if len(_ways(value)) > 1 and _is_constant(value, constant):
+            given = value
+            for number, readers in enumerate(list(_ways(value).values())[1:], 1):
+                given = _twice_negated(model.graph, given, f"{PREFIX}/apart_{index}_{number}")
+                for node, slot in readers:
+                    node.replace_input_with(slot, given)
 
 
-def _filter(node: ir.Node, op_type: str) -> ir.Value | None:
-    return node.inputs[_FILTER] if node.op_type == op_type and node.domain in STANDARD else None
+def _is_layer(node: ir.Node) -> bool:
+    return facts_of(node).role is Role.LAYER
+
+
+def _ways(value: ir.Value) -> dict[Way, list[tuple[ir.Node, int]]]:
+    """Return the layers that read a tensor by how they read it: the op, the slot, transposed or not."""
+    ways: dict[Way, list[tuple[ir.Node, int]]] = {}
+    for node, slot in value.uses():
+        if _is_layer(node):
+            way = (node.domain, node.op_type, slot, attribute(node, "transA", 0), attribute(node, "transB", 0))
+            ways.setdefault(way, []).append((node, slot))
+    return ways
 
 
 def _is_constant(value: ir.Value, known: dict[ir.Value, bool]) -> bool:
