@@ -10,7 +10,8 @@ import torch
 from rsp_onnx import compile_explainer
 from rsp_onnx.compiler.analysis import analyse
 
-from .running import assert_scores_close
+from .running import asked, assert_scores_close
+from .running import run as compiled_run
 from .zoo import export
 from .zoo.transformers import CLASSES, NETWORKS, SHAPE, make
 
@@ -20,13 +21,7 @@ TARGET = 2
 
 
 def run(model, x, hostile=()):
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {
-        "x": x,
-        "target": np.full((1, len(x)), TARGET),
-        "hostile": np.tile(np.array(hostile, np.int64), (1, len(x), 1)),
-    }
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
+    return compiled_run(model, {"x": x, **asked(TARGET, hostile, len(x))})
 
 
 def image(seed=0):

@@ -100,6 +100,13 @@ def add_classes(model: ir.Model, batch: int | str, targets: int | None = None) -
     return target, hostile
 
 
+def drop_unread_classes(model: ir.Model) -> None:
+    """Remove the inputs ``target`` and ``hostile`` where nothing reads them."""
+    for value in list(model.graph.inputs):
+        if value.name in _OWN and not value.uses() and not value.is_graph_output():
+            model.graph.inputs.remove(value)
+
+
 def _class_input(name: str, shape: list[int | str]) -> ir.Value:
     return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(ir.DataType.INT64))
 

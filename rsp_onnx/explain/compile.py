@@ -11,7 +11,16 @@ import onnx_ir as ir
 from rsp_onnx.attribution.catalogue import load_method
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.compile_loop import compile_repeated
-from rsp_onnx.compiler.interface import add_evidence, add_ledger, add_outputs, check_names, checked, describe, emit_walk
+from rsp_onnx.compiler.interface import (
+    add_evidence,
+    add_ledger,
+    add_outputs,
+    check_names,
+    checked,
+    describe,
+    drop_unread_classes,
+    emit_walk,
+)
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
 from rsp_onnx.loops.each_target import loop_over_targets
 from rsp_onnx.model.load import Model, ModelSource
@@ -34,9 +43,9 @@ def compile_explainer(
     """Compile a classifier into one ONNX model that returns its scores and their relevance.
 
     The result's inputs are the model's own, ``target`` (int64 [K, N], class indices; −1 for the class with the highest
-    score) and ``hostile`` (int64 [K, N, H], −1 for none; H may be 0). Its outputs are the model's own and ``relevance``
-    (float32 [K, N, *input shape]; ``relevance/<input>`` where several inputs are explained). K and H are free, N where
-    the model leaves it free.
+    score) and, where the method knows rivals, ``hostile`` (int64 [K, N, H], −1 for none; H may be 0). Its outputs are
+    the model's own and ``relevance`` (float32 [K, N, *input shape]; ``relevance/<input>`` where several inputs are
+    explained). K and H are free, N where the model leaves it free.
 
     Parameters
     ----------
@@ -154,8 +163,12 @@ def compile_ir(
 
 
 def _for_deployment(model: ir.Model, options: Options) -> ir.Model:
-    """Say what other runtimes bear, in place: an opset that they know; where they may read it, weights kept apart."""
+    """Say what other runtimes bear, in place: an opset that they know; where they may read it, weights kept apart.
+
+    A class that is not read (a method may know no rivals) is no input: runtimes differ in whether they keep those.
+    """
     lower_opset(model)
+    drop_unread_classes(model)
     if not options.in_process:
         keep_weights_apart(model)
     return model

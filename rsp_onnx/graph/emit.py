@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
+import onnx.defs
 import onnx_ir as ir
 from onnx_ir.convenience import convert_attributes
 
@@ -66,7 +67,7 @@ class Emitter:
         """Append a node with several outputs and return them."""
         if domain:
             self.graph.opset_imports.setdefault(domain, 1)
-        while inputs and inputs[-1] is None:  # an empty name at the end says what leaving it out says; OpenVINO fails
+        while len(inputs) > _fewest(op_type, domain) and inputs[-1] is None:  # an empty name, at which OpenVINO fails
             inputs = inputs[:-1]
         given = {key: _plain(value) for key, value in attributes.items() if value is not None}
         node = ir.Node(
@@ -116,6 +117,12 @@ class Emitter:
             name = f"{self._word}/{word}_{self._count}"
             if name not in self._taken:
                 return name
+
+
+@lru_cache(maxsize=256)
+def _fewest(op_type: str, domain: str) -> int:
+    """Return how many inputs an op must have, left out or not."""
+    return int(onnx.defs.get_schema(op_type).min_input) if not domain and onnx.defs.has(op_type) else 0
 
 
 def _plain(value: object) -> object:

@@ -65,6 +65,11 @@ class Form:
     method: str = "rsp"
     cached: bool = False
 
+    def run(self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None) -> dict[str, Array]:
+        """Run once. ``target`` and ``hostile`` may be given where the form reads none: a method may know no rivals."""
+        unread = {"target", "hostile"}.difference(self.session.inputs)
+        return self.session.run({name: array for name, array in feeds.items() if name not in unread}, outputs)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of every map must know of it: inputs left out, optimisations that were."""
@@ -132,7 +137,7 @@ class Serving:
             part = slice(done, done + count)
             size = form.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
             target, hostile = class_arrays(targets[part], rivals[part], size)
-            yield Run(part, form, form.session.run({**feeds, "target": target, "hostile": hostile}))
+            yield Run(part, form, form.run({**feeds, "target": target, "hostile": hostile}))
             done += count
 
     def outputs(self, items: Sequence[Feeds], names: Sequence[str]) -> list[dict[str, Array]] | None:
@@ -144,7 +149,7 @@ class Serving:
             return None
         form = self.form(several=True)
         none = {"target": np.zeros((0, 1), np.int64), "hostile": np.zeros((0, 1, 0), np.int64)}
-        return [form.session.run({**feeds, **none}, names) for feeds, _ in stacked(items, form.batch)]
+        return [form.run({**feeds, **none}, names) for feeds, _ in stacked(items, form.batch)]
 
     @property
     def provider(self) -> str:
