@@ -43,7 +43,7 @@ def ours(net: nn.Module, method: str, x: np.ndarray) -> np.ndarray:
         torch.onnx.export(net, torch.tensor(x), file, opset_version=17, dynamo=False, input_names=["x"])
     compiled = compile_explainer(onnx.load_from_string(file.getvalue()), method)
     session = ort.InferenceSession(compiled.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {"x": x, "target": np.array([[TARGET]]), "hostile": np.zeros((1, 1, 0), np.int64)}
+    feeds = {"x": x, "target": np.array([[TARGET]])}
     return np.asarray(session.run(["relevance"], feeds)[0][0])
 
 

@@ -75,7 +75,7 @@ def ours(seed: int, x: np.ndarray, method: str) -> np.ndarray:
             warnings.simplefilter("ignore", DeprecationWarning)  # the exporter that needs nothing further
             torch.onnx.export(net, torch.tensor(x), str(path), opset_version=17, dynamo=False, input_names=["x"])
         compiled = compile_explainer(onnx.load(path), method)
-    feeds = {"x": x, "target": np.array([[TARGET]]), "hostile": np.zeros((1, 1, 0), np.int64)}
+    feeds = {"x": x, "target": np.array([[TARGET]])}
     return np.asarray(ReferenceEvaluator(compiled).run(["relevance"], feeds)[0][0])
 
 

@@ -237,7 +237,7 @@ def exported(net: nn.Module, shape: tuple[int, ...]) -> onnx.ModelProto:
 def ours(model: onnx.ModelProto, method: str, image: np.ndarray, target: int) -> np.ndarray:
     """Return our relevance in the model's precision; ONNX Runtime has no float64 convolutions."""
     compiled = compile_explainer(model, method)
-    feeds = {"x": image, "target": np.array([[target]]), "hostile": np.zeros((1, 1, 0), np.int64)}
+    feeds = {"x": image, "target": np.array([[target]])}
     if image.dtype == np.float64:
         (found,) = ReferenceEvaluator(compiled).run(["relevance"], feeds)
     else:

@@ -56,7 +56,8 @@ def row(path: Path, method: str) -> tuple[float, float, float, bool]:
     compiled = compile_explainer(path, method, input_shapes=free_sizes(loaded.ir) or None)
     shape = next(v for v in compiled.graph.input if v.name == "target").type.tensor_type.shape
     batch = shape.dim[1].dim_value or 1
-    asked = {"target": np.zeros((1, batch), np.int64), "hostile": np.zeros((1, batch, 0), np.int64)}
+    classes = {"target": np.zeros((1, batch), np.int64), "hostile": np.zeros((1, batch, 0), np.int64)}
+    asked = {v.name: classes[v.name] for v in compiled.graph.input if v.name in classes}
     ours = outputs(compiled.SerializeToString(), feeds | asked, prepack=False)
     plain = outputs(str(path), feeds, prepack=False)
     same = all(np.array_equal(a.argmax(-1), ours[n].argmax(-1)) for n, a in plain.items() if n in ours and a.ndim)

@@ -1,0 +1,1 @@
+"""Compiled files in other runtimes, beside ONNX Runtime on the CPU."""
