@@ -9,6 +9,7 @@ import torch
 
 from rsp_onnx.attribution import equilibrium, excitation, lrp_rules, rap
 from rsp_onnx.rulekit import shares
+from rsp_onnx.rulekit.affine import per_channel
 from rsp_onnx.testing.models import compile_ops, read_ops
 from rsp_onnx.testing.reference import runner
 
@@ -208,6 +209,18 @@ def test_epsilon_at_exactly_0_is_positive():
     got = runner(compile_ops(read_ops(model, None), rules.lookup, "relevance", None))({"x": x, "y": -x, "g": r})
     np.testing.assert_allclose(got["relevance/x"], x * r / EPSILON, rtol=1e-15)
     np.testing.assert_allclose(got["relevance/y"], -x * r / EPSILON, rtol=1e-15)
+
+
+@pytest.mark.parametrize(("shape", "fits"), [
+    ((), True), ((3, 1, 1), True), ((1, 3, 1, 1), True), ((1, 1, 1), True),
+    ((3, 5, 1), False), ((5,), False), ((2, 1, 1, 1), False), ((2, 3, 1, 1), False),
+])  # fmt: skip
+def test_a_bias_is_the_layers_own_where_it_differs_by_channel_alone(shape, fits):
+    bias = np.arange(1.0, 1 + np.prod(shape, dtype=int)).reshape(shape)
+    own = per_channel(bias, 3, 2)
+    assert (own is not None) == fits
+    if own is not None:
+        np.testing.assert_array_equal(own.reshape(1, 3, 1, 1), np.broadcast_to(bias, (1, 3, 1, 1)))
 
 
 # ---- in float32, from faint to strong ----

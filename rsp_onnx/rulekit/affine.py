@@ -116,10 +116,13 @@ def size_and_output(
 
 def per_channel(bias: np.ndarray | None, channels: int, behind: int) -> np.ndarray | None:
     """Return a bias as [channels], with so many axes behind the channels'; None where it differs along another axis."""
-    shape = (channels, *[1] * behind)
-    if bias is None or np.broadcast_shapes(bias.shape[-len(shape) :], shape) != shape or bias.size > channels:
+    if bias is None:
         return None
-    return np.broadcast_to(bias.reshape(bias.shape[-len(shape) :]), shape).reshape(channels)
+    shape = (channels, *[1] * behind)
+    own = bias.shape[-len(shape) :]
+    if np.broadcast_shapes(own, shape) != shape or bias.size != np.prod(own, dtype=int):
+        return None
+    return np.broadcast_to(bias.reshape(own), shape).reshape(channels)
 
 
 def constant_bias(ctx: Context, node: ir.Node, slot: int) -> np.ndarray | None:
