@@ -9,7 +9,8 @@ from .little import RNG, little
 from .running import asked, relative_l2, run
 
 FAINT = np.float32(2.0**-27)  # 7e-9, a power of two: nothing is rounded
-METHODS = ["rsp", "lrp-0", "lrp-z-plus", "lrp-alpha-beta", "excitation-backprop", "rap"]
+METHODS = ["rsp", "lrp-0", "lrp-z-plus", "lrp-alpha-beta", "lrp-flat", "lrp-w-square", "excitation-backprop", "rap",
+           "contrastive-excitation-backprop", "attribution-equilibrium"]  # fmt: skip
 
 
 def without_biases():

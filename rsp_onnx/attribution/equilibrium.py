@@ -18,8 +18,9 @@ from rsp_onnx.compiler.walk import feature_nodes, walk
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import EPSILON, per_sample, safe_divide, uniform_shift
+from rsp_onnx.rulekit.numerics import EPSILON, per_sample, safe_divide, signs, uniform_shift
 from rsp_onnx.rulekit.registry import find_rule, find_vjp
+from rsp_onnx.rulekit.shares import positive_of, share_by
 
 from .lrp_rules import Composite, LinearRule, z_box
 
@@ -35,10 +36,10 @@ def balance(ratio: float) -> LinearRule:
     def share(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
         op, rank = ctx.op, len(ctx.dims(layer.source))
         size, x = op.Abs(layer.weight), ctx.read(layer.source)
-        target, other = (_normalised(ctx, part, rank) for part in (op.Relu(r), op.Relu(op.Neg(r))))
+        target, other = (_normalised(ctx, part, rank) for part in signs(op, r))
         wide = not _pointwise(ctx, layer)
         both = op.Sub(op.Mul(target, ratio), other) if wide else op.Sub(target, other)
-        c = _shared(ctx, layer, both, op.Relu(x), size)
+        c = _shared(ctx, layer, both, positive_of(ctx, layer), size)
         if wide:
             one = per_sample(ctx, target, rank)  # 1, or 0 where there is no positive relevance
             c = uniform_shift(ctx, c, one, rank)
@@ -51,13 +52,14 @@ def balance(ratio: float) -> LinearRule:
 
 
 def _shared(ctx: Context, layer: LinearLayer, r: ir.Value, x: ir.Value, w: ir.Value) -> ir.Value:
-    """x⊙wᵀ(r⊘(x·w))."""
-    s = safe_divide(ctx.op, r, layer.apply(x, w), nonnegative=True)
-    return ctx.op.Mul(x, layer.adjoint(s, w))
+    """x⊙wᵀ(r⊘(x·w)), neither x nor w negative."""
+    return share_by(ctx, layer, r, [(x, w)], sign=1)
 
 
 def _normalised(ctx: Context, part: ir.Value, rank: int) -> ir.Value:
-    return safe_divide(ctx.op, part, per_sample(ctx, part, rank), nonnegative=True)
+    """Divide what is not negative by its sum; 0 where the sum is."""
+    op = ctx.op
+    return op.Mul(part, safe_divide(op, op.constant(1.0), per_sample(ctx, part, rank), nonnegative=True))
 
 
 def _pointwise(ctx: Context, layer: LinearLayer) -> bool:

@@ -22,11 +22,12 @@ from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Role, facts_of, is_layer
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide
+from rsp_onnx.rulekit.numerics import add_all, bias_below, divide_sum, per_sample, safe_divide
 from rsp_onnx.rulekit.registry import find_rule
+from rsp_onnx.rulekit.shares import positive_of, share_by
 
 from .cams import enlarge
-from .lrp_rules import Chooser, Composite, share_by
+from .lrp_rules import Chooser, Composite
 
 
 def excite(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
@@ -49,9 +50,9 @@ def contrast(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
 
 
 def _by_positive(ctx: Context, layer: LinearLayer, r: ir.Value, weight: ir.Value | None) -> ir.Value:
-    x = ctx.op.Relu(ctx.read(layer.source))
+    x = positive_of(ctx, layer)
     if weight is not None:
-        return share_by(ctx, layer, r, [(x, ctx.op.Relu(weight))])
+        return share_by(ctx, layer, r, [(x, ctx.op.Relu(weight))], sign=1)
     s = safe_divide(ctx.op, r, layer.apply(x, None), nonnegative=True)
     return ctx.op.Mul(x, layer.adjoint(s, None))
 
@@ -59,7 +60,7 @@ def _by_positive(ctx: Context, layer: LinearLayer, r: ir.Value, weight: ir.Value
 def _positive_shares(op: Emitter, r: ir.Value, values: Sequence[ir.Value]) -> list[ir.Value]:
     """Summands get r in proportion to [x]₊."""
     sizes = [op.Relu(x) for x in values]
-    each = safe_divide(op, r, add_all(op, sizes), nonnegative=True)
+    each = divide_sum(op, r, add_all(op, sizes), bias_below(op, 1.0))
     return [op.Mul(x, each) for x in sizes]
 
 

@@ -11,21 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.op_facts import facts_of
-from rsp_onnx.graph.signs import is_nonnegative
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import add_all, safe_divide, unbroadcast
 from rsp_onnx.rulekit.registry import Parts, Rule, apply_rule, find_rule, linear_layer
+from rsp_onnx.rulekit.shares import Terms, clamp, gather, output_of, part_of, products, share_by, sides_of, total
 
 STABILISER = 1e-6  # what keeps the sum of signed branches away from zero, as in Bach et al. 2015
 LinearRule: TypeAlias = Callable[[Context, LinearLayer, ir.Value], ir.Value]
 Chooser: TypeAlias = Callable[[LinearLayer], LinearRule]
-Terms: TypeAlias = Sequence[tuple[ir.Value, ir.Value]]
 Branches: TypeAlias = Callable[[Emitter, ir.Value, Sequence[ir.Value]], list[ir.Value]]
 
 
@@ -66,8 +64,8 @@ class Composite:
     def _through_layer(self, ctx: Context, node: ir.Node, r: ir.Value, layer: LinearLayer) -> Parts:
         parts: list[ir.Value | None] = [None] * layer.inputs
         if layer.residual is not None:  # a fused addition takes its share first
-            own = _output(ctx, layer, ctx.read(layer.source))
-            r, parts[layer.residual] = self.branches(ctx.op, r, [own, ctx.read(node.inputs[layer.residual])])
+            both = [output_of(ctx, layer), ctx.read(node.inputs[layer.residual])]
+            r, parts[layer.residual] = self.branches(ctx.op, r, both)
         rule = self.mean if layer.weight is None else self.choose(layer)
         parts[layer.slot] = rule(ctx, layer, r)
         return parts
@@ -96,8 +94,8 @@ def divide(op: Emitter, r: ir.Value, z: ir.Value, stabiliser: float) -> ir.Value
     """r/(z + ε·sign z), where 0 counts as positive; with ε = 0 r/z, and 0 where z = 0."""
     if stabiliser == 0:
         return safe_divide(op, r, z)
-    signed = op.Where(op.Less(z, 0.0), -stabiliser, stabiliser)
-    return op.Div(r, op.Add(z, signed))
+    below = op.Cast(op.Less(z, 0.0), to=int(op.type))  # a Where takes as long as all of this
+    return op.Div(r, op.Add(z, op.Sub(stabiliser, op.Mul(below, 2 * stabiliser))))
 
 
 # ---- the rules ----
@@ -110,9 +108,8 @@ def epsilon(value: float) -> LinearRule:
     """
 
     def share(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
-        x = ctx.read(layer.source)
-        z = _output(ctx, layer, x)
-        return ctx.op.Mul(x, layer.adjoint(divide(ctx.op, r, z, value), layer.weight))
+        s = divide(ctx.op, r, output_of(ctx, layer), value)
+        return ctx.op.Mul(ctx.read(layer.source), layer.adjoint(s, layer.weight))
 
     return share
 
@@ -122,7 +119,8 @@ def z_plus(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
 
     Deep Taylor decomposition has x ≥ 0; the second product serves signed inputs.
     """
-    return share_by(ctx, layer, r, products(ctx, layer, 1))
+    (terms,) = products(ctx, layer, 1)
+    return share_by(ctx, layer, r, terms, sign=1)
 
 
 def alpha_beta(alpha: float, beta: float) -> LinearRule:
@@ -132,12 +130,12 @@ def alpha_beta(alpha: float, beta: float) -> LinearRule:
     """
 
     def share(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
-        op = ctx.op
-        sides = [share_by(ctx, layer, r, products(ctx, layer, 1), _part(layer.bias, 1))]
-        if beta:
-            sides.append(share_by(ctx, layer, r, products(ctx, layer, -1), _part(layer.bias, -1)))
-        upper, *lower = (op.Mul(side, by) for side, by in zip(sides, (alpha, beta), strict=False))
-        return op.Sub(upper, *lower) if lower else upper
+        factors = {1: alpha, -1: -beta} if beta else {1: alpha}
+        handed = []
+        for (sign, by), terms in zip(factors.items(), products(ctx, layer, *factors), strict=True):
+            z = total(ctx, layer, terms, part_of(layer.bias, sign), sign)
+            handed.append((ctx.op.Div(ctx.op.Mul(r, by), z), terms))
+        return gather(ctx, layer, handed)
 
     return share
 
@@ -150,11 +148,11 @@ def gamma(value: float) -> LinearRule:
     """
 
     def share(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
-        op, z = ctx.op, _output(ctx, layer, ctx.read(layer.source))
+        op, z = ctx.op, output_of(ctx, layer)
         parts = []
         for sign in (1, -1):
             mask = op.Cast(op.Greater(z, 0.0) if sign > 0 else op.Less(z, 0.0), to=int(op.type))
-            own = _part(layer.bias, sign)
+            own = part_of(layer.bias, sign)
             bias = None if layer.bias is None or own is None else layer.bias + value * own
             parts.append(share_by(ctx, layer, op.Mul(r, mask), _favoured(ctx, layer, sign, value), bias))
         return op.Add(*parts)
@@ -165,12 +163,13 @@ def gamma(value: float) -> LinearRule:
 def flat(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
     """Flat: every input of a unit gets the same share, whatever x and w (Lapuschkin et al. 2019). For the image."""
     weight = ctx.op.Expand(1.0, ctx.op.Shape(layer.weight))
-    return share_by(ctx, layer, r, [(_ones(ctx, layer), weight)])
+    return share_by(ctx, layer, r, [(_ones(ctx, layer), weight)], sign=1, size=1.0)
 
 
 def w_square(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
     """w²: share by squared weights (Montavon et al. 2017). For images of unbounded values."""
-    return share_by(ctx, layer, r, [(_ones(ctx, layer), ctx.op.Mul(layer.weight, layer.weight))])
+    squares = ctx.op.Mul(layer.weight, layer.weight)
+    return share_by(ctx, layer, r, [(_ones(ctx, layer), squares)], sign=1, size=layer.size**2)
 
 
 def z_box(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
@@ -182,51 +181,10 @@ def z_box(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
 # ---- what they are made of ----
 
 
-def share_by(ctx: Context, layer: LinearLayer, r: ir.Value, terms: Terms, bias: np.ndarray | None = None) -> ir.Value:
-    """Share r by the products of all pairs (x, w): Σ x ⊙ wᵀ(r ⊘ z), z = Σ x·w + bias; 0 where z is 0."""
-    z = _with_bias(ctx, [layer.apply(x, w) for x, w in terms], bias)
-    s = safe_divide(ctx.op, r, z)
-    return add_all(ctx.op, [ctx.op.Mul(x, layer.adjoint(s, w)) for x, w in terms])
-
-
-def _output(ctx: Context, layer: LinearLayer, x: ir.Value) -> ir.Value:
-    """x·W + b."""
-    return _with_bias(ctx, [layer.apply(x, layer.weight)], layer.bias)
-
-
-def _with_bias(ctx: Context, products: list[ir.Value], bias: np.ndarray | None) -> ir.Value:
-    return add_all(ctx.op, products if bias is None else [*products, ctx.op.constant(bias)])
-
-
-def products(ctx: Context, layer: LinearLayer, sign: int) -> Terms:
-    """Return the pairs whose products are of one sign: x⁺ with w of this sign, x⁻ with w of the other."""
-    return [(x, _clamp(ctx.op, layer.weight, sign * side)) for x, side in _sides(ctx, layer)]
-
-
 def _favoured(ctx: Context, layer: LinearLayer, sign: int, by: float) -> Terms:
     """Return the pairs (x, w) with w + γ·(its part that makes products of one sign)."""
     op, w = ctx.op, layer.weight
-    return [(x, op.Add(w, op.Mul(_clamp(op, w, sign * side), by))) for x, side in _sides(ctx, layer)]
-
-
-def _sides(ctx: Context, layer: LinearLayer) -> list[tuple[ir.Value, int]]:
-    """Return x⁺ and x⁻ with their signs; x alone where it cannot be negative."""
-    x = ctx.read(layer.source)
-    if is_nonnegative(ctx.graph, layer.source):
-        return [(x, 1)]
-    return [(_clamp(ctx.op, x, 1), 1), (_clamp(ctx.op, x, -1), -1)]
-
-
-def _clamp(op: Emitter, x: ir.Value | None, sign: int) -> ir.Value:
-    """max(x, 0) for sign 1, min(x, 0) for −1."""
-    return op.Relu(x) if sign > 0 else op.Min(x, 0.0)
-
-
-def _part(bias: np.ndarray | None, sign: int) -> np.ndarray | None:
-    """Return the part of a bias that has this sign."""
-    if bias is None:
-        return None
-    return np.asarray(np.maximum(bias, 0) if sign > 0 else np.minimum(bias, 0))
+    return [(x, op.Add(w, op.Mul(clamp(op, w, sign * side), by))) for x, side in sides_of(ctx, layer)]
 
 
 def _ones(ctx: Context, layer: LinearLayer) -> ir.Value:

@@ -16,10 +16,11 @@ from rsp_onnx.compiler.start import target_seeds
 from rsp_onnx.compiler.walk import walk
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer
-from rsp_onnx.rulekit.numerics import add_all, per_sample, safe_divide, uniform_shift
+from rsp_onnx.rulekit.numerics import per_sample, safe_divide, uniform_shift
 from rsp_onnx.rulekit.registry import find_rule, find_vjp, linear_layer
+from rsp_onnx.rulekit.shares import gather, output_of, products, total
 
-from .lrp_rules import Composite, LinearRule, epsilon, products, signed_shares, z_box
+from .lrp_rules import Composite, LinearRule, epsilon, signed_shares, z_box
 
 
 def propagate(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
@@ -29,27 +30,23 @@ def propagate(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
     the negative products for convolutions and R⁻⊘Z₁ for dense layers, as the release has it. r: [K, N, *out].
     """
     op, rank = ctx.op, len(ctx.dims(layer.source))
-    upper, lower = products(ctx, layer, 1), products(ctx, layer, -1)
-    z1 = add_all(op, [layer.apply(x, w) for x, w in upper])
-    z2 = op.Neg(add_all(op, [layer.apply(x, w) for x, w in lower]))
-    to_upper = safe_divide(op, r if layer.dense else op.Relu(r), z1, nonnegative=True)
-    to_lower = safe_divide(op, r, op.Add(z1, z2), nonnegative=True)
+    upper, lower = products(ctx, layer, 1, -1)
+    z1, negative = total(ctx, layer, upper, None, 1), total(ctx, layer, lower, None, -1)  # the latter is −Z₂
+    above = r if layer.dense else op.Relu(r)
+    to_lower = op.Div(r, op.Sub(negative, z1))
     if not layer.dense:
-        to_lower = op.Add(to_lower, safe_divide(op, op.Min(r, 0.0), z2, nonnegative=True))
-    shares = [(to_upper, upper), (op.Neg(to_lower), lower)]
-    c = add_all(op, [op.Mul(x, layer.adjoint(s, w)) for s, pairs in shares for x, w in pairs])
+        to_lower = op.Add(to_lower, op.Div(op.Sub(r, above), negative))
+    c = gather(ctx, layer, [(op.Div(above, z1), upper), (to_lower, lower)])
     return uniform_shift(ctx, c, op.Sub(per_sample(ctx, c, rank), per_sample(ctx, r, rank)), rank)
 
 
 def classify(ctx: Context, layer: LinearLayer, r: ir.Value) -> ir.Value:
     """|x⊙w_t| / Σ|x⊙w_t| · y_t: every unit the class is made of counts, whatever its sign. r ≠ 0 marks the class."""
     op, rank = ctx.op, len(ctx.dims(layer.source))
-    asked, x = op.Cast(op.Greater(op.Abs(r), 0.0), to=int(op.type)), ctx.read(layer.source)
-    y = layer.apply(x, layer.weight)
-    y = y if layer.bias is None else op.Add(y, layer.bias)
-    sizes = op.Abs(op.Mul(x, layer.adjoint(asked, layer.weight)))
-    total = per_sample(ctx, op.Mul(asked, y), rank)
-    return op.Mul(safe_divide(op, sizes, per_sample(ctx, sizes, rank), nonnegative=True), total)
+    asked = op.Cast(op.Cast(r, to=int(ir.DataType.BOOL)), to=int(op.type))
+    sizes = op.Abs(op.Mul(ctx.read(layer.source), layer.adjoint(asked, layer.weight)))
+    score = per_sample(ctx, op.Mul(asked, output_of(ctx, layer)), rank)
+    return op.Mul(sizes, safe_divide(op, score, per_sample(ctx, sizes, rank), nonnegative=True))
 
 
 def _rap(ctx: Context, plan: Plan) -> Outcome:

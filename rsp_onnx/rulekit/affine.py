@@ -99,6 +99,32 @@ def scaled_weight(ctx: Context, weight: ir.Value, scale: np.ndarray) -> ir.Value
     return weight if bool((scale == 1.0).all()) else ctx.op.Mul(weight, scale)
 
 
+def size_and_output(
+    ctx: Context, node: ir.Node, weight: ir.Value | None, scale: np.ndarray, shift: np.ndarray
+) -> tuple[float, ir.Value | None]:
+    """Return a bound of |W·a|, 1 where W is not known before run time; and the model's own x·W·a + (b·a + c).
+
+    The latter is the node's output where no map stands behind it and nothing is rounded, None elsewhere.
+    """
+    x, y, known = node.inputs[0], node.outputs[0], ctx.constant(weight)
+    exact = node.graph is not None and y.dtype == ctx.op.type and ctx.read(x) is x
+    output = y if exact and bool((scale == 1.0).all()) and not shift.any() else None
+    if known is None or not known.size:
+        return 1.0, output
+    return max(float(known.max()), -float(known.min())) * float(np.abs(scale).max()), output
+
+
+def per_channel(bias: np.ndarray | None, channels: int, behind: int) -> np.ndarray | None:
+    """Return a bias as [channels], with so many axes behind the channels'; None where it differs along another axis."""
+    if bias is None:
+        return None
+    shape = (channels, *[1] * behind)
+    own = bias.shape[-len(shape) :]
+    if np.broadcast_shapes(own, shape) != shape or bias.size != np.prod(own, dtype=int):
+        return None
+    return np.broadcast_to(bias.reshape(own), shape).reshape(channels)
+
+
 def constant_bias(ctx: Context, node: ir.Node, slot: int) -> np.ndarray | None:
     """Return the constant bias at a slot, None where there is none."""
     bias = ctx.constant(input_at(node, slot))

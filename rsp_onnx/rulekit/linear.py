@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +17,13 @@ from .context import Context
 from .numerics import cut, pad
 
 Product: TypeAlias = "Callable[[ir.Value, ir.Value | None], ir.Value]"
+
+
+class Affine(Protocol):
+    """x [N, *in], W → x·W + b [N, *out]; b broadcasts against the output, None for no bias."""
+
+    def __call__(self, x: ir.Value, w: ir.Value | None, /, bias: np.ndarray | None = None) -> ir.Value:
+        """Emit it; a bias per channel is the op's own, so that it takes no pass of its own."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,11 @@ class LinearLayer:
     bias : ndarray or None
         Broadcasts against the output [N, *out].
     apply, adjoint : callable
-        x [N, *in], W → x·W [N, *out], without the bias; s [K, N, *out], W → s·Wᵀ [K, N, *in].
+        x [N, *in], W, b → x·W + b [N, *out], 0 for the bias where none is given; s [K, N, *out], W → s·Wᵀ [K, N, *in].
+    size : float
+        A bound of |W|; 1 where there are no weights.
+    output : onnx_ir.Value or None
+        The tensor of the model that is y in the working dtype, where it has one.
     dense : bool
         It is a dense layer, not a convolution.
     image : onnx_ir.Value or None
@@ -51,8 +62,10 @@ class LinearLayer:
     source: ir.Value
     weight: ir.Value | None
     bias: np.ndarray | None
-    apply: Product
+    apply: Affine
     adjoint: Product
+    size: float = 1.0
+    output: ir.Value | None = None
     dense: bool = False
     image: ir.Value | None = None
     residual: int | None = None

@@ -57,6 +57,15 @@ def divide_sum(op: Emitter, r: ir.Value, z: ir.Value, bias: ir.Value | float) ->
     return op.Div(r, op.Add(z, bias))
 
 
+def bias_below(op: Emitter, size: float) -> float:
+    """Return a bias far below any z = Σ x·w that counts, however faint x is: size times ``op.bias`` and ``op.dark``.
+
+    size: a bound of |w|. It is what ``bias_for`` has where x is dark, and does not depend on x, so that the layer's own
+    op adds it in the pass that makes z. (r/z)·w stays finite for any r up to 1e9.
+    """
+    return max(size * op.bias * op.dark, op.tiny)
+
+
 def bias_for(op: Emitter, x: ir.Value, axes: Sequence[int] | None = None) -> ir.Value:
     """Return a bias far below any z = Σ x·x·r that counts, however faint x is: (max x)² times ``op.bias``.
 

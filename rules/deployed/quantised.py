@@ -140,13 +140,15 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     layer = linear_layer(ctx, twin.node)
     if layer is None:
         return None
-    weight, bias = layer.weight, _bias(ctx, node)
+    weight, bias, size = layer.weight, _bias(ctx, node), layer.size
     if node.op_type in _INTEGER and weight is not None:
         axis, rank = len(ctx.dims(node.outputs[0])) - 1 if layer.dense else 1, len(ctx.dims(node.inputs[1]))
         scale, shift = affine_behind_integers(ctx, node, axis)
         along = scale if layer.dense else scale.reshape(-1, *[1] * (rank - 1))
         weight, bias = scaled_weight(ctx, weight, along), folded_bias(None, scale, shift)
-    return replace(layer, slot=twin.slots[layer.slot], inputs=twin.inputs, weight=weight, bias=bias)
+        size = size * float(np.abs(along).max())
+    slot = twin.slots[layer.slot]
+    return replace(layer, slot=slot, inputs=twin.inputs, weight=weight, bias=bias, size=size)
 
 
 # where the bias stands, and the scales that make numbers of its integers

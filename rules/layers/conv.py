@@ -5,11 +5,19 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from rsp_onnx.rulekit.affine import (
+    affine_behind,
+    constant_bias,
+    folded_bias,
+    per_channel,
+    scaled_weight,
+    size_and_output,
+)
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import Convolution, LinearLayer, adjoint_convolve, convolution, convolve
 from rsp_onnx.rulekit.numerics import per_sample, uniform_shift
@@ -87,8 +95,10 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     bias = constant_bias(ctx, node, 2)
     bias = None if bias is None else bias.reshape(-1, *[1] * c.window.axes)
 
-    def apply(x: ir.Value, w: ir.Value | None) -> ir.Value:
-        return convolve(op, x, cast("ir.Value", w), c.window, c.group)
+    def apply(x: ir.Value, w: ir.Value | None, bias: np.ndarray | None = None) -> ir.Value:
+        own = per_channel(bias, c.filters, c.window.axes)
+        y = convolve(op, x, cast("ir.Value", w), c.window, c.group, own)
+        return y if bias is None or own is not None else op.Add(y, bias)
 
     def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
         flat = ctx.merge(s, (c.filters, *c.window.out))
@@ -96,8 +106,10 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
         return ctx.part(back, c.channels, *c.window.size)
 
     total = folded_bias(bias, scale, shift)
-    image = image_source(ctx, source)
-    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, image=image)
+    size, output = size_and_output(ctx, node, node.inputs[1], scale, shift)
+    return LinearLayer(
+        node, 0, len(node.inputs), source, weight, total, apply, adjoint, size, output, image=image_source(ctx, source)
+    )
 
 
 @reports("Conv")

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight, size_and_output
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import Dense, LinearLayer, dense
 from rsp_onnx.rulekit.numerics import EPSILON, broadcast_axes, safe_divide, swap, unbroadcast, uniform_shift
@@ -223,8 +223,11 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     along = scale.reshape(-1, 1) if layer.transposed else scale.reshape(-1)
     weight = scaled_weight(ctx, ctx.read(layer.weight), along * layer.scale)
 
-    def apply(x: ir.Value, w: ir.Value | None) -> ir.Value:
-        return ctx.op.Gemm(x, w, transB=1) if layer.transposed else ctx.op.MatMul(x, w)
+    def apply(x: ir.Value, w: ir.Value | None, bias: np.ndarray | None = None) -> ir.Value:
+        if layer.transposed:
+            return ctx.op.Gemm(x, w, bias, transB=1)
+        y = ctx.op.MatMul(x, w)
+        return y if bias is None else ctx.op.Add(y, bias)
 
     def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
         if rank == 2:
@@ -232,7 +235,8 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
         return _narrow(ctx, ctx.op.MatMul(s, swap(ctx.op, cast("ir.Value", w), rank)), node, source)
 
     total, image = folded_bias(bias, scale, shift), image_source(ctx, source)
-    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, dense=True, image=image)
+    size, output = size_and_output(ctx, node, layer.weight, scale * layer.scale, shift)
+    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, size, output, True, image)
 
 
 @reports("MatMul", "Gemm")

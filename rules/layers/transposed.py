@@ -11,7 +11,14 @@ import onnx_ir as ir
 from rsp_onnx.errors import BadModel
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
-from rsp_onnx.rulekit.affine import affine_behind, constant_bias, folded_bias, scaled_weight
+from rsp_onnx.rulekit.affine import (
+    affine_behind,
+    constant_bias,
+    folded_bias,
+    per_channel,
+    scaled_weight,
+    size_and_output,
+)
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.linear import LinearLayer, Window, convolve
 from rsp_onnx.rulekit.numerics import safe_divide
@@ -62,15 +69,18 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
     axes, bias = len(ctx.dims(source)) - 2, constant_bias(ctx, node, 2)
     bias = None if bias is None else bias.reshape(-1, *[1] * axes)
 
-    def apply(x: ir.Value, w: ir.Value | None) -> ir.Value:
-        return ctx.op.emit("ConvTranspose", x, w, **same)
+    def apply(x: ir.Value, w: ir.Value | None, bias: np.ndarray | None = None) -> ir.Value:
+        own = per_channel(bias, ctx.sizes(node.outputs[0])[0], axes)
+        y = ctx.op.emit("ConvTranspose", x, w, own, **same)
+        return y if bias is None or own is not None else ctx.op.Add(y, bias)
 
     def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
         return cast("ir.Value", _back(ctx, node, s, cast("ir.Value", w))[0])
 
     weight = scaled_weight(ctx, ctx.read(node.inputs[1]), _per_weight(ctx, node, scale))
     total, image = folded_bias(bias, scale, shift), image_source(ctx, source)
-    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, image=image)
+    size, output = size_and_output(ctx, node, node.inputs[1], scale, shift)
+    return LinearLayer(node, 0, len(node.inputs), source, weight, total, apply, adjoint, size, output, image=image)
 
 
 def _per_weight(ctx: Context, node: ir.Node, scale: np.ndarray) -> np.ndarray:

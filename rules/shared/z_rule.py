@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import attributes
@@ -26,8 +27,9 @@ def without_weights(ctx: Context, node: ir.Node, gradient: Rule) -> LinearLayer:
     """Return a sum or mean as a linear layer that has no weights; its gradient is its adjoint."""
     source = cast("ir.Value", node.inputs[0])
 
-    def apply(x: ir.Value, _: ir.Value | None) -> ir.Value:
-        return _again(ctx, node, x)
+    def apply(x: ir.Value, _: ir.Value | None, bias: np.ndarray | None = None) -> ir.Value:
+        y = _again(ctx, node, x)
+        return y if bias is None else ctx.op.Add(y, bias)
 
     def adjoint(s: ir.Value, _: ir.Value | None) -> ir.Value:
         return cast("ir.Value", gradient(ctx, node, s)[0])
