@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime as ort
 
 from rsp_onnx.rulekit.context import Options
-from rsp_onnx.rulekit.linear import Convolution, Window
+from rsp_onnx.rulekit.convolution import Convolution, Window
 from rsp_onnx.rules.forms.choose import cost, forms, rate_of
 from rsp_onnx.rules.forms.form import Form, Layer
 from rsp_onnx.rules.forms.rates import OPERATIONS_PER_MS

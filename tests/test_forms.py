@@ -21,7 +21,7 @@ from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.explain.compile import compile_ir
 from rsp_onnx.model.session import Session
 from rsp_onnx.rulekit.context import Options
-from rsp_onnx.rulekit.linear import Convolution, Window
+from rsp_onnx.rulekit.convolution import Convolution, Window
 from rsp_onnx.rules.forms import choose as chooser
 from rsp_onnx.rules.forms import winograd
 from rsp_onnx.rules.forms.choose import choose, costs, forms

@@ -15,8 +15,8 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.convolution import Window
 from rsp_onnx.rulekit.forms import try_once
-from rsp_onnx.rulekit.linear import Window
 from rsp_onnx.rulekit.numerics import bias_for, signs
 
 from .form import Form, Layer

@@ -10,7 +10,8 @@ from importlib import import_module
 import onnx_ir as ir
 
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import Convolution, Window, convolution, dense
+from rsp_onnx.rulekit.convolution import Convolution, Window, convolution
+from rsp_onnx.rulekit.linear import dense
 
 from .form import Cost, Form, Layer
 from .rates import OPERATIONS_PER_MS, time_of

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import Convolution, adjoint_convolve, convolve
+from rsp_onnx.rulekit.convolution import Convolution, adjoint_convolve, convolve
 from rsp_onnx.rulekit.numerics import bias_for, cut, pad, sign_of_rows, stack_signs
 
 from .form import Form, Layer

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import adjoint_convolve, convolve
+from rsp_onnx.rulekit.convolution import adjoint_convolve, convolve
 from rsp_onnx.rulekit.numerics import bias_for, sign_of_rows, sign_pairs, stack_signs, swap
 
 from .form import Form, Layer

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from rsp_onnx.rulekit.context import Context
+from rsp_onnx.rulekit.convolution import Convolution
 from rsp_onnx.rulekit.forms import form_of_conv_rule
-from rsp_onnx.rulekit.linear import Convolution
 
 
 @dataclass(frozen=True)

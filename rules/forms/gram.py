@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import Window
+from rsp_onnx.rulekit.convolution import Window
 from rsp_onnx.rulekit.numerics import add_all, cut, divide_sum, largest, pad, sign_of_rows, stack_signs, swap
 
 from .form import Form, Layer

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import Convolution, Window
+from rsp_onnx.rulekit.convolution import Convolution, Window
 from rsp_onnx.rulekit.numerics import bias_for, cut, divide_sum, pad, sign_of_rows, stack_signs, swap
 
 from ..shared.windows import overlay

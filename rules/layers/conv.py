@@ -19,7 +19,8 @@ from rsp_onnx.rulekit.affine import (
     size_and_output,
 )
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import Convolution, LinearLayer, adjoint_convolve, convolution, convolve
+from rsp_onnx.rulekit.convolution import Convolution, adjoint_convolve, convolution, convolve
+from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import per_sample, uniform_shift
 from rsp_onnx.rulekit.registry import Parts, linear, reports, rule, vjp
 
@@ -44,7 +45,7 @@ def convolve_back(ctx: Context, node: ir.Node, g: ir.Value) -> Parts:
     parts: list[ir.Value | None] = [None] * len(node.inputs)
     if ctx.graph.active(node.inputs[0]):
         flat = ctx.merge(g, (c.filters, *c.window.out))
-        back = adjoint_convolve(ctx.op, flat, ctx.read(node.inputs[1]), c.window, c.group)
+        back = adjoint_convolve(ctx.op, flat, ctx.read(node.inputs[1]), c.window, c.group, c.channels)
         parts[0] = ctx.part(back, c.channels, *c.window.size)
     if ctx.graph.active(node.inputs[1]):
         parts[1] = _to_weight(ctx, node, g, c)
@@ -102,7 +103,7 @@ def as_linear(ctx: Context, node: ir.Node) -> LinearLayer | None:
 
     def adjoint(s: ir.Value, w: ir.Value | None) -> ir.Value:
         flat = ctx.merge(s, (c.filters, *c.window.out))
-        back = adjoint_convolve(op, flat, cast("ir.Value", w), c.window, c.group)
+        back = adjoint_convolve(op, flat, cast("ir.Value", w), c.window, c.group, c.channels)
         return ctx.part(back, c.channels, *c.window.size)
 
     total = folded_bias(bias, scale, shift)

@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import convolution, dense
+from rsp_onnx.rulekit.convolution import convolution
+from rsp_onnx.rulekit.linear import dense
 from rsp_onnx.rulekit.registry import totals
 
 

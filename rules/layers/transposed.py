@@ -20,7 +20,8 @@ from rsp_onnx.rulekit.affine import (
     size_and_output,
 )
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer, Window, convolve
+from rsp_onnx.rulekit.convolution import Window, convolve
+from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import safe_divide
 from rsp_onnx.rulekit.registry import Parts, linear, rule, vjp
 

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import adjoint_convolve, window
+from rsp_onnx.rulekit.convolution import adjoint_convolve, window
 from rsp_onnx.rulekit.numerics import EPSILON, safe_divide
 from rsp_onnx.rulekit.registry import Parts, rule, vjp
 

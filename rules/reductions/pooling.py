@@ -12,7 +12,8 @@ from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attributes
 from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import LinearLayer, Window, adjoint_convolve, window
+from rsp_onnx.rulekit.convolution import Window, adjoint_convolve, window
+from rsp_onnx.rulekit.linear import LinearLayer
 from rsp_onnx.rulekit.numerics import cut
 from rsp_onnx.rulekit.registry import Parts, linear, moves, rule, vjp
 

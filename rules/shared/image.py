@@ -9,7 +9,8 @@ import onnx_ir as ir
 
 from rsp_onnx.rulekit.affine import affine_behind
 from rsp_onnx.rulekit.context import Context
-from rsp_onnx.rulekit.linear import Convolution, Dense, adjoint_convolve, convolve
+from rsp_onnx.rulekit.convolution import Convolution, adjoint_convolve, convolve
+from rsp_onnx.rulekit.linear import Dense
 from rsp_onnx.rulekit.numerics import divide_sum
 from rsp_onnx.rulekit.source import is_source
 
