@@ -65,6 +65,19 @@ def test_every_dependency_has_a_reason():
     assert without == []
 
 
+def test_the_lowest_versions_are_those_that_are_declared():
+    def printed(*extras):
+        script = [sys.executable, str(REPO / ".ci/lowest.py"), *extras]
+        return subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    declared = [line.replace(">=", "==", 1).replace("'", '"') for line in project["dependencies"]]
+    assert printed() == declared and "numpy==" in " ".join(declared)
+    of_tests = {line.replace(">=", "==", 1) for extra in ("eval", "ray", "audit", "test")
+                for line in project["optional-dependencies"][extra] if not line.startswith("rsp-onnx")}  # fmt: skip
+    assert set(printed("test")) - set(declared) == of_tests and {"scipy", "ray"} <= {o.split("==")[0] for o in of_tests}
+
+
 # ---- imports flow one way: cli → rsp_onnx ← rules ----
 
 
