@@ -399,14 +399,6 @@ def test_the_page_has_every_check_with_its_default(repo):
             assert row == "on"
 
 
-def test_the_hook_finds_spec_files(repo):
-    text = (repo / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
-    pattern = re.search(r"files: (.*)", text).group(1)
-    assert re.search(pattern, "models/digits.rsp.toml")
-    assert not re.search(pattern, "pyproject.toml")
-    assert "entry: rsp-onnx check" in text
-
-
 # ---- rooms ----
 
 

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from rsp_onnx.explain.supported_ops import supported_ops
+from rsp_onnx.graph import op_facts
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.op_facts import Data, Role, Sign, facts_of, facts_of_op
 from rsp_onnx.graph.signs import is_nonnegative, is_nonpositive, sign_of
@@ -17,7 +18,7 @@ from rsp_onnx.rewrite.registry import expanded_ops
 from rsp_onnx.rulekit import registry
 from rsp_onnx.rulekit.registry import stops
 
-from .backend_nodes import flowing, node_tests, op_of
+from .backend_nodes import flowing, need_node_tests, node_tests, op_of
 from .little import little
 
 NEVER_NEGATIVE = (Sign.NONNEGATIVE, Sign.UNIT)
@@ -127,6 +128,7 @@ def test_a_sum_is_the_sum_or_mean_of_its_inputs(node, graph, inputs, output):
 
 
 def test_the_samples_reach_most_facts():
+    need_node_tests()
     ops = {param.values[0].op_type for param in SAMPLES}
     assert len(ops) > 100
     reached = {facts_of_op(op).data for op in ops if facts_of_op(op)}
@@ -169,6 +171,19 @@ def test_signs_are_followed_up_the_graph(body, nonnegative, nonpositive):
     graph = graph_of(body)
     value = graph.values["y"]
     assert (is_nonnegative(graph, value), is_nonpositive(graph, value)) == (nonnegative, nonpositive)
+
+
+def test_what_is_drawn_at_random_is_what_onnx_says():
+    """Ops with graphs inside aside, which are as random as those, and AffineGrid, which ONNX files wrongly."""
+    if not hasattr(onnx.defs.OpSchema, "NodeDeterminism"):
+        pytest.skip(f"onnx {onnx.__version__} does not say which ops draw at random")
+    drawn = {
+        schema.name
+        for schema in onnx.defs.get_all_schemas_with_history()
+        if schema.node_determinism == onnx.defs.OpSchema.NodeDeterminism.NonDeterministic
+        and not any(a.type == onnx.defs.OpSchema.AttrType.GRAPH for a in schema.attributes.values())
+    }
+    assert drawn - {"AffineGrid"} == {op for op, facts in op_facts._FACTS.items() if facts.random}
 
 
 # ---- no op of ONNX is unknown ----

@@ -11,6 +11,8 @@ import pytest
 import rsp_onnx
 import rsp_onnx.checks
 import rsp_onnx.evaluate
+from rsp_onnx.errors import BadInput
+from rsp_onnx.extras import EXTRA_OF, need
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -61,6 +63,19 @@ def test_every_dependency_has_a_reason():
         elif not above:
             without.append(line)
     assert without == []
+
+
+def test_the_lowest_versions_are_those_that_are_declared():
+    def printed(*extras):
+        script = [sys.executable, str(REPO / ".ci/lowest.py"), *extras]
+        return subprocess.run(script, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    project = tomllib.loads(read("pyproject.toml"))["project"]
+    declared = [line.replace(">=", "==", 1).replace("'", '"') for line in project["dependencies"]]
+    assert printed() == declared and "numpy==" in " ".join(declared)
+    of_tests = {line.replace(">=", "==", 1) for extra in ("eval", "ray", "audit", "test")
+                for line in project["optional-dependencies"][extra] if not line.startswith("rsp-onnx")}  # fmt: skip
+    assert set(printed("test")) - set(declared) == of_tests and {"scipy", "ray"} <= {o.split("==")[0] for o in of_tests}
 
 
 # ---- imports flow one way: cli → rsp_onnx ← rules ----
@@ -133,6 +148,21 @@ def test_what_only_an_evaluation_needs_is_imported_by_none_other():
     assert done.returncode == 0, done.stderr
     extras = {"pyarrow", "scipy", "skimage", "pycocotools", "jinja2", "ray", "sklearn"}
     assert extras & set(done.stdout.split()) == set()
+
+
+def test_a_missing_package_is_told_with_its_extra_and_what_needs_it(monkeypatch):
+    extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+    listed = {re.match(r"[\w-]+", line).group(): extra for extra in ("ray", "audit", "eval") for line in extras[extra]}
+    assert {package: extra for package, extra in listed.items() if package != "rsp-onnx"} == EXTRA_OF
+    for module, says in {
+        "skimage.filters": 'Otsu needs scikit-image, which is not installed: pip install "rsp-onnx[eval]".',
+        "ray": 'Otsu needs ray, which is not installed: pip install "rsp-onnx[ray]".',
+        "nothing_of_ours": "Otsu needs nothing_of_ours, which is not installed: pip install nothing_of_ours.",
+    }.items():
+        monkeypatch.setitem(sys.modules, module.partition(".")[0], None)
+        with pytest.raises(BadInput) as error:
+            need(module, "Otsu")
+        assert str(error.value) == says
 
 
 def test_scripts_of_the_models_import_nothing_of_ours():

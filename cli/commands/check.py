@@ -11,8 +11,20 @@ from ..no_cache import no_cache_option
 from ..printing import print_json, progress_bar
 
 
+def _some_unless_changed(ctx: click.Context, argument: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    if not given and not ctx.params.get("changed"):  # a commit that only deletes hands over no file
+        raise click.MissingParameter(ctx=ctx, param=argument)
+    return given
+
+
 @click.command("check", short_help="Check a model's scores and maps against what was recorded.")
-@click.argument("specs", nargs=-1, required=True, metavar="SPEC...", type=click.Path())
+@click.argument("specs", nargs=-1, metavar="SPEC...", type=click.Path(), callback=_some_unless_changed)
+@click.option(
+    "--changed",
+    is_flag=True,
+    is_eager=True,
+    help="What is given are changed files: check each SPEC (*.rsp.toml) in this folder and below that names one.",
+)
 @click.option("--record", "recording", is_flag=True, help="Write the goldens instead; they must not be there yet.")
 @click.option("--update", is_flag=True, help="Record again, replacing the goldens, and print what changed.")
 @click.option("--model", metavar="FILE", type=click.Path(), help="Use this model instead of SPEC's own.")
@@ -34,9 +46,9 @@ from ..printing import print_json, progress_bar
 @no_cache_option
 @shared.json_option
 def check_command(
-    specs: tuple[str, ...], recording: bool, update: bool, model: str | None, preprocess: str | None, device: str,
-    threads: int, costs: bool, junit: str | None, markdown: str | None, sarif: str | None, report: str | None,
-    as_json: bool,
+    specs: tuple[str, ...], changed: bool, recording: bool, update: bool, model: str | None, preprocess: str | None,
+    device: str, threads: int, costs: bool, junit: str | None, markdown: str | None, sarif: str | None,
+    report: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Check a model against a SPEC file and what was recorded of it: explainable, scores, maps, places, behaviour.
 
@@ -48,9 +60,14 @@ def check_command(
       rsp-onnx check model.rsp.toml --record
       rsp-onnx check model.rsp.toml
       rsp-onnx check model.rsp.toml --model model_int8.onnx --junit checks.xml --report checks.html
+      rsp-onnx check --changed models/model.onnx README.md
     """
-    from rsp_onnx.checks import check, json_report, record, recording_text, text_report, write_reports
+    from rsp_onnx.checks import check, concerned_specs, json_report, record, recording_text, text_report, write_reports
 
+    if changed and (recording or update or model):
+        raise click.UsageError("--changed checks models as SPEC names them: leave out --record, --update and --model.")
+    if changed:
+        specs = tuple(map(str, concerned_specs(specs)))
     if recording or update:
         for spec in specs:
             done = record(
@@ -68,5 +85,7 @@ def check_command(
             click.echo(text_report(reports[-1], sys.stdout.encoding or "utf-8"))
     if as_json:
         print_json(json_report(reports))
+    elif not reports:
+        click.echo("No SPEC (*.rsp.toml) here and below names a changed file: nothing to check.")
     write_reports(reports, {"junit": junit, "markdown": markdown, "sarif": sarif, "report": report})
-    sys.exit(max(one.exit_code for one in reports))
+    sys.exit(max((one.exit_code for one in reports), default=0))

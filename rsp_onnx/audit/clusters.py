@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 
-from rsp_onnx.errors import BadInput
+from rsp_onnx.extras import need
 from rsp_onnx.render import smooth
 from rsp_onnx.types import Array
 
@@ -121,7 +119,7 @@ def by_eigengap(values: Array, most: int) -> int:
 def _spectral(affinity: Array, count: int, seed: int) -> Array:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says when clusters fall apart completely, which is what is looked for
-        clusterer = _sklearn("cluster").SpectralClustering(
+        clusterer = need("sklearn.cluster", "The audit").SpectralClustering(
             count, affinity="precomputed", random_state=seed, assign_labels="cluster_qr"
         )
         return np.asarray(clusterer.fit_predict(affinity))
@@ -131,12 +129,3 @@ def _by_size(clusters: Array) -> Array:
     """Return the clusters numbered from the largest on; ties in the order of their first members."""
     order = sorted(set(clusters.tolist()), key=lambda c: (-int((clusters == c).sum()), int(np.argmax(clusters == c))))
     return np.asarray([order.index(c) for c in clusters.tolist()])
-
-
-def _sklearn(module: str) -> Any:
-    try:
-        return import_module(f"sklearn.{module}")
-    except ImportError as error:
-        raise BadInput(
-            'The audit needs scikit-learn, which is not installed: pip install "rsp-onnx[audit]".'
-        ) from error

@@ -11,6 +11,7 @@ from rsp_onnx.checks.catalogue.run_checks import Report, check
 from rsp_onnx.checks.reports.json import json_report
 from rsp_onnx.checks.reports.outputs import write_reports
 from rsp_onnx.checks.reports.text import recording_text, text_report
+from rsp_onnx.checks.spec.concerned import concerned_specs
 from rsp_onnx.checks.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKS", "Check", "Finding", "NotApplicable", "Recording", "Report", "Result", "Spec", "Status", "audit",
-    "audit_lines", "check", "compare_models", "comparison_lines", "json_report", "read_spec", "record",
-    "recording_text", "register", "text_report", "write_reports",
+    "audit_lines", "check", "compare_models", "comparison_lines", "concerned_specs", "json_report", "read_spec",
+    "record", "recording_text", "register", "text_report", "write_reports",
 ]  # fmt: skip
 
 _ROOM_OF = {

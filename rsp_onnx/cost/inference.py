@@ -84,7 +84,7 @@ def _of_other_domain(
     if facts.data in (Data.KEEPS, Data.REARRANGES):
         return [(sizes.shapes[source], sizes.types[source])]
     plain = facts_of_op(facts.stands_for) if facts.stands_for else None
-    if plain is None or plain.weight is None or facts.weight != plain.weight:
+    if plain is None or plain.weight is None or facts.weight != plain.weight or not onnx.defs.has(facts.stands_for):
         return []
     named = [a for a in node.attributes.values() if a.name in onnx.defs.get_schema(facts.stands_for).attributes]
     twin = ir.node(facts.stands_for, list(node.inputs[:_OPERANDS]), num_outputs=1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rsp_onnx.errors import BadInput
+from rsp_onnx.extras import missing
 
 if TYPE_CHECKING:
     from rsp_onnx.evaluate.datasets.formats import dataset_formats, open_dataset
@@ -39,6 +39,4 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if str(error.name).startswith("rsp_onnx"):
             raise
-        raise BadInput(
-            f'Evaluation needs the package {error.name}, which is not installed: pip install "rsp-onnx[eval]".'
-        ) from error
+        raise missing(str(error.name), "Evaluation") from error

@@ -118,6 +118,8 @@ class OpFacts:
         It may turn ids into one-hot rows.
     finds : bool
         How many entries it writes depends on the values it reads.
+    random : bool
+        It may draw its output at random: two nodes that are alike put out different numbers.
     keeps_totals : bool
         Its gradient has the same sum in every channel before it as behind it: it moves entries within a channel, or
         flattens channels behind each other.
@@ -143,6 +145,7 @@ class OpFacts:
     writes_sequence: bool = False
     one_hot: bool = False
     finds: bool = False
+    random: bool = False
     keeps_totals: bool = False
     loses: str = ""
 

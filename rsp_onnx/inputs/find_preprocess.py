@@ -51,13 +51,18 @@ def resolve_preprocess(
     if given is not None:
         return _from_given(given)
     if model_path is not None:
-        beside = Path(model_path).parent / f"{Path(model_path).stem}.preprocess.toml"
+        beside = file_beside(Path(model_path))
         if beside.is_file():
             return _from_file(beside)
     if metadata is not None and METADATA_KEY in metadata:
         where = f"The model's metadata '{METADATA_KEY}'"
         return _from_mapping(_parse_json(metadata[METADATA_KEY], where), where, "metadata")
     return replace(PRESETS[_guess(signature, producer)], source="guessed")
+
+
+def file_beside(model: Path) -> Path:
+    """Return the file beside a model that says how photographs are prepared, whether it is there or not."""
+    return model.parent / f"{model.stem}.preprocess.toml"
 
 
 def _guess(signature: InputSignature, producer: str) -> str:

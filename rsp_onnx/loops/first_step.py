@@ -8,10 +8,10 @@ from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.unread import remove_unread
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.float_views import Views
 
@@ -84,7 +84,7 @@ def _move_out(ctx: Context, node: ir.Node, course: Course, inside: Inside, at: M
     body = model.graph
     body.outputs.clear()
     body.outputs.extend([v for v in at.values() if v.producer() is not None and v.graph is body])
-    RemoveUnusedNodesPass()(model)
+    remove_unread(model)
     given: dict[int, ir.Value | None] = {s.formal: node.inputs[s.slot] for s in course.states}
     given |= {part.inside: _slice(op, node, part) for part in course.scanned if inside.formals[part.inside].uses()}
     given |= dict(zip(course.own, (op.constant(np.array(0)), op.constant(np.array(True))), strict=False))

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from rsp_onnx.graph.bodies import captured_by
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import subgraphs
+from rsp_onnx.graph.unread import remove_unread
 
 from .course import Course, Sliced
 from .tape import keep
@@ -83,7 +83,7 @@ class SecondLoop:
         body = self._model.graph
         body.outputs.clear()
         body.outputs.extend([*self._next, *(row for row, _ in self._rows)])
-        RemoveUnusedNodesPass()(self._model)
+        remove_unread(self._model)
         self._read_again(formals)
         body.inputs.clear()
         self._lift()

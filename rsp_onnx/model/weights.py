@@ -27,6 +27,17 @@ def external_files(proto: onnx.ModelProto, path: Path | None) -> list[Path]:
     return sorted(files)
 
 
+def named_data_files(path: Path) -> list[Path]:
+    """Return the external data files a model names, whether they are there or not; none of what is no model."""
+    try:
+        proto = onnx.load(path, load_external_data=False)
+    except Exception:  # protobuf raises unrelated types; whoever loads the model says what is wrong
+        return []
+    tensors = onnx.external_data_helper._get_all_tensors(proto)
+    external = (t.external_data for t in tensors if t.data_location == onnx.TensorProto.EXTERNAL)
+    return sorted({path.parent / e.value for entries in external for e in entries if e.key == "location"})
+
+
 def _external_file(tensor: onnx.TensorProto, info: dict[str, str], path: Path) -> Path:
     name, location = tensor.name, info.get("location", "")
     folder = path.parent.resolve()

@@ -9,20 +9,13 @@ from typing import Any
 
 from PIL import Image
 
-from rsp_onnx.extras import need
-
 _QUALITY = 88  # of a JPEG inside a page; the folder keeps the PNG
 
 
 def render_page(template: Path, **values: Any) -> bytes:
-    """Return a page made from a template, UTF-8; it may build on those of this folder.
+    """Return a page made from a template, UTF-8; it may build on those of this folder."""
+    import jinja2  # where a page is asked for: a command starts without it
 
-    Raises
-    ------
-    BadInput
-        Jinja is not installed.
-    """
-    jinja2 = need("jinja2")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
         autoescape=True,  # whatever a label, a file name or an error holds is text

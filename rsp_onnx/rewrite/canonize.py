@@ -8,10 +8,10 @@ from onnx_ir.passes.common import (
     LiftConstantsToInitializersPass,
     NameFixPass,
     RemoveInitializersFromInputsPass,
-    RemoveUnusedNodesPass,
     TopologicalSortPass,
 )
 
+from rsp_onnx.graph.unread import remove_unread
 from rsp_onnx.model.load import Model
 
 from .lift import lift
@@ -42,7 +42,8 @@ def canonize(model: Model) -> ir.Model:
     work = lift(work, model.title)
     _drop_dropout(work.graph)
     _drop_identities(work.graph)
-    for cleanup in (RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
+    remove_unread(work)
+    for cleanup in (NameFixPass(), TopologicalSortPass()):
         cleanup(work)
     _rename_generated(work.graph)
     work.ir_version = max(work.ir_version, min(_HIGHEST_IR, 8))

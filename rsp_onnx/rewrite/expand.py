@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import onnx_ir as ir
-from onnx_ir.passes.common import NameFixPass, RemoveUnusedNodesPass, TopologicalSortPass
+from onnx_ir.passes.common import NameFixPass, TopologicalSortPass
 
 from rsp_onnx.errors import UnsupportedOp
+from rsp_onnx.graph.unread import remove_unread
 
 from . import branches, contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
 from .expansion import Expansion
@@ -37,7 +38,8 @@ def expand(model: ir.Model) -> bool:
     expansion = Expansion(model)
     for node in list(model.graph):
         expansion.visit(node)
-    for clean in (RemoveUnusedNodesPass(), NameFixPass(), TopologicalSortPass()):
+    remove_unread(model)
+    for clean in (NameFixPass(), TopologicalSortPass()):
         clean(model)
     return expansion.changed
 

@@ -11,12 +11,12 @@ import onnx_ir as ir
 from rsp_onnx.errors import CannotExpandError
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.emit import Emitter
+from rsp_onnx.graph.op_facts import facts_of
 
 from .registry import WHY, expands, handler_of
 from .sequences import Sequences
 
 _FOLDED = 4096  # entries of a constant that is worth knowing: indices and conditions, not weights
-_RANDOM = ("Random", "Multinomial", "Bernoulli")
 
 
 class _Writer(Emitter):
@@ -129,7 +129,7 @@ class Expansion:
 
     def _fold(self, node: ir.Node) -> bool:
         """Replace a node by constants where they are small and known."""
-        if handler_of(node) is not None or node.op_type.startswith(_RANDOM):
+        if handler_of(node) is not None or facts_of(node).random:
             return False
         known = [self.constant(v) for v in node.outputs]
         if any(k is None or k.size > _FOLDED for k in known):

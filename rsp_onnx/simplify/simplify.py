@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from functools import lru_cache
 
 import numpy as np
 import onnx.defs
 import onnx_ir as ir
 
 from rsp_onnx.graph.emit import PREFIX, Emitter
-from rsp_onnx.graph.op_facts import STANDARD
+from rsp_onnx.graph.op_facts import STANDARD, facts_of
 
 from .patterns import Around, shortened
 
@@ -47,7 +46,7 @@ def simplify(model: ir.Model, own: Collection[ir.Node]) -> None:
 
 def _key(node: ir.Node) -> object | None:
     """Return what two nodes must share to compute the same; None where that is not known."""
-    if not _is_deterministic(node.domain, node.op_type):
+    if node.domain not in STANDARD or not onnx.defs.has(node.op_type) or facts_of(node).random:
         return None
     attributes: list[tuple[object, ...]] = []
     for name, given in node.attributes.items():
@@ -63,14 +62,6 @@ def _key(node: ir.Node) -> object | None:
             attributes.append((name, tuple(given.value) if isinstance(given.value, list) else given.value))
     attributes.sort(key=lambda one: str(one[0]))
     return node.domain, node.op_type, len(node.outputs), tuple(map(id, node.inputs)), tuple(attributes)
-
-
-@lru_cache(maxsize=256)
-def _is_deterministic(domain: str, op_type: str) -> bool:
-    if domain not in STANDARD or not onnx.defs.has(op_type):
-        return False
-    said = onnx.defs.get_schema(op_type).node_determinism  # type: ignore[attr-defined]  # missing in onnx's stubs
-    return bool(said == onnx.defs.OpSchema.NodeDeterminism.Deterministic)
 
 
 def _remove_unread(graph: ir.Graph, nodes: Collection[ir.Node]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from rsp_onnx.graph.op_facts import MICROSOFT
+from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
 from rsp_onnx.rulekit.registry import no_flow, no_rule
 
 ML, TRAINING = "ai.onnx.ml::", "ai.onnx.preview.training::"
 
+op_facts("RandomNormal", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
+         role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, random=True)  # fmt: skip
 no_flow("Constant", "RandomNormal", "RandomUniform", reason="it depends on no input")
 no_flow("RandomUniformLike", "BlackmanWindow", "HannWindow", "HammingWindow",
         reason="the result depends on the shape alone")  # fmt: skip

@@ -9,7 +9,8 @@ from rsp_onnx.graph.op_facts import MICROSOFT, Data, Role, Sign, op_facts
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.registry import Parts, moves, no_flow
 
-op_facts("Identity", "Dropout", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS, view=True)
+op_facts("Identity", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS, view=True)
+op_facts("Dropout", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS, view=True, random=True)
 op_facts("Cast", "CastLike", role=Role.OTHER, data=Data.KEEPS, sign=Sign.KEEPS)
 op_facts("DequantizeLinear", f"{MICROSOFT}DequantizeLinear", role=Role.OTHER, data=Data.QUANTISES,
          sign=Sign.KEEPS_NONNEGATIVE)  # fmt: skip
@@ -24,6 +25,7 @@ no_flow(
     "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not", "And", "Or", "Xor", "IsNaN", "IsInf",
     reason="truth values have no gradient",
 )  # fmt: skip
+op_facts("RandomNormalLike", role=Role.OTHER, data=Data.COMPUTES, sign=Sign.ANY, random=True)
 no_flow("ConstantOfShape", "Range", "EyeLike", "RandomNormalLike", reason="the result depends on the shape alone")
 no_flow("Sign", "Floor", "Ceil", "Round", reason="piecewise constant")
 

@@ -19,7 +19,7 @@ _TEMPLATE = Path(__file__).with_name("checks.html.jinja")
 
 
 def html_report(reports: Sequence[Report]) -> bytes:
-    """Return all reports as one page, UTF-8; BadInput where Jinja is not installed."""
+    """Return all reports as one page, UTF-8."""
     return render_page(_TEMPLATE, version=__version__, specs=[_spec(report) for report in reports])
 
 

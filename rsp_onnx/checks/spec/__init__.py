@@ -1,4 +1,5 @@
 """A SPEC file, read with the line of every problem.
 
-Public: Expectation, FolderSpec, ImageSpec, mask_pixels, Place, read_spec, Spec, Threshold, toml_text, window_sums.
+Public: concerned_specs, Expectation, FolderSpec, ImageSpec, mask_pixels, Place, read_spec, Spec, Threshold, toml_text,
+window_sums.
 """

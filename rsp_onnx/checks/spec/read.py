@@ -46,7 +46,7 @@ def read_spec(
         The file is no valid SPEC; the message lists every problem with its line.
     """
     place = Path(path)
-    data, lines = _load(place)
+    data, lines = read_entries(place)
     problems = Problems(lines)
     spec = _spec(place, data, problems, checks, model is not None)
     if problems.noted:
@@ -61,7 +61,14 @@ def _told(path: Path, problems: Sequence[tuple[int, str]]) -> str:
     return "\n  ".join([f"{path} has {count}; mend what is listed and run it again:", *each])
 
 
-def _load(path: Path) -> tuple[Any, Lines]:
+def goldens_of(spec: Path, entries: Mapping[Any, Any]) -> Path:
+    """Return where the goldens of a SPEC file are: as it says, else beside it."""
+    name = entries.get("goldens")
+    return spec.parent / (name if isinstance(name, str) else f"{spec.stem.removesuffix('.rsp')}{GOLDENS}")
+
+
+def read_entries(path: Path) -> tuple[Any, Lines]:
+    """Return what stands in a SPEC file, whether it fits or not, and on which lines; BadInput where it is no file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -120,7 +127,7 @@ def _spec(path: Path, data: Any, problems: Problems, checks: Mapping[str, Thresh
         path, model or Path(), images, existing(entries.get("labels"), base, "labels file", problems, ("labels",)),
         _preprocess(entries.get("preprocess"), base, problems), entries.get("method", "rsp"),
         entries.get("hostile", "auto"), entries.get("section"),
-        base / entries.get("goldens", f"{path.stem.removesuffix('.rsp')}{GOLDENS}"),
+        goldens_of(path, entries),
         _folder(entries.get("folder"), base, problems), entries.get("expect", {}), problems.lines,
         reading=_reading(entries),
     )  # fmt: skip

@@ -73,7 +73,7 @@ def decode(segmentation: Any, width: int, height: int, where: str) -> Array:
     problem = _problem(segmentation, width, height)
     if problem:
         raise BadItem(f"{where} has a segmentation {problem}.")
-    coco = need("pycocotools.coco").COCO()
+    coco = need("pycocotools.coco", "A mask of COCO").COCO()
     coco.imgs = {0: {"width": width, "height": height}}
     try:
         with warnings.catch_warnings():

@@ -45,7 +45,7 @@ def devkit_classes(root: Path) -> dict[str, str]:
 
 def _wnids(path: Path) -> dict[int, str]:
     try:
-        table: Any = need("scipy.io").loadmat(str(path), squeeze_me=True)["synsets"]
+        table: Any = need("scipy.io", f"Reading {path.name}").loadmat(str(path), squeeze_me=True)["synsets"]
         return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}
     except FileNotFoundError:
         raise BadInput(f"There is no {path}, which says what the numbers of {_TRUTH} mean.") from None

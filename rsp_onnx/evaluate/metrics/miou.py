@@ -115,7 +115,7 @@ def _mean_threshold(upper: Array) -> float:
 def _otsu(upper: Array) -> float:
     if not upper.max() > upper.min():
         return 0.0
-    return float(need("skimage.filters").threshold_otsu(upper))
+    return float(need("skimage.filters", "Otsu's threshold").threshold_otsu(upper))
 
 
 def _overlap(chosen: Array, inside: Array) -> tuple[int, int]:

@@ -118,7 +118,7 @@ def compare(old: Array, new: Array) -> dict[str, float | None]:
         "ssim": None,
     }
     if min(old.shape) >= _WINDOW:
-        ssim = need("skimage.metrics").structural_similarity
+        ssim = need("skimage.metrics", "Structural similarity").structural_similarity
         measures["ssim"] = float(ssim(_scaled(old), _scaled(new), data_range=2.0, win_size=_WINDOW))
     return measures
 
@@ -127,7 +127,7 @@ def spearman(old: Array, new: Array) -> float:
     """Return the rank correlation of two maps; 0 where one of them is constant."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy warns of constant maps
-        value = float(need("scipy.stats").spearmanr(old.ravel(), new.ravel()).statistic)
+        value = float(need("scipy.stats", "Rank correlation").spearmanr(old.ravel(), new.ravel()).statistic)
     return value if np.isfinite(value) else 0.0
 
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.evaluate.datasets.annotated import Dataset
 from rsp_onnx.evaluate.metrics.protocol import Metric
+from rsp_onnx.extras import need
 from rsp_onnx.model.custom_ops import custom_op_libraries, register_custom_ops
 
 from .local import LocalEngine
@@ -161,10 +162,7 @@ class _Team:
 
 def _connect(address: str | None) -> Any:
     """Return ray, connected; BadInput where it is not installed or there is no cluster."""
-    try:
-        import ray
-    except ImportError as error:
-        raise BadInput('--engine ray needs Ray, which is not installed: pip install "rsp-onnx[ray]".') from error
+    ray = need("ray", "--engine ray")
     if not ray.is_initialized():
         _knock(address)
         try:
