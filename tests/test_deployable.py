@@ -1,13 +1,17 @@
 """What makes a compiled file right in other runtimes than ONNX Runtime: seen in the file, and in OpenVINO itself."""
 
+import json
+
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 
 from rsp_onnx import compile_explainer
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.explain.compile import compile_ir
+from rsp_onnx.explain.saving import save_explainer
 from rsp_onnx.graph.op_facts import Role, facts_of, is_folded
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.simplify.apart import keep_weights_apart
@@ -119,3 +123,35 @@ def test_maps_in_openvino_are_those_in_onnx_runtime(repo, name, method, form):
     # LRP-ε divides by sums near 0: in a transformer its maps differ by 6e-4 among ONNX Runtime's own optimisations
     bound = 5e-3 if name == "digits_vit.onnx" and method.startswith("lrp") else 1e-5
     assert distance(engines.openvino(made, feeds), engines.onnx_runtime("ORT_ENABLE_ALL")(made, feeds)) < bound
+
+
+# ---- what is said where a promise is not known to hold ----
+
+
+def test_a_file_says_what_it_was_made_for(tmp_path):
+    told = save_explainer(conv_net(), tmp_path / "plain.onnx")
+    made = made_for(tmp_path / "plain.onnx")
+    assert made == {"onnxruntime": ort.__version__, "opset": 18, "domains": [], "reservations": []}
+    assert told["warnings"] == []
+
+
+def test_a_model_that_rounds_is_warned_of(tmp_path):
+    told = save_explainer(conv_net(dtype="float16"), tmp_path / "half.onnx")
+    (said,) = made_for(tmp_path / "half.onnx")["reservations"]
+    assert "less than single precision" in said and said in told["warnings"]
+
+
+def test_ops_that_other_runtimes_lack_are_named(tmp_path):
+    model = little(
+        "g (float[N,4] x) => (float[N,4] y) { a = com.microsoft.Gelu(x) y = MatMul(a, w) }",
+        w=np.eye(4, dtype=np.float32),
+    )  # fmt: skip
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    told = save_explainer(model, tmp_path / "own.onnx")
+    assert made_for(tmp_path / "own.onnx")["domains"] == ["com.microsoft"]
+    assert any("com.microsoft" in warning for warning in told["warnings"])
+
+
+def made_for(path):
+    props = {p.key: p.value for p in onnx.load(path).metadata_props}
+    return json.loads(props["rsp_onnx.made_for"])

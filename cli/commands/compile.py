@@ -32,9 +32,9 @@ from ..printing import print_json
 def compile_command(model: str, out: str, method: str, tensors: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Compile a model into one .onnx file that returns its scores and their relevance; it runs with onnxruntime alone.
 
-    Its further inputs are target (int64 [K, N], class indices; -1 for the class with the highest score) and hostile
-    (int64 [K, N, H], -1 for none; H may be 0). The
-    fastest file is for one sample and one class: --batch 1 --targets 1.
+    Its further inputs are target (int64 [K, N], class indices; -1 for the class with the highest score) and, where the
+    method knows rivals, hostile (int64 [K, N, H], -1 for none; H may be 0). The fastest file is for one sample and one
+    class: --batch 1 --targets 1. What may differ in other runtimes is said, and stands in the metadata.
 
     \b
     Examples:

@@ -23,6 +23,7 @@ from rsp_onnx.scores.reading import ScoreOptions
 
 from .compile import compile_ir, needs_of
 from .explainer import Explainer
+from .promise import note_promise
 
 
 def save_explainer(
@@ -39,7 +40,8 @@ def save_explainer(
     Returns
     -------
     dict
-        ``path``, ``inputs``, ``outputs``, ``section``, ``bytes``, ``warnings`` (inputs left out, what was guessed).
+        ``path``, ``inputs``, ``outputs``, ``section``, ``bytes``, ``warnings`` (inputs left out, what
+        was guessed, in which runtimes the maps are not known to be the same).
 
     Raises
     ------
@@ -56,6 +58,7 @@ def save_explainer(
         needs=needs_of(method), batch=batch, targets=targets,
     )  # fmt: skip
     compiled = compile_ir(analysis, method, tensors=tensors, options=options)
+    reservations = note_promise(analysis, compiled)
     if is_large(compiled):
         _save_large(compiled, target)
     else:
@@ -66,7 +69,7 @@ def save_explainer(
         "outputs": [str(v.name) for v in compiled.graph.outputs],
         "section": analysis.section.name,
         "bytes": target.stat().st_size,
-        "warnings": list(analysis.warnings),
+        "warnings": [*analysis.warnings, *reservations],
     }
 
 
