@@ -46,7 +46,7 @@ USUAL = {  # of one core with wide vectors: 200 GFLOP/s in large products, 10 GB
     Kind.DENSE: (2e-6, 1e-11, 2e-11), Kind.THIN: (2e-6, 1e-10, 1e-10), Kind.ENTRIES: (1e-6, 0.0, 1e-10),
     Kind.POOL: (1e-6, 0.0, 2e-10), Kind.MOVE: (1e-6, 0.0, 1e-10), Kind.NOTHING: (5e-7, 0.0, 0.0),
 }  # fmt: skip
-USUAL_CALL, USUAL_MEMORY = 5e-4, (2.0, 2.0, 1.0, 1.25, 6e3, 5e6)
+USUAL_CALL, USUAL_MEMORY = 5e-4, (1.0, 3.0, 2.0, 1.25, 6e3, 5e6)
 DRAWN = 0.1  # how much: a rate e times the usual one is as bad as a figure 10 % off
 _FAR = 4.0  # of a rate from the usual one, as the logarithm
 ABSOLUTE = 0.05  # the weight of times beside that of ratios

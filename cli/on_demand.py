@@ -15,6 +15,7 @@ COMMANDS = {  # where a command is, and the line that `rsp-onnx --help` shows of
     "check": ("check:check_command", "Check a model's scores and maps against what was recorded."),
     "compare": ("compare:compare", "Compare the explanations of two models on the same images."),
     "compile": ("compile:compile_command", "Write one .onnx file that returns scores and relevance."),
+    "doctor": ("doctor:doctor", "Show what this machine can do, and what is missing."),
     "evaluate": ("evaluate:evaluate", "Measure methods on a dataset and write a report."),
     "explain": ("explain:explain", "Paint which pixels speak for a class, and which against it."),
     "inspect": ("inspect:inspect", "Show inputs, ops and their rules, the section, costs, warnings."),

@@ -15,6 +15,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from rsp_onnx.attribution.catalogue import methods
     from rsp_onnx.cache.report import cache_report, clear_cache
+    from rsp_onnx.doctor.diagnose import diagnose
     from rsp_onnx.explain.compile import compile_explainer
     from rsp_onnx.explain.explain_files import explain_files
     from rsp_onnx.explain.explainer import Explainer
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "attribution.catalogue": ("methods",), "cache.report": ("cache_report", "clear_cache"),
+    "doctor.diagnose": ("diagnose",),
     "errors": (
         "BadInput", "BadModel", "BadOutput", "BadTarget", "CacheWarning", "DeviceUnavailable", "RspError",
         "UnsupportedOp",
@@ -61,9 +63,9 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "PRESETS", "BadInput", "BadModel", "BadOutput", "BadTarget", "CacheWarning", "Context", "Data", "DeviceUnavailable",
     "Explainer", "Explanation", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign", "UnsupportedOp",
-    "__version__", "cache_report", "clear_cache", "collect_activations", "compile_explainer", "explain_files",
-    "inspect_model", "load_rules", "methods", "moves", "no_flow", "op_facts", "register_custom_ops", "rule",
-    "save_activations", "save_explainer", "summary_numbers", "supported_ops", "vjp",
+    "__version__", "cache_report", "clear_cache", "collect_activations", "compile_explainer", "diagnose",
+    "explain_files", "inspect_model", "load_rules", "methods", "moves", "no_flow", "op_facts", "register_custom_ops",
+    "rule", "save_activations", "save_explainer", "summary_numbers", "supported_ops", "vjp",
 ]  # fmt: skip
 
 

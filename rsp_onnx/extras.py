@@ -1,4 +1,4 @@
-"""Libraries that come with an extra: brought in when they are needed, missed in one sentence that says for what."""
+"""What other libraries are for; those that come with an extra are missed in one sentence that says for what."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ EXTRA_OF = {  # as pyproject.toml has them
     "ray": "ray",
 }  # fmt: skip
 _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # where the name to import is not that to install
+PURPOSES = {  # by the name to install; what doctor says of each
+    "onnx": "the file format", "onnx-ir": "the model in memory", "numpy": "arrays", "networkx": "the graph",
+    "onnxruntime": "running the explanation", "onnxruntime-gpu": "running the explanation", "click": "the command line",
+    "pillow": "photographs and pictures", "matplotlib": "pictures, which rsp-onnx explain draws", "tomli": "TOML files",
+    "pyarrow": "rows of a run as Parquet", "scipy": "rank correlation, distances to a mask",
+    "scikit-image": "SSIM, Otsu's threshold", "pycocotools": "COCO's own masks", "jinja2": "HTML reports",
+    "scikit-learn": "clusters of a class's maps", "ray": "an evaluation on a cluster",
+}  # fmt: skip
+EXTRAS = {"eval": "rsp-onnx evaluate", "audit": "rsp-onnx audit", "ray": "evaluations on a cluster"}
 
 
 def need(module: str, purpose: str) -> Any:

@@ -1,7 +1,8 @@
-"""Writing results, each file completely or not at all; and reading TOML."""
+"""Writing results, each file completely or not at all; hashing files; and reading TOML."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # by name, because type checkers looking at 3.10 find no tomllib and those at 3.11 no tomli
 _toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+_CHUNK = 1 << 20
 TomlError: type[ValueError] = _toml.TOMLDecodeError
 
 
@@ -144,3 +146,10 @@ def save_npz(path: str | Path, /, **arrays: Any) -> None:
 def parse_toml(text: str) -> dict[str, Any]:
     """Read TOML; TomlError, with the line and column, where it is none."""
     return dict(_toml.loads(text))
+
+
+def hash_file(digest: hashlib._Hash, path: str | Path) -> None:
+    """Hash a file's bytes, a part at a time; OSError where it cannot be read."""
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)

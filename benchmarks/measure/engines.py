@@ -30,11 +30,11 @@ def plain(path: Path, threads: int, feeds: Feeds) -> Run:
     return lambda: session.run(None, feeds)
 
 
-def explainer(path: Path, method: str, threads: int) -> Any:
+def explainer(path: Path, method: str, threads: int, *, cache: bool = True) -> Any:
     """Return an Explainer on the CPU."""
     from rsp_onnx import Explainer
 
-    return Explainer(path, method=method, device="cpu", threads=threads)
+    return Explainer(path, method=method, device="cpu", threads=threads, cache=cache)
 
 
 def explain(path: Path, method: str, threads: int, feeds: Feeds) -> Run:

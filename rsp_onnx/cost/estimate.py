@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from rsp_onnx.cache.place import cache_folder
 from rsp_onnx.graph.dag import Graph
 from rsp_onnx.graph.shapes import is_measured
 from rsp_onnx.model.load import Model
@@ -15,7 +16,7 @@ from rsp_onnx.model.weights import is_large
 
 from . import rates
 from .amounts import Amounts, Kind, amounts
-from .memory import filter_bytes, live_bytes, weight_bytes
+from .memory import filter_bytes, largest_weight, live_bytes, weight_bytes
 from .sizes import sizes_of
 
 Shapes = Mapping[str, Sequence[int]]
@@ -75,18 +76,23 @@ def sizes_given(graph: Graph) -> dict[str, list[int]]:
 
 
 def before_running(loaded: Model, graph: Graph, deployed: ir.Model) -> float:
-    """Return the resident memory of reading a model's file and of analysing it, the larger of the two.
+    """Return the most resident memory of what comes before a run: reading the file, looking for shapes, keeping.
 
-    Where inference does not tell its shapes, it is run for them on up to three samples, and all tensors are kept.
+    Where inference does not tell its shapes, the model is run for them on up to three samples. Where weights are handed
+    over, ONNX Runtime copies one at a time when it writes the compiled model into the cache, if that is on.
     """
     reading = rates.LOADING * (loaded.path.stat().st_size if loaded.path else weight_bytes(deployed.graph))
+    kept = running_bytes(*memory_parts(deployed, 0)) + (largest_weight(deployed) if _is_copied(deployed) else 0)
     if not any(is_measured(v) for v in graph.values.values()):
-        return reading
+        return max(reading, kept)
     several = _PROBED if graph.batch is None else 1
     given = {name: [several * shape[0], *shape[1:]] for name, shape in sizes_given(graph).items() if shape}
     sizes = sizes_of(deployed, given)
-    written = sum(sizes.bytes(v) for node in deployed.graph for v in node.outputs)
-    return max(reading, rates.WEIGHTS * weight_bytes(deployed.graph) + written + rates.LEAST)
+    return max(reading, kept, running_bytes(*memory_parts(deployed, live_bytes(deployed.graph, sizes))))
+
+
+def _is_copied(model: ir.Model) -> bool:
+    return is_large(model, HAND_OVER) and cache_folder() is not None
 
 
 def seconds_of(total: Amounts) -> float:

@@ -19,6 +19,13 @@ def weight_bytes(graph: ir.Graph) -> int:
     return sum(t.nbytes for t in stored if t is not None)
 
 
+def largest_weight(model: ir.Model) -> int:
+    """Return how many bytes a model's largest weight takes; 0 where it has none."""
+    return max(
+        (v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value is not None), default=0
+    )
+
+
 def filter_bytes(graph: ir.Graph) -> int:
     """Return how many bytes of the weights are filters, of which ONNX Runtime keeps a copy in an order of its own."""
     layers = [n for n in graph if (f := facts_of(n)).role is Role.LAYER and f.layout is Layout.CHANNELS_FIRST]

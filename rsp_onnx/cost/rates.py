@@ -16,5 +16,5 @@ SECONDS = {
 }
 CALL = 0.000675  # seconds of explain() outside the session
 # resident bytes per byte of weights, of those serialised, of filters, of live tensors; per node; at least
-WEIGHTS, COPIED, FILTERS, LIVE, NODE, LEAST = 2.0, 2.0, 1.0, 1.25, 6000.0, 5000000.0
-LOADING = 2.9  # per byte of the model's file while it is read
+WEIGHTS, COPIED, FILTERS, LIVE, NODE, LEAST = 1.0, 3.0, 2.0, 1.25, 6000.0, 5000000.0
+LOADING = 1.05  # per byte of the model's file while it is read

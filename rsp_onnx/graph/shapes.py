@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnx.reference
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from rsp_onnx.errors import BadInput, BadModel, UnsupportedOp
-from rsp_onnx.model.session import Session
 
 from .op_facts import facts_of
+from .probe import shapes_of_a_run
 
 Dims = tuple["int | None", ...]
 BATCH = "N"
@@ -197,7 +195,11 @@ def _probe(model: ir.Model) -> None:
     """Run the model on two batch sizes (where it allows) and read off the shape of what carries relevance."""
     values = [v for v in _carriers(model) if v.name]
     sizes = (2, 3) if any(dims(v)[:1] == (None,) for v in model.graph.inputs) else (1,)
-    runs = [_shapes_at(model, values, size) for size in sizes]
+    try:
+        runs = [shapes_of_a_run(model, values, {str(v.name): _dummy(v, n) for v in model.graph.inputs}) for n in sizes]
+    except UnsupportedOp as error:  # no library has it: told where the model is compiled, after missing rules
+        model.metadata_props[UNKNOWN_OP] = str(error)
+        return
     for value, *shapes in zip(values, *runs, strict=True):
         if any(s is None for s in shapes):
             continue
@@ -208,37 +210,6 @@ def _probe(model: ir.Model) -> None:
         value.shape = ir.Shape(
             [a if a == b else (BATCH if a == sizes[0] else None) for a, b in zip(first, last, strict=True)]
         )
-
-
-def _shapes_at(model: ir.Model, values: list[ir.Value], batch: int) -> list[tuple[int, ...] | None]:
-    feeds = {str(v.name): _dummy(v, batch) for v in model.graph.inputs}
-    names = [str(v.name) for v in values]
-    work = model.clone()
-    outputs = {v.name for v in work.graph.outputs}
-    wanted = set(names) - outputs
-    work.graph.outputs.extend(v for node in work.graph for v in node.outputs if v.name in wanted)
-    try:
-        results = _run(work, names, feeds)
-    except UnsupportedOp as error:  # no library has it: told where the model is compiled, after missing rules
-        model.metadata_props[UNKNOWN_OP] = str(error)
-        return [None] * len(values)
-    except Exception as error:  # shapes stay unknown; whoever needs one says which
-        _LOG.debug("the probing run failed: %s", error)
-        return [None] * len(values)
-    return [np.shape(r) for r in results]
-
-
-def _run(model: ir.Model, names: list[str], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    try:
-        results = Session(model, "cpu").run(feeds, names)
-        return [results[name] for name in names]
-    except UnsupportedOp:
-        raise
-    except BadModel as error:  # ONNX Runtime lacks some float64 kernels; the reference has them
-        _LOG.debug("ONNX Runtime cannot run the probe: %s", error)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # numpy's remarks on what ones make of a model say nothing to the user
-            return list(onnx.reference.ReferenceEvaluator(ir.to_proto(model)).run(names, feeds))
 
 
 def _dummy(value: ir.Value, batch: int) -> np.ndarray:

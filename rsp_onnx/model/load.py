@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +11,11 @@ import ml_dtypes
 import numpy as np
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
 
 from rsp_onnx.errors import BadModel
+from rsp_onnx.files import hash_file
+from rsp_onnx.model.file.read import read
+from rsp_onnx.model.file.take_weights import Taken, filled
 
 from .session import Session
 from .weights import LARGE_WEIGHT, external_files, is_large, load_external
@@ -74,24 +74,17 @@ def load_model(source: ModelSource) -> Model:
         The source is not a valid ONNX model, its weights are missing, outside its folder or NaN.
     """
     path = Path(source) if isinstance(source, (str, Path)) else None
-    raw = _read(path) if path else source
-    title, notes = str(path) if path else "the model", dict[str, str]()
-    if isinstance(raw, onnx.ModelProto):
-        proto, digest = raw, hashlib.sha256(serialised(raw))
-    else:
-        assert isinstance(raw, bytes)
-        proto, digest = _parse(raw, title), hashlib.sha256(raw)
-    if any(node.op_type == "ZipMap" for node in proto.graph.node):
-        proto = copy.deepcopy(proto) if proto is source else proto
-        notes = drop_maps(proto)
+    title = str(path) if path else "the model"
+    proto, taken, digest = read(source, title)
+    notes = drop_maps(proto) if any(node.op_type == "ZipMap" for node in proto.graph.node) else {}
     own, external = digest.hexdigest(), external_files(proto, path)
     for data in external:
-        _hash_file(digest, data)
+        hash_file(digest, data)
     model = _deserialize(proto, title)
     if path:
         ir.external_data.set_base_dir(model.graph, path.parent)
         load_external(model, LARGE_WEIGHT if is_large(model) else math.inf)
-    _unpack(model, title)
+    _unpack(model, taken, title)
     _check(model, title)
     _check_weights(model, title)
     metadata = notes | {p.key: p.value for p in proto.metadata_props}
@@ -99,60 +92,20 @@ def load_model(source: ModelSource) -> Model:
     return Model(model, digest.hexdigest(), path, metadata, proto.producer_name, own, names)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BadModel(f"There is no file {path}; give the path of an .onnx file.") from None
-    except IsADirectoryError:
-        raise BadModel(f"{path} is a folder; give the path of an .onnx file.") from None
-    except OSError as error:
-        raise BadModel(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _parse(raw: bytes, title: str) -> onnx.ModelProto:
-    if not raw:
-        raise BadModel(f"{title} is empty; export the model again.")
-    hint = "it is not an ONNX file, or it was cut off; copy or export it again"
-    try:
-        proto: onnx.ModelProto = onnx.ModelProto.FromString(raw)
-    except DecodeError:
-        raise BadModel(f"{title} cannot be read as a model: {hint}.") from None
-    if not proto.graph.node or not proto.graph.output:
-        raise BadModel(f"{title} holds no graph: {hint}.")
-    return proto
-
-
-def serialised(proto: onnx.ModelProto) -> bytes:
-    """Return a model as bytes, the same for the same model; BadModel above 2 GiB."""
-    try:
-        return bytes(proto.SerializeToString(deterministic=True))
-    except (ValueError, OSError) as error:  # above 2 GiB protobuf refuses
-        raise BadModel("The model is above 2 GiB in memory; save it with external data and give its path.") from error
-
-
-def _hash_file(digest: hashlib._Hash, path: Path) -> None:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-
-
-def _unpack(model: ir.Model, title: str) -> None:
-    """Take the weights out of the protobuf, which copies them at every reading and lives as long as one of them."""
-    for value in model.graph.initializers.values():
+def _unpack(model: ir.Model, taken: Taken, title: str) -> None:
+    """Give the weights memory of their own: a protobuf copies them at every reading, and lives as long as they do."""
+    for value in (v for graph in model.graphs() for v in graph.initializers.values()):
         if isinstance(value.const_value, ir.TensorProtoTensor):
-            value.const_value = _unpacked(value.const_value, title)
-    for node in model.graph:
+            value.const_value = _unpacked(value.const_value, taken, title)
+    for node in model.graph.all_nodes():
         for name, attribute in list(node.attributes.items()):
             if isinstance(attribute, ir.Attr) and isinstance(attribute.value, ir.TensorProtoTensor):
-                node.attributes[name] = ir.AttrTensor(name, _unpacked(attribute.value, title))
+                node.attributes[name] = ir.AttrTensor(name, _unpacked(attribute.value, taken, title))
 
 
-def _unpacked(tensor: ir.TensorProtoTensor, title: str) -> ir.TensorProtocol:
-    if tensor.dtype == ir.DataType.STRING:
-        return tensor
+def _unpacked(tensor: ir.TensorProtoTensor, taken: Taken, title: str) -> ir.TensorProtocol:
     try:
-        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=tensor.name)
+        return tensor if tensor.dtype == ir.DataType.STRING else filled(tensor, taken)
     except (ValueError, TypeError) as error:
         raise BadModel(f"The weight {tensor.name!r} of {title} is damaged: {error}; export the model again.") from error
 

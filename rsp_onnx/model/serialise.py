@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
-from .ready import Ready
+from .ready import Ready, place_of
 from .weights import LARGE_WEIGHT, is_large
 
 HAND_OVER = 1 << 26  # above 64 MiB serialising the weights costs more time and memory than handing them over
@@ -34,27 +33,25 @@ def save_plain(model: ir.Model, path: Path) -> None:
         path.write_bytes(ir.to_proto(model).SerializeToString())
 
 
-def _large(model: ir.Model) -> list[ir.Value]:
-    values = model.graph.initializers.values()
-    return [v for v in values if v.const_value is not None and v.const_value.nbytes > LARGE_WEIGHT]
+def _large(model: ir.Model) -> list[tuple[ir.Value, ir.TensorProtocol]]:
+    """Return what is handed over; half bytes, which files hold two in one, stay in the model."""
+    stored = [(v, v.const_value) for v in model.graph.initializers.values()]
+    return [(v, t) for v, t in stored if t is not None and t.nbytes > LARGE_WEIGHT and _is_plain(t.dtype)]
 
 
-def _handed_over(model: ir.Model) -> tuple[tuple[str, ort.OrtValue], ...]:
-    handed = []
-    for value in _large(model):
-        assert value.const_value is not None
-        array = np.ascontiguousarray(value.const_value.numpy())
-        handed.append((str(value.name), ort.OrtValue.ortvalue_from_numpy(array)))
-    return tuple(handed)
+def _is_plain(dtype: ir.DataType) -> bool:
+    return dtype != ir.DataType.STRING and dtype.bitwidth >= 8
+
+
+def _handed_over(model: ir.Model) -> tuple[tuple[str, np.ndarray], ...]:
+    return tuple((str(value.name), np.ascontiguousarray(tensor.numpy())) for value, tensor in _large(model))
 
 
 def _without_large(model: ir.Model) -> ir.Model:
-    """Return a copy whose large weights are references to a file that is never read."""
+    """Return a copy whose large weights are references to files that are never read, see ``place_of``."""
     copy = model.clone()
-    for value in _large(copy):
-        tensor = value.const_value
-        assert tensor is not None
+    for number, (value, tensor) in enumerate(_large(copy)):
         value.const_value = ir.ExternalTensor(
-            "in-memory", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.numpy().shape), name=str(value.name)
+            place_of(number), 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=str(value.name)
         )
     return copy

@@ -6,6 +6,7 @@ import contextlib
 import io
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, UnsupportedOp
 from rsp_onnx.model.custom_ops import custom_op_libraries
 
 from .guard import LEVELS, safe_level
-from .ready import Ready
+from .ready import Ready, hand_over
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -47,6 +48,8 @@ class Session:
     keep : Path, optional
         Where ONNX Runtime writes the model as it optimised it, on the CPU; from a ``Ready`` of that file it is loaded
         again as it is.
+    probing : bool
+        For a run that only reads shapes: none is inferred, and tensors are freed as early as can be.
 
     Raises
     ------
@@ -56,19 +59,23 @@ class Session:
 
     def __init__(
         self, model: ir.Model | Ready, device: str = "auto", threads: int | None = None, *, guarded: bool = False,
-        keep: Path | None = None, spinning: bool = True,
+        keep: Path | None = None, spinning: bool = True, probing: bool = False,
     ) -> None:  # fmt: skip
         self.threads, self.spinning = threads, spinning
         ready = model if isinstance(model, Ready) else _made_ready(model)
-        self._weights = ready.weights  # the session reads them where they are
         data = ready.model
+        if probing:
+            ready = replace(ready, level=LEVELS[-1])
         self.level = safe_level(data) if guarded and isinstance(data, bytes) and not ready.weights else ready.level
         options = _options(ready, threads, self.level)
         if not spinning:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if probing:  # nodes that read a shape run as soon as they can
+            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         if keep is not None:
             _keep(options, keep, bool(ready.weights))
         self._session = _create(ready.model, options, device)
+        self._weights = ready.weights  # the session reads them where they are, as long as it lives
         self._provider = str(self._session.get_providers()[0])
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(v.name for v in self._session.get_outputs())
@@ -137,8 +144,7 @@ def _options(ready: Ready, threads: int | None, level: str) -> ort.SessionOption
     if threads is not None:
         options.intra_op_num_threads = threads
     if ready.weights:
-        names, values = zip(*ready.weights, strict=True)
-        options.add_external_initializers(list(names), list(values))
+        hand_over(options, ready.weights)
     level = LEVELS[-1] if ready.optimised else level
     if level != LEVELS[0]:
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)

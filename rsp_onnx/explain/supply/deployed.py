@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsp_onnx.cache.entry import BrokenEntryError, Entry
 from rsp_onnx.errors import BadModel
+from rsp_onnx.files import hash_file
 from rsp_onnx.inputs.layout import InputSignature
 
 from .as_json import signature_from, signature_to
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import onnx
 
     from rsp_onnx.model.load import Model, ModelSource
-
-_CHUNK = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -121,17 +120,21 @@ def about(facts: ModelFacts, what: str, method: str = "") -> dict[str, str]:
 
 def _serialised(proto: onnx.ModelProto) -> bytes:
     """Return the model as it is now: the caller may go on to change it."""
-    from rsp_onnx.model.load import serialised
+    from rsp_onnx.model.file.read import serialised
 
     return serialised(proto)
 
 
 def _digest(source: str | Path | bytes) -> hashlib._Hash | None:
     """Return the sha256 so far of a file; None where it cannot be read, which is told when it is loaded."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source)
+    digest = hashlib.sha256()
     try:
-        return hashlib.sha256(source if isinstance(source, bytes) else Path(source).read_bytes())
+        hash_file(digest, source)
     except OSError:
         return None
+    return digest
 
 
 def _parts(sha256: str) -> dict[str, Any]:
@@ -142,6 +145,4 @@ def _add_external(digest: hashlib._Hash, path: Path | None, names: Sequence[str]
     for name in names:
         if path is None:
             raise BrokenEntryError("bytes have no external data")
-        with (path.parent / name).open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        hash_file(digest, path.parent / name)
