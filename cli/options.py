@@ -42,14 +42,6 @@ mapping_option = click.option(
 )
 
 
-def device_option(default: str = "auto") -> Option:
-    """Add --device."""
-    return click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default=default, show_default=True,
-        help="Where to run.",
-    )  # fmt: skip
-
-
 def labels_option(says: str = "Class names: a text file, one per line, or JSON.") -> Option:
     """Add --labels."""
     return click.option("--labels", type=click.Path(), metavar="FILE", help=says)

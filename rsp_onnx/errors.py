@@ -31,6 +31,24 @@ class DeviceUnavailable(RspError):
     """The device asked for is not there, or the runtime cannot use it."""
 
 
+class OutOfMemory(RspError):
+    """The device has too little memory for what was asked at once.
+
+    Attributes
+    ----------
+    bytes : int
+        How much was wanted in one piece when it ran out; 0 where the runtime does not say.
+    """
+
+    def __init__(self, provider: str, size: int) -> None:
+        wanted = f" ({size / 1e6:,.0f} MB were wanted in one piece)" if size else ""
+        super().__init__(
+            f"The memory of the device ran out in {provider}{wanted}: explain fewer images or classes at once "
+            "(--batch-size), make --input-shape smaller, or use --device cpu."
+        )
+        self.bytes = size
+
+
 class CannotExpandError(Exception):
     """A node cannot be written out in others; the message says why and what to do, told where it is in the way."""
 

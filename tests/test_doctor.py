@@ -19,11 +19,11 @@ from click.testing import CliRunner
 from rsp_onnx import diagnose
 from rsp_onnx.cli.commands.doctor import _page
 from rsp_onnx.cli.main import main
+from rsp_onnx.devices import probe as probing
 from rsp_onnx.doctor import ask, child, machine, packages
 from rsp_onnx.doctor.diagnose import _of_runtime
 from rsp_onnx.extras import EXTRAS, PURPOSES
 from rsp_onnx.files import parse_toml
-from rsp_onnx.model import providers
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 MODEL = """<ir_version: 8, opset_import: ["": 13]> probe (float[1,1,4,4] x) => (float[1,1,2,2] y)
@@ -93,7 +93,7 @@ def test_this_machine_can_explain(repo):
     found = {one["name"]: one["works"] for one in report["runtime"]["providers"]}
     assert list(found) == ort.get_available_providers() and found[CPU]
     for name in found:
-        assert found[name] == (providers.probe(name) == "")
+        assert found[name] == (probing.probe(name) == "")
     assert 1 <= report["threads"]["usable"] <= report["threads"]["cores"] == os.cpu_count()
     assert {one["name"]: one["version"] for one in report["packages"]}["numpy"] == np.__version__
     assert [one["extra"] for one in report["extras"]] == list(EXTRAS)
@@ -249,20 +249,20 @@ def test_the_version_of_cudnn(number, version, monkeypatch):
 
 
 def test_the_model_that_is_tried_is_what_onnx_writes():
-    assert onnx.parser.parse_model(MODEL).SerializeToString() == providers._CONV_AND_POOL
+    assert onnx.parser.parse_model(MODEL).SerializeToString() == probing._CONV_AND_POOL
 
 
 def test_what_is_wanted_of_a_provider_is_what_a_convolution_by_hand_gives():
     x, kernel = np.pad(np.arange(16.0).reshape(4, 4), 1), [[0, 1, 0], [1, 2, 1], [0, 1, 0]]
     conv = np.array([[(x[i : i + 3, j : j + 3] * kernel).sum() for j in range(4)] for i in range(4)])
-    assert np.array_equal(conv.reshape(2, 2, 2, 2).max(axis=(1, 3)), providers._WANTED)
+    assert np.array_equal(conv.reshape(2, 2, 2, 2).max(axis=(1, 3)), probing._WANTED)
 
 
 def test_a_provider_of_another_build_is_not_there(capfd):
-    assert providers.probe(CPU) == ""
-    assert "does not have it" in providers.probe("CoreMLExecutionProvider")
+    assert probing.probe(CPU) == ""
+    assert "does not have it" in probing.probe("CoreMLExecutionProvider")
     for name in ort.get_available_providers():
-        providers.probe(name)
+        probing.probe(name)
     assert capfd.readouterr() == ("", "")
 
 

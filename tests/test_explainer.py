@@ -467,7 +467,7 @@ def test_scores_that_are_not_finite_are_an_error():
     ("options", "words"),
     [
         ({"method": "magic"}, "the methods are rsp, gradient, "),
-        ({"device": "tpu"}, "'auto', 'cpu' or 'cuda'"),
+        ({"device": "tpu"}, "The device is one of auto, cpu, cuda"),
         ({"preprocess": "imagenet"}, "neither a preprocessing preset nor a file"),
         ({"preprocess": {"scal": 1}}, "unknown key 'scal'"),
         ({"means": (1,)}, "unknown key 'means'"),

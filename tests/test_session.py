@@ -1,13 +1,11 @@
 """Sessions: IO binding returns what a plain run returns, devices are found or refused."""
 
 import numpy as np
-import onnx.parser
 import onnx_ir as ir
 import pytest
 
-from rsp_onnx.errors import BadInput, DeviceUnavailable
 from rsp_onnx.model.load import load_model
-from rsp_onnx.model.session import CPU, Session, _probe, cuda_works, numpy_type, resolve_device
+from rsp_onnx.model.session import Session, numpy_type
 
 
 @pytest.fixture(scope="module")
@@ -22,18 +20,6 @@ def test_io_binding_returns_what_a_plain_run_returns(model):
     assert np.array_equal(bound, session.run(feeds)["present"])
 
 
-def test_auto_finds_what_works_and_cuda_is_never_silently_the_cpu(model):
-    assert resolve_device("cpu") == [CPU]
-    if cuda_works():
-        assert Session(model, "cuda").provider != CPU
-    else:
-        assert Session(model, "auto").provider == CPU
-        with pytest.raises(DeviceUnavailable, match="--device auto or cpu"):
-            Session(model, "cuda")
-    with pytest.raises(BadInput, match="'auto', 'cpu' or 'cuda'"):
-        resolve_device("gpu")
-
-
 def test_weights_handed_over_in_memory_give_the_same_scores(model, monkeypatch):
     feeds = {"image": np.random.default_rng(1).random((1, 3, 96, 96), dtype=np.float32)}
     plain = Session(model, "cpu").run(feeds)["present"]
@@ -41,11 +27,6 @@ def test_weights_handed_over_in_memory_give_the_same_scores(model, monkeypatch):
     handed = Session(model, "cpu")
     assert handed._weights
     assert np.array_equal(handed.run(feeds)["present"], plain)
-
-
-def test_the_probe_is_what_onnx_writes():
-    text = '<ir_version: 8, opset_import: ["": 18]> probe (float[1] x) => (float[1] y) { y = Relu(x) }'
-    assert _probe() == onnx.parser.parse_model(text).SerializeToString()
 
 
 def test_the_types_of_onnx_runtime_are_those_of_onnx():

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..device import device_option
 from ..printing import print_json
 
 
@@ -19,7 +20,7 @@ from ..printing import print_json
 @shared.out_file_option("The .npz file to write.")
 @shared.preprocess_options
 @shared.input_shape_option
-@shared.device_option()
+@device_option()
 @shared.own_ops
 @shared.json_option
 def activations(model: str, image: str, tensors: tuple[str, ...], out: str, as_json: bool, **options: Any) -> None:

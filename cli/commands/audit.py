@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..device import device_option
 from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
@@ -41,7 +42,7 @@ from ..printing import print_json, running_bar
 @shared.input_shape_option
 @shared.hostile_option()
 @shared.preprocess_option("How photographs are prepared; default: as the model says.")
-@shared.device_option()
+@device_option()
 @shared.threads_option
 @shared.pictures_option(1, 11, "Photos per contact sheet.")
 @shared.out_option("rsp-audit")

@@ -7,6 +7,7 @@ import sys
 import click
 
 from .. import options as shared
+from ..device import device_option
 from ..no_cache import no_cache_option
 from ..printing import print_json, progress_bar
 
@@ -29,7 +30,7 @@ def _some_unless_changed(ctx: click.Context, argument: click.Parameter, given: t
 @click.option("--update", is_flag=True, help="Record again, replacing the goldens, and print what changed.")
 @click.option("--model", metavar="FILE", type=click.Path(), help="Use this model instead of SPEC's own.")
 @shared.preprocess_option("Use this preprocessing instead of SPEC's own.")
-@shared.device_option("cpu")
+@device_option("cpu")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..device import device_option
 from ..no_cache import no_cache_option
 from ..printing import print_json, progress_bar
 
@@ -27,7 +28,7 @@ from ..printing import print_json, progress_bar
 @shared.method_option
 @shared.score_options
 @shared.input_shape_option
-@shared.device_option()
+@device_option()
 @shared.threads_option
 @click.option(
     "--fail-below",

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..device import device_option
 from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
@@ -64,7 +65,7 @@ def _shard(value: str) -> tuple[int, int]:
 @shared.preprocess_options
 @shared.score_options
 @shared.input_shape_option
-@shared.device_option()
+@device_option()
 @shared.threads_option
 @click.option(
     "--engine",

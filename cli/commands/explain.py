@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .. import options as shared
+from ..device import device_option
 from ..no_cache import no_cache_option
 from ..printing import print_json, running_bar
 
@@ -27,7 +28,7 @@ from ..printing import print_json, running_bar
 @shared.input_shape_option
 @shared.method_option
 @shared.rsp_options
-@shared.device_option()
+@device_option()
 @shared.threads_option
 @click.option("--batch-size", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time.")
 @shared.out_option("rsp-explanations")

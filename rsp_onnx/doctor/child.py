@@ -48,7 +48,7 @@ def _cudnn(ort: Any) -> str | None:
 
 def probe(provider: str) -> dict[str, Any]:
     """Run a Conv and a MaxPool; ``why`` says why that fails."""
-    from rsp_onnx.model.providers import probe as run_it
+    from rsp_onnx.devices.probe import probe as run_it
 
     return {"why": run_it(provider, quiet=False)}
 

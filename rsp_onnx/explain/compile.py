@@ -22,9 +22,9 @@ from rsp_onnx.compiler.interface import (
     emit_walk,
 )
 from rsp_onnx.compiler.second_forward import give_own_forward, rounds
+from rsp_onnx.devices.device import resolve_device
 from rsp_onnx.loops.each_target import loop_over_targets
 from rsp_onnx.model.load import Model, ModelSource
-from rsp_onnx.model.session import CPU, resolve_device
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.simplify.apart import keep_weights_apart
@@ -117,7 +117,7 @@ def runs_one_by_one(analysis: Analysis, method: str, device: str) -> bool:
     few columns twice as long; a second session for these would take half a second and the weights' memory again. A
     method that asks the model many times shares the answers among the classes.
     """
-    return resolve_device(device) == [CPU] and analysis.graph.batch in (None, 1) and keeps_ledger(method)
+    return resolve_device(device).on_cpu and analysis.graph.batch in (None, 1) and keeps_ledger(method)
 
 
 def keeps_ledger(method: str) -> bool:

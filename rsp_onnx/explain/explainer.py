@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from rsp_onnx.attribution.catalogue import find_method
+from rsp_onnx.devices.device import resolve_device
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.batching import same_shapes, shapes_of
 from rsp_onnx.inputs.classes import Choice, asks_for_several
@@ -18,7 +19,6 @@ from rsp_onnx.inputs.labels import read_labels
 from rsp_onnx.inputs.presets import Preprocess
 from rsp_onnx.inputs.tensors import Feeds, Picture, image_signature, make_feeds, sized
 from rsp_onnx.model.blame import blaming
-from rsp_onnx.model.session import resolve_device
 from rsp_onnx.types import Array
 
 from .compiled import CompiledSizes
@@ -49,7 +49,9 @@ class Explainer:
     labels : path or sequence of str, optional
         Class names; default: the model's metadata.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto`` (CUDA where it works), ``cpu``, ``cuda`` or ``cuda:1``; ``openvino``, ``directml``, ``coreml`` and
+        ``tensorrt`` where the installed runtime has them, else the CPU, which the notes of a map say. Options of the
+        execution provider follow: ``cuda,use_tf32=0``.
     method : str
         One of ``methods()``: ``rsp``, ``gradient``, ``grad-cam``, ..., with parameters as ``lrp-gamma:gamma=0.5``.
     output, section : str, optional

@@ -1,10 +1,13 @@
-"""Reading a node: its attributes, its optional inputs, its subgraphs."""
+"""Reading a node: its attributes, its optional inputs, its subgraphs; removing those that nobody reads."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+_HIDDEN = "rsp_onnx.as_it_is"  # a domain of which the pass knows no op
 
 
 def input_at(node: ir.Node, slot: int) -> ir.Value | None:
@@ -44,3 +47,18 @@ def captured(node: ir.Node) -> list[ir.Value]:
     own |= {v for n in inner for v in n.outputs}
     read = [v for n in inner for v in (*n.inputs, *captured(n))] + [v for body in bodies for v in body.outputs]
     return [v for v in read if v is not None and v not in own]
+
+
+def remove_unread(model: ir.Model) -> None:
+    """Remove nodes, constants and optional outputs that nobody reads, in place.
+
+    A BatchNormalization in training mode stays one: onnx_ir before 1.1 takes the mode away where only its first output
+    is read, which then is another.
+    """
+    nodes = model.graph.all_nodes()
+    training = {node: node.domain for node in nodes if node.attributes.get_int("training_mode", 0)}
+    for node in training:
+        node.domain = _HIDDEN
+    RemoveUnusedNodesPass()(model)
+    for node, domain in training.items():
+        node.domain = domain

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.bodies import named
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.unread import remove_unread
+from rsp_onnx.graph.nodes import remove_unread
 from rsp_onnx.rulekit.context import Context
 from rsp_onnx.rulekit.float_views import Views
 

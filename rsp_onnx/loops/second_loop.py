@@ -9,8 +9,7 @@ import onnx_ir as ir
 
 from rsp_onnx.graph.bodies import captured_by
 from rsp_onnx.graph.emit import Emitter
-from rsp_onnx.graph.nodes import subgraphs
-from rsp_onnx.graph.unread import remove_unread
+from rsp_onnx.graph.nodes import remove_unread, subgraphs
 
 from .course import Course, Sliced
 from .tape import keep

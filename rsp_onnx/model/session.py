@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import threading
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime as ort
 
-from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, UnsupportedOp
+from rsp_onnx.devices.device import CUDA, PROVIDERS, Resolved, resolve_device
+from rsp_onnx.errors import BadInput, BadModel, OutOfMemory, UnsupportedOp
 from rsp_onnx.model.custom_ops import custom_op_libraries
 
 from .guard import LEVELS, safe_level
@@ -23,11 +22,13 @@ from .ready import Ready, hand_over
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 # planning which tensors share memory takes the square of their number, 0.3 s for 1100 nodes; without the plan memory is
 # still freed after its last reader
 _MANY_NODES = 500
-_LOCK = threading.Lock()
+# what the runtime's arena says where it cannot grow, with the size or without
+_MEMORY = re.compile(
+    r"(?:Failed to allocate memory for requested buffer of size (\d+)|out of memory|bad allocation)", re.I
+)
 
 
 class Session:
@@ -38,7 +39,8 @@ class Session:
     model : onnx_ir.Model or Ready
         May be above 2 GiB: large weights are handed over in memory, not serialised.
     device : str
-        ``auto`` (CUDA where it works, else CPU), ``cpu`` or ``cuda``.
+        ``auto`` (CUDA where it works, else CPU), ``cpu``, ``cuda:1,use_tf32=0``, ...: see ``Device.read``. ``note``
+        tells why another one runs; empty where none does.
     threads : int, optional
         Threads within one op; default: as many as cores.
     spinning : bool
@@ -67,14 +69,17 @@ class Session:
         if probing:
             ready = replace(ready, level=LEVELS[-1])
         self.level = safe_level(data) if guarded and isinstance(data, bytes) and not ready.weights else ready.level
+        where = resolve_device(device)
+        self.note = where.note
         options = _options(ready, threads, self.level)
+        _suit(options, where)
         if not spinning:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if probing:  # nodes that read a shape run as soon as they can
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         if keep is not None:
             _keep(options, keep, bool(ready.weights))
-        self._session = _create(ready.model, options, device)
+        self._session = _create(ready.model, options, where)
         self._weights = ready.weights  # the session reads them where they are, as long as it lives
         self._provider = str(self._session.get_providers()[0])
         self.inputs: tuple[str, ...] = tuple(v.name for v in self._session.get_inputs())
@@ -97,14 +102,19 @@ class Session:
         ------
         BadInput
             A feed is missing, superfluous, or of the wrong shape or dtype.
+        OutOfMemory
+            The device has too little.
         """
         wanted = list(outputs) if outputs is not None else list(self.outputs)
         self._check(feeds)
         if not wanted:  # ONNX Runtime takes an empty list for all outputs
             return {}
         try:
-            results = self._bound(wanted, feeds) if self.provider != CPU else self._session.run(wanted, dict(feeds))
+            results = self._bound(wanted, feeds) if self.provider == CUDA else self._session.run(wanted, dict(feeds))
         except Exception as error:  # ONNX Runtime raises its own unrelated types
+            wanting = _MEMORY.search(str(error))
+            if wanting is not None:
+                raise OutOfMemory(self.provider, int(wanting[1] or 0)) from error
             raise BadModel(f"ONNX Runtime could not run the model: {_first_line(error)}.") from error
         return {name: np.asarray(r) for name, r in zip(wanted, results, strict=True)}
 
@@ -151,6 +161,14 @@ def _options(ready: Ready, threads: int | None, level: str) -> ort.SessionOption
     return options
 
 
+def _suit(options: ort.SessionOptions, where: Resolved) -> None:
+    """Set what a provider needs of a session."""
+    if where.names[0] == CUDA:  # it has no kernels for integers, so that constants may be made numbers at once
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    if where.names[0] == PROVIDERS["directml"]:  # as its documentation asks for
+        options.enable_mem_pattern = False
+
+
 def _keep(options: ort.SessionOptions, path: Path, large: bool) -> None:
     options.optimized_model_filepath = str(path)
     if large:
@@ -187,57 +205,18 @@ _PLAIN_TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def resolve_device(device: str) -> list[str]:
-    """Return the providers for a device word; DeviceUnavailable or BadInput where it cannot be."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise BadInput(f"The device is 'auto', 'cpu' or 'cuda', not {device!r}.")
-    if device == "cpu":
-        return [CPU]
-    if cuda_works():
-        return [CUDA, CPU]
-    if device == "cuda":
-        raise DeviceUnavailable(
-            "CUDA was asked for, but ONNX Runtime cannot use it here: no GPU, no driver, or CUDA and cuDNN are not "
-            "installed; use --device auto or cpu."
-        )
-    return [CPU]
-
-
-@lru_cache(maxsize=1)
-def cuda_works() -> bool:
-    """Tell whether a session really gets CUDA; the wheel lists the provider even where there is no GPU."""
-    if CUDA not in ort.get_available_providers():
-        return False
-    with _LOCK, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        ort.set_default_logger_severity(4)  # the failing attempt would print a stack of native messages
-        try:
-            if hasattr(ort, "preload_dlls"):
-                ort.preload_dlls()  # finds CUDA and cuDNN installed by pip
-            options = ort.SessionOptions()
-            options.log_severity_level = 4
-            session = ort.InferenceSession(_probe(), options, providers=[CUDA, CPU])
-            return CUDA in session.get_providers()
-        except Exception:  # whatever fails here, the answer is no
-            return False
-        finally:
-            ort.set_default_logger_severity(2)  # ONNX Runtime's default
-
-
-def _probe() -> bytes:
-    """Return a model of one Relu of one number, serialised; written out, so that onnx need not be imported."""
-    names, tensor = b'\n\x01x\x12\x01y"\x04Relu:\x00\x12\x05probe', b"\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"
-    return b"\x08\x08:9\n\x0e" + names + b"Z\x0f\n\x01x" + tensor + b"b\x0f\n\x01y" + tensor + b"B\x04\n\x00\x10\x12"
-
-
-def _create(model: bytes | Path, options: ort.SessionOptions, device: str) -> ort.InferenceSession:
-    providers = resolve_device(device)
+def _create(model: bytes | Path, options: ort.SessionOptions, where: Resolved) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(model, options, providers=providers)
+        # without the fallback of ONNX Runtime's own, which prints and goes on with other providers
+        return ort.InferenceSession(model, options, providers=list(where.providers), enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises its own unrelated types
         line = _first_line(error)
         if "is not a registered function/op" in line:
             hint = "load the library that has the op with --custom-ops"
             raise UnsupportedOp(f"ONNX Runtime cannot load the model: {line}; {hint}.") from error
+        if where.asked.options:
+            told = ", ".join(f"{key}={value}" for key, value in where.asked.options.items())
+            raise BadInput(f"{where.names[0]} does not start with {told}: {line}.") from error
         raise BadModel(f"ONNX Runtime cannot load the model: {line}.") from error
 
 

@@ -11,7 +11,7 @@ from onnx_ir.passes.common import (
     TopologicalSortPass,
 )
 
-from rsp_onnx.graph.unread import remove_unread
+from rsp_onnx.graph.nodes import remove_unread
 from rsp_onnx.model.load import Model
 
 from .lift import lift

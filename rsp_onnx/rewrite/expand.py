@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import NameFixPass, TopologicalSortPass
 
 from rsp_onnx.errors import UnsupportedOp
-from rsp_onnx.graph.unread import remove_unread
+from rsp_onnx.graph.nodes import remove_unread
 
 from . import branches, contrib, control_flow, nchwc, recurrent, sequences  # noqa: F401  # importing them registers what they do
 from .expansion import Expansion

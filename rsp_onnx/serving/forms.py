@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from rsp_onnx.errors import OutOfMemory
 from rsp_onnx.inputs.batching import class_arrays, stacked
 from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.model.guard import LEVELS
@@ -77,6 +78,8 @@ class Form:
         if self.session.level != LEVELS[0]:
             crashes = "ONNX Runtime crashes where it optimises this explainer fully, so it runs at"
             says.append(f"{crashes} {self.session.level}")
+        if self.session.note:
+            says.append(self.session.note)
         return tuple(says)
 
 
@@ -131,14 +134,19 @@ class Serving:
         self, items: Sequence[Feeds], targets: Sequence[Sequence[int]], rivals: Sequence[Sequence[Sequence[int]]],
         *, ledger: bool = False,
     ) -> Iterator[Run]:  # fmt: skip
-        """Run items of one size, as many at once as the form takes."""
-        form, done = self.form(ledger=ledger, several=any(len(classes) != 1 for classes in targets)), 0
-        for feeds, count in stacked(items, form.batch):
-            part = slice(done, done + count)
-            size = form.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
-            target, hostile = class_arrays(targets[part], rivals[part], size)
-            yield Run(part, form, form.run({**feeds, "target": target, "hostile": hostile}))
-            done += count
+        """Run items of one size, as many at once as the form takes; where memory runs out, half as many, once."""
+        form = self.form(ledger=ledger, several=any(len(classes) != 1 for classes in targets))
+        step = form.batch or len(items)
+        for start in range(0, len(items), step):
+            part = slice(start, min(start + step, len(items)))
+            try:
+                yield _run(form, part, items, targets, rivals)
+            except OutOfMemory:
+                if form.batch or part.stop - part.start == 1:
+                    raise
+                middle = (part.start + part.stop + 1) // 2
+                for half in (slice(part.start, middle), slice(middle, part.stop)):
+                    yield _run(form, half, items, targets, rivals)
 
     def outputs(self, items: Sequence[Feeds], names: Sequence[str]) -> list[dict[str, Array]] | None:
         """Return the model's own outputs for each item; None where the form needs a class to run.
@@ -160,3 +168,14 @@ class Serving:
     def threads(self) -> int | None:
         """How many threads the form that runs has within one op; None for as many as cores."""
         return self.form().session.threads
+
+
+def _run(
+    form: Form, part: slice, items: Sequence[Feeds], targets: Sequence[Sequence[int]],
+    rivals: Sequence[Sequence[Sequence[int]]],
+) -> Run:  # fmt: skip
+    """Run the items of one part at once."""
+    ((feeds, _),) = stacked(items[part], form.batch)
+    size = form.batch or next(x.shape[0] for x in feeds.values() if x.ndim)
+    target, hostile = class_arrays(targets[part], rivals[part], size)
+    return Run(part, form, form.run({**feeds, "target": target, "hostile": hostile}))

@@ -12,6 +12,7 @@ import numpy as np
 
 from rsp_onnx.checks.spec.places import Place
 from rsp_onnx.checks.spec.spec import ImageSpec, Spec
+from rsp_onnx.devices.device import in_full_precision
 from rsp_onnx.errors import BadInput, BadModel, BadTarget, RspError
 from rsp_onnx.explain.explainer import Explainer
 from rsp_onnx.explain.explanation import Explanation
@@ -95,7 +96,7 @@ class Subject:
     """
 
     def __init__(self, spec: Spec, goldens: Goldens | None, device: str = "cpu", threads: int = THREADS) -> None:
-        self.spec, self.goldens, self.device, self.threads = spec, goldens, device, threads
+        self.spec, self.goldens, self.device, self.threads = spec, goldens, in_full_precision(device), threads
         self.explainer = self.make(spec.model, spec.preprocess, spec.labels)
         if self._wants_pixels():
             self.explainer = self.make(spec.model, spec.preprocess, spec.labels, **_PIXELS)

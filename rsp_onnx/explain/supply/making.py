@@ -14,6 +14,7 @@ from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis, Needs, analyse
 from rsp_onnx.compiler.interface import check_method
 from rsp_onnx.compiler.second_forward import rounds
+from rsp_onnx.devices.device import resolve_device
 from rsp_onnx.errors import RspError
 from rsp_onnx.explain.compile import compile_ir, keeps_ledger, needs_of, runs_one_by_one
 from rsp_onnx.explain.compiled import Compiled
@@ -22,7 +23,7 @@ from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.tensors import signature_of
 from rsp_onnx.model.load import Model
 from rsp_onnx.model.serialise import count_nodes, save_plain
-from rsp_onnx.model.session import CPU, Session, resolve_device
+from rsp_onnx.model.session import Session
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.rulekit.registry import why_lost
 from rsp_onnx.scores.axes import sample_axis
@@ -121,7 +122,7 @@ def started(
     """Start a session; where there is a draft, write there what is started the same way without the graph."""
     if draft is None:
         return start(), None
-    on_cpu = resolve_device(device) == [CPU]  # what ONNX Runtime writes for a GPU is not loaded by all of its versions
+    on_cpu = resolve_device(device).on_cpu  # what ONNX Runtime writes for a GPU is not loaded by all of its versions
     try:
         session = start(keep=draft / FILE) if on_cpu else start()
         if not on_cpu:

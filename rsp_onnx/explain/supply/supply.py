@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rsp_onnx.cache.entry import Entry
+from rsp_onnx.devices.device import resolve_device
 from rsp_onnx.explain.compiled import Compiled
 from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.labels import check_labels
-from rsp_onnx.model.session import Session, resolve_device
+from rsp_onnx.model.session import Session
 from rsp_onnx.serving.forms import Form, FormKey, Serving
 
 from .as_json import compiled_from, compiled_to, form_from, form_to
@@ -124,7 +125,7 @@ class Supply:
         return {"settings": dict(self._settings.of_key()), "shapes": shapes, "tensors": list(request.tensors)}
 
     def _parts(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        runs_on = {"providers": resolve_device(self._settings.device), "threads": self._settings.threads}
+        runs_on = {"providers": resolve_device(self._settings.device).providers, "threads": self._settings.threads}
         return {"what": what, "model": self._deployed.facts.sha256, **runs_on, **asked}
 
 
