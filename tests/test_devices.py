@@ -152,7 +152,9 @@ def test_a_wrong_device_is_a_usage_error(repo, tmp_path, asked, says):
 
 def test_an_option_that_a_provider_refuses_is_one_sentence(monkeypatch, with_cuda):
     def refuse(*args, providers, **kwargs):
-        raise RuntimeError("Unknown provider option: 'colour'.\nat provider_options.cc:1")
+        raise RuntimeError(
+            "/build/provider_options.cc:1053 void f(const T&, U) Unknown provider option: 'colour'.\nmore"
+        )
 
     monkeypatch.setattr(ort, "InferenceSession", refuse)
     with pytest.raises(BadInput, match=r"^CUDAExecutionProvider does not start with colour=red: Unknown .*'colour'\.$"):

@@ -1,4 +1,4 @@
 """Where explanations run: device words, the execution providers they mean, and whether those really compute.
 
-Public: CUDA, Device, in_full_precision, probe, PROVIDERS, resolve_device, Resolved, WORDS.
+Public: Device, in_full_precision, probe, PROVIDERS, resolve_device, Resolved, WORDS.
 """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # planning which tensors share memory takes the square of their number, 0.3 s for 1100 nodes; without the plan memory is
 # still freed after its last reader
 _MANY_NODES = 500
+_PLACE = re.compile(r"^\S+\.(?:cc|h):\d+ \S.*\) (?=\S)")
 # what the runtime's arena says where it cannot grow, with the size or without
 _MEMORY = re.compile(
     r"(?:Failed to allocate memory for requested buffer of size (\d+)|out of memory|bad allocation)", re.I
@@ -221,4 +222,6 @@ def _create(model: bytes | Path, options: ort.SessionOptions, where: Resolved) -
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    """Return what an error says, without the place in ONNX Runtime's source that some begin with."""
+    line = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    return _PLACE.sub("", line)
