@@ -29,7 +29,6 @@ from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.cost import rates
 from rsp_onnx.cost.amounts import Amounts, Kind, amounts
 from rsp_onnx.cost.estimate import before_running, memory_parts, running_bytes, seconds_of, sizes_given
-from rsp_onnx.cost.memory import live_bytes
 from rsp_onnx.cost.sizes import sizes_of
 from rsp_onnx.explain.compile import compile_ir, needs_of
 from rsp_onnx.explain.inspection import as_explained
@@ -115,7 +114,7 @@ def describe(name: str, method: str, path: Path, measured: dict[str, tuple[float
         yield Run(
             f"{name} | {method} | {figure}", amounts(compiled.graph, sizes),
             amounts(analysis.deployed.graph, alone, alone=True),
-            memory_parts(compiled, live_bytes(compiled.graph, sizes)), before, int(figure == "explain"),
+            memory_parts(compiled, sizes), before, int(figure == "explain"),
             *measured[figure], memory,
         )  # fmt: skip
 

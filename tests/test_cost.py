@@ -148,6 +148,18 @@ def test_a_chain_that_reads_two_tensors_is_not_one_pass():
     assert amounts(graph, sizes, alone=True).bytes == amounts(graph, sizes).bytes
 
 
+def test_what_is_computed_of_weights_alone_costs_memory_and_no_time():
+    """W⁺ is made when the model is loaded; read by a layer, it is kept."""
+    graph, sizes = of(
+        "g (float[1,2,4,4] x) => (float[1,3,4,4] y) { v = Neg(w) p = Relu(v) y = Conv<pads=[1,1,1,1]>(x, p) }",
+        w=weight(3, 2, 3, 3),
+    )  # fmt: skip
+    total = amounts(graph, sizes)
+    assert (total.nodes, total.bytes) == (1, 4 * (32 + 54 + 48))
+    assert folded_bytes(graph, sizes) == 4 * 54
+    assert live_bytes(graph, sizes) == 4 * (32 + 48)
+
+
 def test_a_bias_behind_a_product_moves_nothing():
     graph, sizes = of(
         "g (float[4,16] x) => (float[4,8] y) { a = MatMul(x, w) b = Add(a, v) y = Exp(b) }",

@@ -16,8 +16,9 @@ from rsp_onnx.model.weights import is_large
 
 from . import rates
 from .amounts import Amounts, Kind, amounts
-from .memory import filter_bytes, largest_weight, live_bytes, weight_bytes
+from .memory import filter_bytes, folded_bytes, largest_weight, live_bytes, weight_bytes
 from .sizes import sizes_of
+from .table import Sizes
 
 Shapes = Mapping[str, Sequence[int]]
 _PROBED = 3
@@ -65,7 +66,7 @@ def cost_of(model: ir.Model, shapes: Shapes | None = None, *, calls: int = 0, be
     """
     sizes = sizes_of(model, shapes)
     seconds = seconds_of(amounts(model.graph, sizes, alone=not calls)) + calls * rates.CALL
-    memory = running_bytes(*memory_parts(model, live_bytes(model.graph, sizes)))
+    memory = running_bytes(*memory_parts(model, sizes))
     one = rates.SECONDS[Kind.DENSE][1]
     return Cost(round(seconds / one), round(max(memory, before)), len(sizes.unknown))
 
@@ -82,13 +83,13 @@ def before_running(loaded: Model, graph: Graph, deployed: ir.Model) -> float:
     over, ONNX Runtime copies one at a time when it writes the compiled model into the cache, if that is on.
     """
     reading = rates.LOADING * (loaded.path.stat().st_size if loaded.path else weight_bytes(deployed.graph))
-    kept = running_bytes(*memory_parts(deployed, 0)) + (largest_weight(deployed) if _is_copied(deployed) else 0)
+    kept = running_bytes(*memory_parts(deployed)) + (largest_weight(deployed) if _is_copied(deployed) else 0)
     if not any(is_measured(v) for v in graph.values.values()):
         return max(reading, kept)
     several = _PROBED if graph.batch is None else 1
     given = {name: [several * shape[0], *shape[1:]] for name, shape in sizes_given(graph).items() if shape}
     sizes = sizes_of(deployed, given)
-    return max(reading, kept, running_bytes(*memory_parts(deployed, live_bytes(deployed.graph, sizes))))
+    return max(reading, kept, running_bytes(*memory_parts(deployed, sizes)))
 
 
 def _is_copied(model: ir.Model) -> bool:
@@ -104,14 +105,17 @@ def seconds_of(total: Amounts) -> float:
     )
 
 
-def memory_parts(model: ir.Model, live: int) -> tuple[int, int, int, int, int]:
-    """Return what memory is made of.
+def memory_parts(model: ir.Model, sizes: Sizes | None = None) -> tuple[int, int, int, int, int]:
+    """Return what memory is made of; without sizes, before the model has run.
 
-    Bytes of weights, of those that are copied into the model's serialised form (none where there are so many that
-    ``Session`` hands them over), of filters, of tensors that live at once; and the number of nodes.
+    Bytes of weights and of what is computed of them once, of those that are copied into the model's serialised form
+    (none where there are so many that ``Session`` hands them over), of filters, of tensors that live at once; and the
+    number of nodes.
     """
     weights, nodes = weight_bytes(model.graph), sum(1 for _ in model.graph.all_nodes())
-    return weights, 0 if is_large(model, HAND_OVER) else weights, filter_bytes(model.graph), live, nodes
+    folded, live = (folded_bytes(model.graph, sizes), live_bytes(model.graph, sizes)) if sizes else (0, 0)
+    copied = 0 if is_large(model, HAND_OVER) else weights
+    return weights + folded, copied, filter_bytes(model.graph), live, nodes
 
 
 def running_bytes(weights: int, copied: int, filters: int, live: int, nodes: int) -> float:
