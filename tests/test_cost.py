@@ -11,7 +11,7 @@ from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.cost import rates
 from rsp_onnx.cost.amounts import Kind, amounts
 from rsp_onnx.cost.estimate import before_running
-from rsp_onnx.cost.memory import filter_bytes, largest_weight, live_bytes, weight_bytes
+from rsp_onnx.cost.memory import filter_bytes, folded_bytes, largest_weight, live_bytes, weight_bytes
 from rsp_onnx.cost.sizes import sizes_of
 from rsp_onnx.model.load import load_model
 

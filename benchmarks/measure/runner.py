@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -63,7 +65,7 @@ class Results:
 
 
 def alone(task: Task) -> list[Figure]:
-    """Run one measurement in a new process.
+    """Run one measurement in a new process, with an empty cache of compiled explainers.
 
     Raises
     ------
@@ -73,7 +75,11 @@ def alone(task: Task) -> list[Figure]:
         It takes longer than ``LIMIT``.
     """
     command = [sys.executable, "-m", "benchmarks.measure.job", json.dumps(asdict(task))]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=LIMIT, check=False)
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "RSP_ONNX_CACHE": cache}
+        done = subprocess.run(
+            command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
     if done.returncode:
         raise ValueError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
     return [Figure(**row) for row in json.loads(done.stdout.strip().splitlines()[-1])]

@@ -13,8 +13,8 @@ from .ask import ask
 
 NAME = "rsp-onnx"
 _MODULES = {"onnx-ir": "onnx_ir", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn",
-            "onnxruntime-gpu": "onnxruntime"}  # fmt: skip
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+            **dict.fromkeys(("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"), "onnxruntime")}  # fmt: skip
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 _ESSENTIAL = ("onnx", "onnx-ir", "numpy", "networkx")  # without one of these nothing is explained
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([\w-]+)['"]""")
 
