@@ -12,9 +12,9 @@ from rsp_onnx.extras import EXTRAS, PURPOSES
 from .ask import ask
 
 NAME = "rsp-onnx"
-_MODULES = {"onnx-ir": "onnx_ir", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn",
-            **dict.fromkeys(("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"), "onnxruntime")}  # fmt: skip
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
+_MODULES = {"onnx-ir": "onnx_ir", "pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn",
+            **dict.fromkeys(RUNTIMES, "onnxruntime")}  # fmt: skip
 _ESSENTIAL = ("onnx", "onnx-ir", "numpy", "networkx")  # without one of these nothing is explained
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([\w-]+)['"]""")
 
