@@ -231,3 +231,38 @@ def test_the_json_says_where_it_ran(repo, tmp_path):
     (record,) = json.loads(done.stdout)
     assert record["provider"] == CPU
     assert any("coreml was asked for" in note for note in record["warnings"])
+
+
+def test_a_provider_that_does_not_load_is_said_to_lack_something(monkeypatch):
+    """What ONNX Runtime says of it speaks of a fallback; its log, which doctor reads, has the reason."""
+    said = (
+        "nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user"
+    )
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [CUDA, CPU])
+    monkeypatch.setattr(devices, "probe", lambda provider: said)
+    devices._why_not.cache_clear()
+    try:
+        with pytest.raises(DeviceUnavailable, match="does not load, because a library or the device is missing"):
+            resolve_device("cuda")
+    finally:
+        devices._why_not.cache_clear()
+
+
+# ---- what measures a GPU ----
+
+
+def test_the_benchmark_of_a_gpu_runs_wherever_there_is_none(repo, tmp_path, monkeypatch, capsys):
+    gpu = pytest.importorskip("benchmarks.gpu", reason="run from the repository")
+    asked = ["gpu", "--models", "digits", "--methods", "gradient", "--batches", "1", "2", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*asked, "--device", "cpu"])
+    assert gpu.main() == 0
+    table = (tmp_path / "gpu.md").read_text(encoding="utf-8")
+    (one, two) = [line.split("|") for line in table.splitlines() if "gradient" in line]
+    assert (one[3].strip(), two[3].strip()) == ("1", "2")
+    assert float(one[7]) == 0
+    ran, of = one[9].split(" of ")
+    assert int(ran) == int(of) > 50
+    if resolve_device("auto").on_cpu:
+        monkeypatch.setattr("sys.argv", asked)
+        assert gpu.main() == 2
+        assert "Not measured: CUDA was asked for" in capsys.readouterr().err

@@ -143,7 +143,10 @@ def _why_not(provider: str) -> str:
     """Return why a provider does not work; asked once."""
     if provider not in ort.get_available_providers():
         return f"the installed ONNX Runtime {ort.__version__} has no {provider}"
-    return probe(provider)
+    why = probe(provider)
+    if "fallback to CPU EP has been explicitly disabled" in why:  # what is said of a provider that did not load
+        return f"{provider} does not load, because a library or the device is missing (rsp-onnx doctor says which)"
+    return why
 
 
 def in_full_precision(text: str) -> str:
