@@ -17,7 +17,8 @@ import sys, numpy as np, onnxruntime as ort
 options = ort.SessionOptions()
 options.log_severity_level = 3
 session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-feeds = dict(np.load(sys.argv[2]))
+known = {v.name for v in session.get_inputs()}
+feeds = {name: x for name, x in np.load(sys.argv[2]).items() if name in known}
 np.save(sys.argv[3], session.run(["relevance"], feeds)[0])
 """
 
