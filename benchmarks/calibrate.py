@@ -143,11 +143,17 @@ def fit_times(runs: Sequence[Run], drawn: float = DRAWN) -> dict[str, object]:
 
 
 def fit_memory(runs: Sequence[Run], drawn: float = DRAWN) -> dict[str, object]:
-    """Fit bytes per byte of weights, filters and live tensors, per node, and at least, to relative errors."""
+    """Fit bytes per byte of weights, filters and live tensors, per node, and at least, to relative errors.
+
+    Where no memory was measured, the rates stay what they are.
+    """
+    names = ("WEIGHTS", "COPIED", "FILTERS", "LIVE", "NODE", "LEAST")
     kept = [r for r in runs if r.memory > CLEARLY * r.before]
+    if not kept:
+        return {name: getattr(rates, name) for name in names}
     parts, peaks = np.array([[*r.parts, 1.0] for r in kept]), np.log([r.memory for r in kept])
     found = _fit(lambda rates_: np.log(parts @ rates_) - peaks, np.array(USUAL_MEMORY), drawn)
-    return dict(zip(("WEIGHTS", "COPIED", "FILTERS", "LIVE", "NODE", "LEAST"), map(_short, found), strict=True))
+    return dict(zip(names, map(_short, found), strict=True))
 
 
 def _fit(off: Callable[[np.ndarray], np.ndarray], usual: np.ndarray, drawn: float = DRAWN) -> np.ndarray:
