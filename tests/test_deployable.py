@@ -115,7 +115,7 @@ def test_no_node_ends_in_an_input_left_out(repo):
 @pytest.mark.parametrize("name", ["digits_pytorch.onnx", "digits_vit.onnx", strided_net], ids=["cnn", "vit", "strided"])
 def test_maps_in_openvino_are_those_in_onnx_runtime(repo, name, method, form):
     engines = pytest.importorskip("benchmarks.runtimes.engines", reason="run from the repository")
-    pytest.importorskip("openvino", reason="openvino is not installed (the extra 'runtimes')")
+    pytest.importorskip("openvino", reason="openvino is not installed (the extra 'test' has it)")
     from benchmarks.runtimes.__main__ import distance, stable_feeds
 
     made = compile_explainer(name() if callable(name) else repo / "models" / name, method, **form).SerializeToString()
