@@ -45,6 +45,7 @@ def test_a_device_is_read_and_written(text):
         ("cpu:1", "a number follows a device"),
         ("cuda,use_tf32", "write KEY=VALUE"),
         ("cuda,=0", "write KEY=VALUE"),
+        ("cuda,use_tf32=0,use_tf32=1", "is given twice"),
         ("cpu,threads=1", "need a device that has one, such as cuda, not cpu"),
         ("auto,use_tf32=0", "need a device that has one"),
     ],

@@ -60,6 +60,8 @@ class Device:
             if not (key and equals and value):
                 raise BadInput(f"{key + equals + value!r} is no option of an execution provider: write KEY=VALUE.")
         options = {key: value for key, _, value in pairs}
+        if len(options) < len(pairs):
+            raise BadInput(f"An option of the execution provider is given twice in {text!r}: give each once.")
         if options and word in ("auto", "cpu"):
             raise BadInput(f"Options of an execution provider need a device that has one, such as cuda, not {word}.")
         return cls(word, int(index) if index else None, options)
