@@ -1,6 +1,7 @@
 # make demo   explain the handwritten digits of models/ and say where the pictures are
 # make test   run all tests; make test-fast leaves out the slow ones
 # make lint   check style and types, as CI does
+# make page   build the page of rsp-onnx serve and page, and what reports hold inside (needs Node 20.19 or newer)
 # make docs   renew what docs/ takes from the registries
 #
 # Each needs Python 3.10 or newer and make, nothing else: the first run makes .venv and installs into it, later runs
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := rsp-onnx explain models/digits_pytorch.onnx models/scenes/scene_?.png --target topk:2 --hostile auto -o demo-output
 
-.PHONY: demo test lint docs
+.PHONY: demo test lint docs page
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed-demo
@@ -34,6 +35,10 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m mypy
+
+page:
+	@command -v npm >/dev/null || { echo "make page needs Node.js 20.19 or newer, which is not installed: https://nodejs.org" >&2; exit 1; }
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 docs: $(VENV)/.installed-demo
 	$(BIN)/python docs/generate.py
