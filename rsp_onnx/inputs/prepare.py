@@ -166,10 +166,10 @@ def _pixels(photo: Photo, geometry: Geometry, order: str, preprocess: Preprocess
     """Resample the photograph as the tensor sees it, channels in the tensor's order; [h, w, c] of 0..255."""
     mode = "RGB" if order == "BGR" else order
     left, top, right, bottom = geometry.inside
-    # one resampling straight from the visible box: no second rounding, and the geometry is exact
+    # resampled straight from the visible box, so that the geometry is exact
     size = (right - left, bottom - top)
     source = photo.picture.convert(mode) if photo.fine is None else Image.fromarray(photo.fine.astype(np.float32))
-    seen = source.resize(size, Image.Resampling[preprocess.interpolation.upper()], geometry.visible)
+    seen = _resized(source, size, Image.Resampling[preprocess.interpolation.upper()], geometry.visible)
     values = np.asarray(seen).reshape(size[1], size[0], -1)
     if photo.fine is not None:
         grey = np.clip(values, 0.0, 255.0)  # as 8 bits would be where a filter overshoots
@@ -177,3 +177,14 @@ def _pixels(photo: Photo, geometry: Geometry, order: str, preprocess: Preprocess
     pixels = np.full((*geometry.tensor, len(order)), preprocess.pad_value, dtype=values.dtype)
     pixels[top:bottom, left:right] = values[:, :, ::-1] if order == "BGR" else values
     return pixels
+
+
+def _resized(
+    source: Image.Image, size: tuple[int, int], how: Image.Resampling, box: tuple[float, float, float, float]
+) -> Image.Image:
+    """Resample across, then down: from 13.0 on Pillow takes whichever is quicker first, and bytes differ by one."""
+    left, top, right, bottom = box
+    if how is Image.Resampling.NEAREST:
+        return source.resize(size, how, box)
+    across = source.resize((size[0], source.height), how, (left, 0, right, source.height))
+    return across.resize(size, how, (0, top, size[0], bottom))
