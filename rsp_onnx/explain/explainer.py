@@ -31,7 +31,7 @@ from .supply.supply import Supply
 from .unpack import explain_items
 
 if TYPE_CHECKING:
-    from rsp_onnx.compiler.analysis import Analysis
+    from rsp_onnx.compiler.analysis import Analysis, Needs
     from rsp_onnx.model.load import Model, ModelSource
 
 
@@ -233,9 +233,9 @@ class Explainer:
         """Return how many bytes the model's own activations for one item take, a measure of what a map needs."""
         return self._compiled.get(shapes_of(item)).activation_bytes
 
-    def analyse(self, item: Feeds) -> Analysis:
-        """Return what the model is for items of this size, before anything is compiled."""
-        return self._supply.analysed(shapes_of(item))
+    def analyse(self, item: Feeds, needs: Needs | None = None) -> Analysis:
+        """Return what the model is for items of this size, before anything is compiled. needs: of a method."""
+        return self._supply.analysed(shapes_of(item), needs)
 
     @property
     def threads(self) -> int | None:

@@ -21,7 +21,7 @@ from .sessions import restarted
 from .settings import Request, Settings
 
 if TYPE_CHECKING:
-    from rsp_onnx.compiler.analysis import Analysis
+    from rsp_onnx.compiler.analysis import Analysis, Needs
 
     from .making import Making
 
@@ -71,11 +71,11 @@ class Supply:
                 draft.finish(compiled_to(found, making.key))
         return found
 
-    def analysed(self, shapes: Shapes) -> Analysis:
-        """Return what the model is for inputs of these shapes, before anything is compiled."""
+    def analysed(self, shapes: Shapes, needs: Needs | None = None) -> Analysis:
+        """Return what the model is for inputs of these shapes, before anything is compiled. needs: of a method."""
         from .making import analysed
 
-        return analysed(self._deployed.load(), self._settings, shapes)
+        return analysed(self._deployed.load(), self._settings, shapes, needs)
 
     def scoring(self, output: str, threads: int | None) -> Session:
         """Return a session of the deployed model with a tensor of it among its outputs, with so many threads."""
