@@ -11,20 +11,21 @@ import click
 COMMANDS = {  # where a command is, and the line that `rsp-onnx --help` shows of it
     "activations": ("activations:activations", "Save intermediate tensors of one image."),
     "audit": ("audit:audit", "Look for a class that is decided by something else than its object."),
-    "cache": ("cache:cache", "Show or empty the cache of compiled explainers."),
+    "cache": ("about.cache:cache", "Show or empty the cache of compiled explainers."),
     "check": ("check:check_command", "Check a model's scores and maps against what was recorded."),
     "compare": ("compare:compare", "Compare the explanations of two models on the same images."),
     "compile": ("compile:compile_command", "Write one .onnx file that returns scores and relevance."),
-    "doctor": ("doctor:doctor", "Show what this machine can do, and what is missing."),
+    "doctor": ("about.doctor:doctor", "Show what this machine can do, and what is missing."),
     "evaluate": ("evaluate:evaluate", "Measure methods on a dataset and write a report."),
     "explain": ("explain:explain", "Paint which pixels speak for a class, and which against it."),
     "inspect": ("inspect:inspect", "Show inputs, ops and their rules, the section, costs, warnings."),
     "methods": (
-        "listings:methods_command",
+        "about.listings:methods_command",
         "List the methods and their papers; parameters are in --markdown and --json.",
     ),
-    "metrics": ("listings:metrics_command", "List the metrics, what exactly they do, and their papers."),
-    "ops": ("listings:ops_command", "List the supported ops and what their rules do."),
+    "metrics": ("about.listings:metrics_command", "List the metrics, what exactly they do, and their papers."),
+    "ops": ("about.listings:ops_command", "List the supported ops and what their rules do."),
+    "page": ("page:page", "Write a web page that explains in the browser."),
     "report": ("report:report", "Compare runs, or put shards of one together."),
 }  # fmt: skip
 _CUT = ("activations", "methods", "metrics")  # their line is a docstring's first sentence, which click cuts to fit

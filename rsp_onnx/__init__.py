@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rsp_onnx.model.custom_ops import register_custom_ops
     from rsp_onnx.rulekit.context import Context, Options
     from rsp_onnx.rulekit.registry import moves, no_flow, rule, vjp
+    from rsp_onnx.web.page.write import write_page
 
     from .errors import (
         BadInput,
@@ -56,7 +57,7 @@ _ROOMS = {
     "graph.op_facts": ("Data", "Layout", "Role", "Sign", "op_facts"), "graph.rule_modules": ("load_rules",),
     "inputs.presets": ("PRESETS", "Preprocess"), "model.activations": ("collect_activations",),
     "model.custom_ops": ("register_custom_ops",), "rulekit.context": ("Context", "Options"),
-    "rulekit.registry": ("moves", "no_flow", "rule", "vjp"),
+    "rulekit.registry": ("moves", "no_flow", "rule", "vjp"), "web.page.write": ("write_page",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -66,6 +67,7 @@ __all__ = [
     "__version__", "cache_report", "clear_cache", "collect_activations", "compile_explainer", "diagnose",
     "explain_files", "inspect_model", "load_rules", "methods", "moves", "no_flow", "op_facts", "register_custom_ops",
     "rule", "save_activations", "save_explainer", "summary_numbers", "supported_ops", "vjp",
+    "write_page",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from rsp_onnx import diagnose
-from rsp_onnx.cli.commands.doctor import _page
+from rsp_onnx.cli.commands.about.doctor import _page
 from rsp_onnx.cli.main import main
 from rsp_onnx.devices import probe as probing
 from rsp_onnx.doctor import ask, child, machine, packages

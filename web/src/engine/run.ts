@@ -93,7 +93,7 @@ function explainedOf(
 ): Explained {
   const relevance = channelsFirst(found.relevance, wanted);
   const layers = Object.fromEntries(
-    request.tensors.map((tensor) => [tensor, summed(found[OF_TENSOR + tensor], tensor)] as const),
+    request.tensors.map((tensor) => [tensor, layerMap(found[OF_TENSOR + tensor], tensor)] as const),
   );
   const heatmap = summedOverChannels(relevance);
   return {
@@ -124,18 +124,19 @@ function channelsFirst(
   return { shape: [channels, height, width], values: turned };
 }
 
-/** A layer's map: [.., channels, height, width] summed over the channels; of other shapes all but the last axis. */
-function summed(tensor: Tensor | undefined, name: string): RelevanceMap {
+/** A layer's map: the compiled file sums over channels where it knows which axis they are; else the first of three. */
+function layerMap(tensor: Tensor | undefined, name: string): RelevanceMap {
   if (!tensor) throw new EngineError(`This page has no map of the layer ${name}.`);
   const shape = tensor.dims.slice(2); // without targets and batch
-  return summedOverChannels({ shape, values: tensor.data as Float32Array });
+  const map = { shape: [...shape], values: Float32Array.from(tensor.data as Float32Array) };
+  return shape.length > 2 ? summedOverChannels(map) : map;
 }
 
 export function summedOverChannels({ shape, values }: RelevanceMap): RelevanceMap {
-  const [channels, ...places] = shape.length > 1 ? shape : [1, ...shape];
+  const [channels = 1, ...places] = shape.length > 1 ? shape : [1, ...shape];
   const count = places.reduce((product, n) => product * n, 1);
   const sums = new Float64Array(count);
-  for (let c = 0; c < (channels ?? 1); c++) {
+  for (let c = 0; c < channels; c++) {
     for (let i = 0; i < count; i++) sums[i] = (sums[i] ?? 0) + (values[c * count + i] ?? 0);
   }
   return { shape: places, values: Float32Array.from(sums) };

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared
-from ..printing import print_json, table
+from ... import options as shared
+from ...printing import print_json, table
 
 Records = list[dict[str, Any]]
 

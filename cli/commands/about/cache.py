@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared
-from ..printing import print_json, table
+from ... import options as shared
+from ...printing import print_json, table
 
 
 @click.command(short_help="Show or empty the cache of compiled explainers.")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared
-from ..printing import print_json
+from ... import options as shared
+from ...printing import print_json
 
 _LABEL = 12  # columns
 

@@ -1,0 +1,51 @@
+"""Sample pictures of a page: a folder's photographs, as browsers read them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image
+
+from rsp_onnx.errors import BadInput
+from rsp_onnx.files import make_folder, save_png
+from rsp_onnx.inputs.photos import read_photo
+
+_MOST = 24
+_OF_BROWSERS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png", ".webp": ".webp", ".gif": ".gif"}
+
+
+def photographs(folder: str | Path) -> list[Path]:
+    """Return the first photographs of a folder by name, at most 24.
+
+    Raises
+    ------
+    BadInput
+        It is no folder, or holds none.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise BadInput(f"{folder} is not a folder: give one with photographs.")
+    known = set(Image.registered_extensions())
+    found = sorted(path for path in place.iterdir() if path.suffix.lower() in known and path.is_file())
+    if not found:
+        raise BadInput(f"The folder {folder} holds no photographs.")
+    return found[:_MOST]
+
+
+def write_samples(photos: Iterable[Path], folder: Path) -> list[dict[str, str]]:
+    """Copy photographs, the kinds that browsers do not read as PNG; return ``Sample`` of the page for each."""
+    make_folder(folder)
+    return [_write(number, photo, folder) for number, photo in enumerate(photos)]
+
+
+def _write(number: int, photo: Path, folder: Path) -> dict[str, str]:
+    ending = _OF_BROWSERS.get(photo.suffix.lower())
+    target = folder / f"{number}{ending or '.png'}"
+    picture = read_photo(photo)  # one that is damaged is told here, not to the page's readers
+    if ending:
+        shutil.copyfile(photo, target)
+    else:
+        save_png(target, picture)
+    return {"name": photo.stem, "url": f"{folder.name}/{target.name}"}
