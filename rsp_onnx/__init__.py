@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rsp_onnx.explain.explainer import Explainer
     from rsp_onnx.explain.explanation import Explanation
     from rsp_onnx.explain.inspection import inspect_model, summary_numbers
+    from rsp_onnx.explain.pictures.explanations import Explanations
     from rsp_onnx.explain.saving import save_activations, save_explainer
     from rsp_onnx.explain.supported_ops import supported_ops
     from rsp_onnx.graph.op_facts import Data, Layout, Role, Sign, op_facts
@@ -53,6 +54,7 @@ _ROOMS = {
     "explain.compile": ("compile_explainer",), "explain.explain_files": ("explain_files",),
     "explain.explainer": ("Explainer",), "explain.explanation": ("Explanation",),
     "explain.inspection": ("inspect_model", "summary_numbers"),
+    "explain.pictures.explanations": ("Explanations",),
     "explain.saving": ("save_activations", "save_explainer"), "explain.supported_ops": ("supported_ops",),
     "graph.op_facts": ("Data", "Layout", "Role", "Sign", "op_facts"), "graph.rule_modules": ("load_rules",),
     "inputs.presets": ("PRESETS", "Preprocess"), "model.activations": ("collect_activations",),
@@ -63,10 +65,10 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "PRESETS", "BadInput", "BadModel", "BadOutput", "BadTarget", "CacheWarning", "Context", "Data", "DeviceUnavailable",
-    "Explainer", "Explanation", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign", "UnsupportedOp",
-    "__version__", "cache_report", "clear_cache", "collect_activations", "compile_explainer", "diagnose",
-    "explain_files", "inspect_model", "load_rules", "methods", "moves", "no_flow", "op_facts", "register_custom_ops",
-    "rule", "save_activations", "save_explainer", "summary_numbers", "supported_ops", "vjp",
+    "Explainer", "Explanation", "Explanations", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign",
+    "UnsupportedOp", "__version__", "cache_report", "clear_cache", "collect_activations", "compile_explainer",
+    "diagnose", "explain_files", "inspect_model", "load_rules", "methods", "moves", "no_flow", "op_facts",
+    "register_custom_ops", "rule", "save_activations", "save_explainer", "summary_numbers", "supported_ops", "vjp",
     "write_page",
 ]  # fmt: skip
 

@@ -93,15 +93,17 @@ def test_a_class_the_model_does_not_mean_is_told(scores, kind, target, says):
 def test_the_title_shows_the_rank_and_rivals_can_be_told_apart():
     found = with_scores([5.0, 4.0, 3.0, 2.0], "logits", 2, labels=LABELS, hostile=(0, 1))
     assert found.headline() == (
-        "potter's wheel · logit 3, softmax 0.087 · rank 3 of 4",
-        ["against: tusker · African elephant, Loxodonta africana"],
+        "potter's wheel · logit 3 (softmax 0.087) · rank 3 of 4",
+        ["against tusker · African elephant, Loxodonta africana", "method rsp"],
     )
     assert "against tusker · African elephant, Loxodonta africana:" in repr(found)
     present = with_scores([0.99, 0.9, 0.1], "sigmoid", 1)
     assert (present.headline()[0], replace(present, target=2).headline()[0]) == (
-        "class 1 · probability 0.900", "class 2 · probability 0.100 · rank 3 of 3",
+        "class 1 · probability 0.900 · rank 2 of 3", "class 2 · probability 0.100 · rank 3 of 3",
     )  # fmt: skip
-    assert replace(found, target=0, hostile=()).headline() == ("tusker · logit 5, softmax 0.644", [])
+    alone = replace(found, target=0, hostile=())
+    assert alone.headline() == ("tusker · logit 5 (softmax 0.644) · rank 1 of 4", ["no rivals · method rsp"])
+    assert replace(alone, method="grad-cam").headline()[1] == ["method grad-cam"]  # it knows none, and says nothing
 
 
 def test_a_picture_of_several_inputs_says_which_it_shows():
@@ -110,7 +112,7 @@ def test_a_picture_of_several_inputs_says_which_it_shows():
     x = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     found = Explainer(two_input_net(), device="cpu").explain(x, 1)
     assert found.inputs == ("left", "right")
-    assert found.headline()[1] == ["the input left; the relevance of right is in the arrays alone"]
+    assert found.headline()[1][1:] == ["the input left; the relevance of right is in the arrays alone"]
 
 
 def test_the_command_line_and_the_record_say_it_too(tmp_path):

@@ -11,13 +11,20 @@ import pytest
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.render import colour_limit, contact_sheet, figure, heatmap_rgb, overlay, series_figure, smooth
+from rsp_onnx.render import colour_limit, contact_sheet, figure, heatmap_rgb, overlay, smooth
+from rsp_onnx.render.canvas import Page
+from rsp_onnx.render.charts.series import series
+from rsp_onnx.render.frame import Body, Heading, framed
 from rsp_onnx.render.side_by_side import side_by_side
-from rsp_onnx.render.text import Words, _drawable, draw_words, text_width, wrap
+from rsp_onnx.render.text import Words, draw_words, drawable, text_width, wrap
 
 RNG = np.random.default_rng(0)
 PYPLOT_BEFORE = "matplotlib.pyplot" in sys.modules
 GREY = Image.new("RGB", (40, 30), (128, 128, 128))
+
+
+def series_figure(relevance, tensor=None, *, title, label="x"):
+    return framed(series(relevance, tensor), Heading(title, ends=("against", f"for {label}"))).image()
 
 
 def luminance(rgb):
@@ -150,8 +157,9 @@ def test_any_text_is_drawn_without_a_warning(text):
 
 
 def test_a_long_label_does_not_run_into_the_other_end_of_the_bar():
-    picture = figure(Image.new("RGB", (560, 560)), np.zeros((560, 560)), title="", label="tabby " * 60)
-    words = np.asarray(picture)[-40:].astype(int)
+    body = Body(Page(600, 10), 1.0)
+    heading = Heading("", rivals=("tiger " * 60, "cat " * 60), ends=("", "tabby " * 60))
+    words = np.asarray(framed(body, heading).image())[-60:].astype(int)
     blue, red = words[:, :, 2] - words[:, :, 0] > 60, words[:, :, 0] - words[:, :, 2] > 60
     assert np.flatnonzero(blue.any(axis=0)).max() < np.flatnonzero(red.any(axis=0)).min()
 
@@ -313,7 +321,7 @@ def on_a_figure(width, height, words):
     page = Figure(figsize=((width + 0.5) / 72, (height + 0.5) / 72), dpi=72, facecolor="white")
     canvas = FigureCanvasAgg(page)
     for line in words:
-        text, font = _drawable(line.text, line.size, line.bold)
+        text, font = drawable(line.text, line.size, line.bold)
         page.text(
             line.x, height - line.y, text, fontproperties=font, color=line.colour, ha=line.anchor, va="center",
             transform=IdentityTransform(), parse_math=False, usetex=False,

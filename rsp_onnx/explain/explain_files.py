@@ -15,17 +15,24 @@ from rsp_onnx.inputs.classes import Choice
 from rsp_onnx.inputs.items import whole_batches
 from rsp_onnx.inputs.labels import label_of
 from rsp_onnx.inputs.tensors import Picture
+from rsp_onnx.render.figure import panel_names
+from rsp_onnx.render.vector import KINDS
 from rsp_onnx.types import Progress
 from rsp_onnx.version import __version__
 
 from .explainer import Explainer
 from .explanation import Explanation
+from .pictures.contact import STEM, ContactSheets
+from .pictures.shown import undrawn
+
+FORMATS = ("png", *KINDS)
 
 
 def explain_files(
     explainer: Explainer, images: Sequence[str | Path], folder: str | Path, *, target: Choice = "auto",
-    hostile: Choice = "auto", batch_size: int = 1, progress: Progress | None = None,
-) -> list[dict[str, Any]]:  # fmt: skip
+    hostile: Choice = "auto", batch_size: int = 1, progress: Progress | None = None, layout: str = "triple",
+    formats: Sequence[str] = ("png",), contact_sheet: bool = False,
+) -> Records:  # fmt: skip
     """Explain image files into a folder.
 
     Writes per image and target ``<stem>.<class index>.png`` and ``.npz`` (relevance, heatmap, heatmap_original), and
@@ -42,9 +49,17 @@ def explain_files(
     progress : callable, optional
         Called with (items done, items in all).
 
+    layout : {"triple", "pair", "overlay"}
+        What the pictures show, see ``Explanation.image``.
+    formats : sequence of {"png", "svg", "pdf"}
+        As which they are written.
+    contact_sheet : bool
+        Write all pictures of the run on one sheet too, ``contact-sheet.png``: items in rows, targets beside each other.
+        A sheet holds up to 20 rows of 10; there are several, ``contact-sheet.1.png`` and so on, where that is too few.
+
     Returns
     -------
-    list of dict
+    Records
         The records of ``explain.json``.
 
     Raises
@@ -54,24 +69,35 @@ def explain_files(
     BadOutput
         The folder cannot be written.
     """
+    drawing = _Drawing(layout, tuple(dict.fromkeys(formats)), ContactSheets(Path(folder)) if contact_sheet else None)
     paths = [Path(p) for p in images]
     threading.Thread(target=_get_ready_to_draw).start()  # while the model is compiled and runs
+    if contact_sheet and any(path.stem == STEM for path in paths):
+        raise BadInput(f"{STEM}.* is what the contact sheet is written as; give the image of that name another one.")
     count, size = _check(explainer, paths), whole_batches(max(batch_size, 1), explainer.signatures)
     items, done = _items(explainer, paths), 0
-    records: list[dict[str, Any]] = []
+    records = Records()
     try:
         while part := list(islice(items, size)):
             results = explainer.explain_batch([one.picture for one in part], target, hostile, batch_size=size)
             out = make_folder(folder)
             for item, explanations in zip(part, results, strict=True):
-                records.extend(_write(explainer, item, one, out) for one in explanations)
+                records.extend(_write(explainer, item, one, out, drawing) for one in explanations)
+                drawing.collect(item, explanations)
             done += len(part)
             if progress is not None:
                 progress(done, count)
     finally:
         if records:
             save_json(Path(folder) / "explain.json", records)
+            records.sheets = drawing.finished()
     return records
+
+
+class Records(list[dict[str, Any]]):
+    """The records of ``explain.json``. sheets: names of the contact sheets in the folder."""
+
+    sheets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,19 +149,46 @@ def _check_stems(stems: Iterable[tuple[str, Path]]) -> None:
         seen[stem] = path
 
 
-def _write(explainer: Explainer, item: _Item, explanation: Explanation, out: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Drawing:
+    """How pictures are written. sheets: where those of the whole run are collected, if they are."""
+
+    layout: str
+    formats: tuple[str, ...]
+    sheets: ContactSheets | None
+
+    def __post_init__(self) -> None:
+        panel_names(self.layout)
+        for one in self.formats:
+            if one not in FORMATS:
+                raise BadInput(f"There is no picture format {one!r}; the formats are {', '.join(FORMATS)}.")
+
+    def collect(self, item: _Item, explanations: Sequence[Explanation]) -> None:
+        if self.sheets is not None:
+            number = "" if item.number is None else f", item {item.number}"
+            self.sheets.add(item.path.name + number, explanations)
+
+    def finished(self) -> tuple[str, ...]:
+        if self.sheets is None:
+            return ()
+        self.sheets.finish()
+        return tuple(self.sheets.written)
+
+
+def _write(explainer: Explainer, item: _Item, explanation: Explanation, out: Path, drawing: _Drawing) -> dict[str, Any]:
     stem = f"{item.stem}.{explanation.target}"
     arrays = out / f"{stem}.npz"
     explanation.save(arrays)
-    picture: Path | None = None
-    if explanation.can_be_drawn:
-        picture = out / f"{stem}.png"
-        explanation.save(picture)
-    return _record(explainer, item, explanation, picture, arrays)
+    pictures: dict[str, str | None] = {"png": None}
+    for ending in drawing.formats:
+        pictures[ending] = f"{stem}.{ending}" if explanation.can_be_drawn else None
+        if explanation.can_be_drawn:
+            explanation.save(out / f"{stem}.{ending}", drawing.layout)
+    return _record(explainer, item, explanation, pictures, arrays)
 
 
 def _record(
-    explainer: Explainer, item: _Item, explanation: Explanation, picture: Path | None, arrays: Path
+    explainer: Explainer, item: _Item, explanation: Explanation, pictures: dict[str, str | None], arrays: Path
 ) -> dict[str, Any]:
     preprocessing = explainer.preprocess.to_dict() if explanation.photo is not None else None
     number = {} if item.number is None else {"item": item.number}
@@ -145,10 +198,16 @@ def _record(
         "score": explanation.score, "score_kind": explanation.kind, "score_in_words": explanation.score_in_words,
         "probability": explanation.probability, "rank": explanation.rank, "predicted": explanation.predicted,
         "predicted_label": label_of(explanation.predicted, explanation.labels),
-        "scores": [float(s) for s in explanation.scores], "png": None if picture is None else picture.name,
+        "scores": [float(s) for s in explanation.scores], **pictures,
         "npz": arrays.name, "relevance_sums": explanation.sums(), "ledger": dict(explanation.ledger),
-        "losses": [asdict(loss) for loss in explanation.losses], "warnings": list(explanation.warnings),
+        "losses": [asdict(loss) for loss in explanation.losses], "warnings": _warnings(explanation),
         "method": explanation.method, "provider": explanation.provider,
         "model": str(explainer.facts.path) if explainer.facts.path else None, "model_sha256": explainer.facts.sha256,
         "cached": explanation.cached, "version": __version__, "preprocessing": preprocessing,
     }  # fmt: skip
+
+
+def _warnings(explanation: Explanation) -> list[str]:
+    """Return what the reader should know, also why there is no picture."""
+    why = [] if explanation.can_be_drawn or explanation.is_zero else [undrawn(explanation).rstrip(".")]
+    return [*explanation.warnings, *why]

@@ -23,6 +23,8 @@ from rsp_onnx.types import Array
 
 from .compiled import CompiledSizes
 from .explanation import Explanation
+from .pictures.explanations import named
+from .pictures.names import ColumnSource, TokenSource, read_names
 from .supply.deployed import Deployed
 from .supply.scoring import Scorer
 from .supply.settings import Settings
@@ -75,6 +77,8 @@ class Explainer:
         Compute ``.ledger`` and ``.losses`` with every map; else they take one more run when they are first asked for.
     cache : bool
         Keep what is compiled on the disk, and read it from there the next time; see docs/cache.md.
+    tokens, columns : path, sequence or mapping, optional
+        What pictures call token ids and a table's entries, see ``read_names``.
     size, channels, scale, mean, std, resize, ...
         Single values of ``Preprocess`` that override the preset's or the file's.
 
@@ -84,8 +88,7 @@ class Explainer:
 
     Examples
     --------
-    >>> explainer = Explainer("models/digits_pytorch.onnx")  # doctest: +SKIP
-    >>> explainer.explain("models/scenes/scene_0.png", target="three").save("three.png")  # doctest: +SKIP
+    >>> Explainer("model.onnx").explain("photo.png", target="three").save("three.png")  # doctest: +SKIP
     """
 
     def __init__(
@@ -94,7 +97,8 @@ class Explainer:
         output: str | None = None, section: str | None = None, region: str = "auto", class_axis: int | None = None,
         class_rows: str = "", purge: bool = False, split: float = 2.0, signed_inputs: str = "clamp",
         threads: int | None = None, input_shapes: Mapping[str, Sequence[int | None]] | None = None,
-        ledger: bool = False, cache: bool = True, **preprocess_values: Any,
+        ledger: bool = False, cache: bool = True, tokens: TokenSource = None, columns: ColumnSource = None,
+        **preprocess_values: Any,
     ) -> None:  # fmt: skip
         find_method(method)
         resolve_device(device)
@@ -103,7 +107,7 @@ class Explainer:
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
         self.signatures = sized(self.facts.signatures, input_shapes or {})
-        self.labels = read_labels(labels, self.facts.metadata)
+        self.labels, self.names = read_labels(labels, self.facts.metadata), read_names(tokens, columns)
         settings = Settings(
             method, output, section, region, class_axis, class_rows, purge, split, signed_inputs, ledger,
             len(self.labels or ()) or None, device, threads,
@@ -190,14 +194,12 @@ class Explainer:
                 with blaming(self._deployed.load, group[0]):
                     compiled = self._compiled.get(shapes_of(group[0]), tuple(tensors))
                     results += explain_items(compiled, group, *compiled.choose(group, target, hostile, self._scorer))
-        return results
+        return named(results, self.names)
 
     def explain_each(
-        self,
-        items: Sequence[Picture | Feeds],
-        targets: Sequence[Sequence[int]],
+        self, items: Sequence[Picture | Feeds], targets: Sequence[Sequence[int]],
         hostile: Sequence[Sequence[Sequence[int]]],
-    ) -> list[list[Explanation]]:
+    ) -> list[list[Explanation]]:  # fmt: skip
         """Explain items that have targets of their own, as one batch where their sizes agree.
 
         targets: class indices per item; hostile: per item and target. Items may be feeds (see ``prepare``).

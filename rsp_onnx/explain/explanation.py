@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,21 @@ import numpy as np
 from PIL import Image
 
 from rsp_onnx.errors import BadInput
-from rsp_onnx.files import save_npz, save_png
+from rsp_onnx.files import save_bytes, save_npz, save_png
 from rsp_onnx.inputs.classes import PRESENT, probabilities
 from rsp_onnx.inputs.geometry import Geometry
 from rsp_onnx.inputs.labels import label_of
+from rsp_onnx.render.canvas import Page
+from rsp_onnx.render.page import as_png
+from rsp_onnx.render.vector import vector
 from rsp_onnx.serving.account import Account
 from rsp_onnx.serving.losses import Loss
 from rsp_onnx.types import Array
+
+from .pictures.heading import heading
+from .pictures.html import html_of
+from .pictures.names import Names
+from .pictures.shown import subject_of, undrawn
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Explanation:
         The explained input as the model was given it, without the batch axis.
     cached : bool
         The explainer that made it was read from the cache on the disk, not compiled anew.
+    names : Names
+        What pictures call tokens and columns.
     """
 
     relevance: Array
@@ -72,6 +81,7 @@ class Explanation:
     inputs: tuple[str, ...] = ()
     tensor: Array | None = None
     cached: bool = False
+    names: Names = field(default_factory=Names)
 
     @property
     def ledger(self) -> Mapping[str, float]:
@@ -145,8 +155,8 @@ class Explanation:
 
     @property
     def can_be_drawn(self) -> bool:
-        """Tell whether there is a picture of the map: it is not zero, and of a photo, a signal or a table."""
-        return self.heatmap.ndim in (1, 2) and not self.is_zero
+        """Tell whether there is a picture of the map: it is not zero, and has one to three axes."""
+        return not undrawn(self)
 
     @property
     def heatmap_original(self) -> Array:
@@ -161,68 +171,73 @@ class Explanation:
         upper, lower = exact[exact > 0].sum(), exact[exact < 0].sum()
         return {"total": float(upper + lower), "positive": float(upper), "negative": float(lower)}
 
-    def image(self) -> Image.Image:
-        """Draw photo, map and overlay with a colour bar; of signals and tables lines and bars in the map's colours.
-
-        Raises
-        ------
-        BadInput
-            The map has no axis or more than two, or is zero everywhere.
-        """
-        if self.heatmap.ndim not in (1, 2):
-            raise BadInput(f"A map with {self.heatmap.ndim} axes cannot be drawn; use .relevance or .save('map.npz').")
-        if self.is_zero:
-            raise BadInput("The relevance is zero everywhere; there is nothing to draw (see .warnings).")
+    def page(self, layout: str = "triple") -> Page:
+        """Lay out the picture that ``image`` and ``save`` draw; BadInput as of ``image``."""
+        if why := undrawn(self):
+            raise BadInput(why)
         from rsp_onnx.render.drawing import draw
 
-        title, lines = self.headline()
-        heatmap = self.heatmap_original
-        return draw(heatmap, self.relevance, self.tensor, self.photo, title=title, lines=lines, label=self.label)
+        return draw(subject_of(self), heading(self), layout)
 
-    def headline(self) -> tuple[str, list[str]]:
-        """Return a picture's title, and the lines below it: the rivals, and which of several inputs is shown."""
-        title = f"{self.label} · {self.score_in_words}"
-        if not self.is_predicted:
-            title += f" · rank {self.rank} of {self.scores.size}"
-        rivals = " · ".join(self.hostile_labels)
-        lines = [f"against: {rivals}"] if rivals else []
-        if len(self.inputs) > 1:
-            first, *others = self.inputs
-            lines.append(f"the input {first}; the relevance of {' · '.join(others)} is in the arrays alone")
-        return title, lines
+    def image(self, layout: str = "triple") -> Image.Image:
+        """Draw the map with a colour bar.
 
-    def save(self, path: str | Path) -> None:
-        """Write a picture (.png) or the arrays (.npz: relevance, heatmap, heatmap_original), whole or not at all.
+        Photographs with their map and an overlay; signals and tables as lines and bars, tokens as words in the map's
+        colours, planes such as spectrograms with numbered axes, volumes as slices.
 
-        With several inputs, or tensors asked for, the .npz file also has ``relevance/<name>`` for each of them.
+        Parameters
+        ----------
+        layout : {"triple", "pair", "overlay"}
+            Of photographs, planes and volumes: input, map and overlay; input and overlay; the overlay alone.
 
         Raises
         ------
         BadInput
-            Another ending.
+            The map has no axis or more than three, or is zero everywhere; or there is no such layout.
+        """
+        return self.page(layout).image()
+
+    def headline(self) -> tuple[str, list[str]]:
+        """Return a picture's title, and the lines below it: the rivals, the method, which of several inputs."""
+        said = heading(self)
+        against = [f"against {' · '.join(said.rivals)}"] if said.rivals else []
+        return said.about[0], [*against, *said.lines]
+
+    def save(self, path: str | Path, layout: str = "triple") -> None:
+        """Write a picture (.png, .svg, .pdf) or the arrays (.npz), whole or not at all.
+
+        In .svg and .pdf words are words and maps are embedded pictures. The .npz file has ``relevance``, ``heatmap``
+        and ``heatmap_original``; with several inputs, or tensors asked for, ``relevance/<name>`` for each of them too.
+
+        Raises
+        ------
+        BadInput
+            Another ending, or as of ``image``.
         BadOutput
             The place cannot be written.
         """
         ending = Path(path).suffix.lower()
-        if ending == ".png":
-            save_png(path, self.image())
-        elif ending == ".npz":
+        if ending == ".npz":
             save_npz(path, **self._arrays())
+        elif ending == ".png":
+            save_png(path, self.image(layout))
+        elif ending in (".svg", ".pdf"):
+            save_bytes(path, vector(self.page(layout), ending[1:]))
         else:
-            raise BadInput(f"{path}: an explanation is saved as .png (picture) or .npz (arrays).")
+            raise BadInput(f"{path}: an explanation is saved as .png, .svg or .pdf (picture) or .npz (arrays).")
 
     def _arrays(self) -> dict[str, Array]:
         maps = {"relevance": self.relevance, "heatmap": self.heatmap, "heatmap_original": self.heatmap_original}
         more = self.relevances if len(self.relevances) > 1 else {}
         return maps | {f"relevance/{name}": r for name, r in more.items()}
 
+    def _repr_html_(self) -> str:
+        """Show class, map and a slider in a notebook."""
+        return html_of([self])
+
     def _repr_png_(self) -> bytes | None:
-        """Show the picture in a notebook."""
-        if not self.can_be_drawn:
-            return None
-        buffer = io.BytesIO()
-        self.image().save(buffer, "PNG")
-        return buffer.getvalue()
+        """Show the picture where a notebook shows no HTML."""
+        return as_png(self.image()) if self.can_be_drawn else None
 
     def __repr__(self) -> str:
         against = f" against {' · '.join(self.hostile_labels)}" if self.hostile else ""

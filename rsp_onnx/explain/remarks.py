@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
-from rsp_onnx.attribution.catalogue import MethodFacts, find_method
+from rsp_onnx.attribution.catalogue import MethodFacts
 from rsp_onnx.inputs.classes import Choice
 from rsp_onnx.inputs.labels import called
 from rsp_onnx.parameters import PROBABILITIES
 from rsp_onnx.types import Array
 
 from .explanation import Explanation
+from .pictures.heading import known_method
 
 _FAR, _UNLIKELY = 5, 0.01  # a rank behind the first, or a probability below the second, is told
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest answer: changes below it are none
 _CERTAIN, _IMPOSSIBLE = 1 - 1e-6, 1e-12  # beyond them float32 tells probabilities apart badly, or nobody cares
-
-
-known_method = lru_cache(maxsize=32)(find_method)  # read once, not with every map
 
 
 def remarks(explained: Explanation, named: Sequence[int], answers: Array | None) -> tuple[str, ...]:

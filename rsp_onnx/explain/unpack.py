@@ -20,7 +20,8 @@ from rsp_onnx.types import Array
 
 from .compiled import Compiled
 from .explanation import Explanation
-from .remarks import known_method, remarks
+from .pictures.heading import known_method
+from .remarks import remarks
 
 
 def explain_items(

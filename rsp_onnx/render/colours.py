@@ -15,6 +15,7 @@ from rsp_onnx.inputs.geometry import finite_map
 _RED = np.array([(255, 255, 255), (253, 196, 178), (245, 122, 100), (217, 40, 44), (145, 0, 24)], float)
 _BLUE = np.array([(255, 255, 255), (186, 208, 250), (116, 156, 242), (50, 92, 214), (12, 32, 140)], float)
 _LEVELS = 255  # on each side of white
+_VEIL = 127  # likewise, where a picture has a table of 256 colours
 
 
 def _table() -> NDArray[np.uint8]:
@@ -128,14 +129,45 @@ def overlay(
             f"The map has {values.shape[0]}×{values.shape[1]} pixels (height×width), but the photo has "
             f"{photo.height}×{photo.width}: lay it on the original first."
         )
+    colour, alpha = _laid_over(_soft_shares(values, limit, sigma))
+    grey = np.asarray(photo.convert("L"), dtype=np.float64)[:, :, None] * 0.7 + 65.0
+    return Image.fromarray(np.round(grey * (1 - alpha) + colour * alpha).astype(np.uint8))
+
+
+def veil(heatmap: NDArray[Any], limit: float | None = None, sigma: float | None = None) -> Image.Image:
+    """Return the colours of an ``overlay`` alone, transparent where nothing speaks.
+
+    Parameters
+    ----------
+    heatmap, limit, sigma
+        As of ``overlay``.
+
+    Returns
+    -------
+    PIL.Image.Image
+        Of the mode P, with ``transparency`` by colour in its ``info``, which PNG keeps.
+    """
+    levels = np.linspace(-1, 1, 2 * _VEIL + 1)[None]
+    colour, alpha = _laid_over(levels)
+    shares = _soft_shares(finite_map(heatmap), limit, sigma)
+    picture = Image.fromarray(np.round(shares * _VEIL + _VEIL).astype(np.uint8))
+    picture.putpalette(colour.reshape(-1).tobytes())
+    picture.info["transparency"] = np.round(alpha.reshape(-1) * 255).astype(np.uint8).tobytes()
+    return picture
+
+
+def _soft_shares(values: NDArray[np.float64], limit: float | None, sigma: float | None) -> NDArray[np.float64]:
+    """Smooth a map, and return its values as signed shares of the limit, which shrinks as they do."""
     soft = smooth(values, _OVERLAY_SIGMA * values.size**0.5 if sigma is None else sigma)
     shrink = colour_limit(soft) / colour_limit(values)
-    share = _shares(soft, None if limit is None else limit * shrink)
-    grey = np.asarray(photo.convert("L"), dtype=np.float64)[:, :, None] * 0.7 + 65.0
-    alpha = _STRONGEST * np.abs(share[:, :, None]) ** 0.75  # below 1: weak relevance is seen as well
+    return _shares(soft, None if limit is None else limit * shrink)
+
+
+def _laid_over(shares: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Colours [H, W, 3] and their opacity [H, W, 1], 0..1, over a photo."""
+    alpha = _STRONGEST * np.abs(shares[:, :, None]) ** 0.75  # below 1: weak relevance is seen as well
     # never the pale end of the scale: over a photo, white would read as fog instead of as nothing
-    colour = _paint(np.copysign(0.5, share) + 0.35 * share)
-    return Image.fromarray(np.round(grey * (1 - alpha) + colour * alpha).astype(np.uint8))
+    return _paint(np.copysign(0.5, shares) + 0.35 * shares), alpha
 
 
 def _shares(values: NDArray[np.float64], limit: float | None) -> NDArray[np.float64]:

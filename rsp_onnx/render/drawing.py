@@ -1,46 +1,81 @@
-"""What is drawn of a map: a photograph with its relevance, a signal's lines, a table's bars, or the map alone."""
+"""What is drawn of a map: a photograph, a signal's lines, words, a table's bars, a plane or a volume's slices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-from PIL import Image
 
+from rsp_onnx.inputs.geometry import finite_map
 from rsp_onnx.types import Array
 
-from .figure import figure
-from .series import MOST_LINES, series_figure
+from .canvas import Page
+from .charts.planes import plane, slices
+from .charts.series import MOST_LINES, series
+from .charts.tokens import tokens
+from .colours import colour_limit
+from .figure import LEAST_WIDTH, panel_names, panels
+from .frame import Body, Heading, framed
+from .kinds import Subject, kind_of
+from .page import embedded
 
 
-def draw(
-    heatmap: Array, relevance: Array, tensor: Array | None, photo: Image.Image | None, *, title: str,
-    lines: Sequence[str], label: str,
-) -> Image.Image:  # fmt: skip
-    """Draw an explanation's map, which has one axis or two.
+def draw(subject: Subject, heading: Heading, layout: str = "triple") -> Page:
+    """Draw a map with its title and scale, whatever kind of input it is of.
 
     Parameters
     ----------
-    heatmap : ndarray
-        Of the photo's pixels, where there is one.
-    relevance, tensor : ndarray
-        Of the explained input, channels first, and what the model was given there.
+    layout : {"triple", "pair", "overlay"}
+        Of photographs, planes and volumes: input, map and overlay; input and overlay; the overlay alone.
+
+    Raises
+    ------
+    BadInput
+        The map cannot be drawn, or there is no such layout.
     """
-    series, given = (None, None) if photo is not None else _series(heatmap, relevance, tensor)
-    if series is not None and (series.ndim == 1 or len(series) <= MOST_LINES):
-        return series_figure(series, given, title=title, lines=lines, label=label)
-    return figure(photo, heatmap if series is None else series, title=title, lines=lines, label=label)
+    return framed(body_of(subject, layout), heading)
 
 
-def _series(heatmap: Array, r: Array, tensor: Array | None) -> tuple[Array | None, Array | None]:
-    """Return relevance and input of a table [F] or of a signal [C, T]; neither of what has height and width."""
-    if tensor is not None and tensor.ndim == 3 and tensor.shape != r.shape:  # channels last
-        tensor = np.asarray(np.moveaxis(tensor, -1, 0))
-    if tensor is not None and tensor.shape != r.shape:
-        tensor = None
-    if heatmap.ndim == 1:
-        in_front = r.ndim == 2 and len(r) == heatmap.size != r.shape[1]  # time in front of what was measured
-        return (r.T, None if tensor is None else tensor.T) if in_front else (r, tensor)
-    if r.ndim == 3 and min(r.shape[1:]) == 1:
+def body_of(subject: Subject, layout: str = "triple") -> Body:
+    """Draw a map without title and scale; BadInput as of ``draw``."""
+    panel_names(layout)
+    kind, subject = kind_of(subject), subject.channels_first()
+    if kind == "photo":
+        heatmap = finite_map(subject.heatmap_original)
+        limit = colour_limit(heatmap)
+        return Body(panels(subject.photo, heatmap, limit, layout), limit, least=LEAST_WIDTH)
+    if kind == "tokens":
+        said = () if subject.vocabulary is not None else ("ids, no vocabulary given",)
+        found = tokens(subject.heatmap, subject.words)
+        return Body(found.page, found.limit, (*said, *found.lines))
+    if kind in ("signal", "table"):
+        return _series(*_lines(subject), subject, layout)
+    if kind == "volume":
+        return slices(subject.heatmap, subject.tensor, layout)
+    return plane(subject.heatmap, subject.tensor, layout)
+
+
+def embedded_picture(subject: Subject, layout: str = "triple", longest: int = 720) -> str:
+    """Return the picture of a map without title and scale as a data URI, at most ``longest`` pixels a side.
+
+    Raises
+    ------
+    BadInput
+        As of ``draw``.
+    """
+    picture = body_of(subject, layout).page.image()
+    picture.thumbnail((longest, longest))
+    return embedded(picture, "jpeg" if kind_of(subject) in ("photo", "volume") else "png")
+
+
+def _lines(subject: Subject) -> tuple[Array, Array | None]:
+    """Return relevance and input of a table [F], or of a signal [C, T]."""
+    r, tensor = subject.relevance, subject.tensor
+    if r.ndim == 3:
         return r.reshape(len(r), -1), None if tensor is None else tensor.reshape(len(r), -1)
-    return None, None
+    in_front = r.ndim == 2 and len(r) == subject.heatmap.size != r.shape[1]  # time in front of what was measured
+    return (r.T, None if tensor is None else tensor.T) if in_front else (r, tensor)
+
+
+def _series(relevance: Array, tensor: Array | None, subject: Subject, layout: str) -> Body:
+    if relevance.ndim == 1 or len(relevance) <= MOST_LINES:
+        return series(relevance, tensor, subject.columns)
+    return plane(np.asarray(relevance), tensor, layout, ("channel", "step"))

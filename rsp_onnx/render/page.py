@@ -28,9 +28,19 @@ def render_page(template: Path, **values: Any) -> bytes:
 
 def embedded(picture: Image.Image, kind: str = "jpeg") -> str:
     """Return a picture as a data URI; ``kind`` is jpeg, or png where every pixel counts."""
+    return f"data:image/{kind};base64," + base64.b64encode(_encoded(picture, kind)).decode("ascii")
+
+
+def as_png(picture: Image.Image) -> bytes:
+    """Return a picture as a PNG file, with the transparency it may have by colour."""
     data = io.BytesIO()
+    picture.save(data, "PNG", optimize=True, transparency=picture.info.get("transparency"))
+    return data.getvalue()
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
     if kind == "png":
-        picture.save(data, "PNG", optimize=True)
-    else:
-        picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
-    return f"data:image/{kind};base64," + base64.b64encode(data.getvalue()).decode("ascii")
+        return as_png(picture)
+    data = io.BytesIO()
+    picture.convert("RGB").save(data, "JPEG", quality=_QUALITY)
+    return data.getvalue()

@@ -22,7 +22,7 @@ _MORE_FONTS = (
 )  # fmt: skip
 _UNKNOWN = "□"
 _LONGEST = 400  # characters that are looked at; nothing longer fits a picture
-_PX = 72  # at 72 dpi a font's points are pixels
+PX = 72  # at 72 dpi a font's points are pixels
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Words:
     colour: str = "#222222"
 
 
-def draw_words(width: int, height: int, words: Sequence[Words]) -> Image.Image:
-    """Draw lines of text on a white picture of width × height pixels; RGB."""
+def draw_words(width: int, height: int, words: Sequence[Words], under: Image.Image | None = None) -> Image.Image:
+    """Draw lines of text on a picture of width × height pixels, white where there is none; RGB."""
     # matplotlib takes half a second to import, so only those who draw wait for it; its Figure as much again, and
     # nothing here needs one; never pyplot: it is not safe between threads
     from matplotlib.text import Text
@@ -63,8 +63,10 @@ def draw_words(width: int, height: int, words: Sequence[Words]) -> Image.Image:
     renderer = _renderer(width, height)
     pixels = np.asarray(renderer.buffer_rgba())
     pixels[:] = 255
+    if under is not None:
+        pixels[:, :, :3] = np.asarray(under)
     for line in words:
-        text, font = _drawable(line.text, line.size, line.bold)
+        text, font = drawable(line.text, line.size, line.bold)
         place: dict[str, Any] = {"horizontalalignment": line.anchor, "verticalalignment": "center"}
         plain: dict[str, Any] = {"parse_math": False, "usetex": False}
         drawn: Any = Text(line.x, height - line.y, text, fontproperties=font, color=line.colour, **place, **plain)
@@ -85,7 +87,7 @@ def get_ready() -> None:
 class _Page:
     """What a line of text asks of the figure it stands on: how many pixels an inch has."""
 
-    dpi = _PX
+    dpi = PX
 
     def get_figure(self, root: bool | None = None) -> _Page:
         return self
@@ -93,8 +95,8 @@ class _Page:
 
 def text_width(text: str, size: float, bold: bool = False) -> float:
     """Width of a line in pixels."""
-    drawable, font = _drawable(text, size, bold)
-    width, _, _ = _renderer(1, 1).get_text_width_height_descent(drawable, font, False)
+    letters, font = drawable(text, size, bold)
+    width, _, _ = _renderer(1, 1).get_text_width_height_descent(letters, font, False)
     return float(width)
 
 
@@ -155,11 +157,11 @@ def _renderer(width: int, height: int) -> Any:
     from matplotlib.backends import backend_agg
 
     untyped: Any = backend_agg
-    return untyped.RendererAgg(width, height, _PX)
+    return untyped.RendererAgg(width, height, PX)
 
 
-def _drawable(text: str, size: float, bold: bool) -> tuple[str, FontProperties]:
-    """Find fonts for the text; letters that none of them has become □, because matplotlib would warn."""
+def drawable(text: str, size: float, bold: bool) -> tuple[str, FontProperties]:
+    """Return a text as it can be drawn, and its fonts; a letter that none has is □, because matplotlib would warn."""
     from matplotlib.font_manager import FontProperties
 
     families = [_FONT]

@@ -1,0 +1,65 @@
+"""A text's tokens in the colours of their relevance, wrapped like text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsp_onnx.errors import BadInput
+from rsp_onnx.render.canvas import Box, Page
+from rsp_onnx.render.colours import colour_limit, heatmap_rgb
+from rsp_onnx.render.frame import Body
+from rsp_onnx.render.text import Words, text_width, wrap
+
+_WIDTH = 820
+_SIZE, _ROW, _BOX = 15, 30, 24  # pixels: of the font, from line to line, of a token's box
+_PAD, _APART = 5, 4
+_MOST = 1500  # tokens that are drawn: a page of some fifty to a hundred lines
+_STRONGEST = 0.7  # of the scale's dark end, so that words on it can be read
+_BRIGHT = 140  # a colour's luminance, 0..255, from which dark letters are read better than white ones
+
+
+def tokens(relevance: NDArray[Any], words: Sequence[str]) -> Body:
+    """Draw words, each on its colour.
+
+    Parameters
+    ----------
+    relevance : ndarray, shape [T]
+    words : sequence of str
+        What each token is called.
+
+    Raises
+    ------
+    BadInput
+        The map has other axes, no entry, or values that are not finite.
+    """
+    values = np.asarray(relevance, np.float64)
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        raise BadInput(f"A map of the shape {values.shape} cannot be drawn as tokens.")
+    limit = colour_limit(values[None], 100.0)
+    said = (f"the first {_MOST} of {len(values)} tokens",) if len(values) > _MOST else ()
+    x, y = 0, 0
+    boxes, texts = [], []
+    for word, (r, g, b) in zip(words[:_MOST], shade(values, limit), strict=False):
+        text = wrap(word, _WIDTH - 2 * _PAD, _SIZE)[0] or "␣"
+        width = round(text_width(text, _SIZE)) + 2 * _PAD
+        if x and x + width > _WIDTH:
+            x, y = 0, y + _ROW
+        boxes.append(Box(x, y + (_ROW - _BOX) // 2, width, _BOX, (int(r), int(g), int(b))))
+        texts.append(Words(text, x + width / 2, y + _ROW / 2, _SIZE, "center", colour=ink((r, g, b))))
+        x += width + _APART
+    return Body(Page(_WIDTH, y + _ROW, tuple(texts), tuple(boxes)), limit, said)
+
+
+def shade(values: NDArray[np.float64], limit: float) -> NDArray[np.uint8]:
+    """Colours behind words [n, 3]; white where nothing speaks."""
+    return np.asarray(heatmap_rgb(np.clip(values / limit, -1, 1)[None] * _STRONGEST, 1.0)[0])
+
+
+def ink(colour: Sequence[int]) -> str:
+    """Return black or white, whichever can be read on a colour."""
+    r, g, b = (int(c) for c in colour)
+    return "#111111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > _BRIGHT else "#ffffff"
