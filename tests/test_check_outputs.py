@@ -159,13 +159,16 @@ def test_markdown_is_a_table_with_the_failures_first(good, bad):
 
 def test_html_stands_alone_and_shows_both_maps(bad):
     page = html_report([bad]).decode()
-    assert not re.search(r"""(?:src|href)=["'](?!data:)""", page)
+    assert not re.search(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert "<b>&" not in page
     assert "a|&lt;b&gt;&amp;&#39;2.png" in page
-    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 2
-    with Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as picture:
-        assert picture.width > 3 * 224
+    pictures = re.findall(r'src="data:image/(?:png|jpeg);base64,([^"]+)"', page)
+    assert len(pictures) == 2 * 3  # two images: recorded, now, difference
+    sizes = set()
+    for data in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            sizes.add(picture.size)
+    assert len(sizes) == 1 and min(sizes.pop()) >= 224
 
 
 def test_html_of_a_good_model_needs_no_picture(good):

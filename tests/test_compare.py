@@ -117,8 +117,8 @@ def test_the_folder_holds_json_pictures_and_a_page(moved):
     with Image.open(out / pictures[0]) as picture:
         assert picture.width > 3 * picture.height
     page = (out / "report.html").read_text("utf-8")
-    assert page.count("data:image/jpeg;base64,") == 2
-    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    assert page.count("data:image/jpeg;base64,") == 2 * 2 and page.count("data:image/png;base64,") == 2  # differences
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
 
 
 def test_the_page_escapes_names(digits, scenes, tmp_path):

@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 /** What reports hold inside: one script and one style sheet, without modules, since a report is one file. */
 export default defineConfig({
   build: {
-    outDir: "../rsp_onnx/render/built",
+    outDir: "../rsp_onnx/reports/built",
     emptyOutDir: true,
     target: "es2022",
     lib: {

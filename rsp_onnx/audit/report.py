@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from rsp_onnx.files import make_folder, save_bytes, save_json, save_png
-from rsp_onnx.render.page import embedded, render_page
+from rsp_onnx.render.page import embedded
+from rsp_onnx.reports.page import report_page
 from rsp_onnx.types import Record
 from rsp_onnx.version import __version__
 
@@ -71,9 +72,28 @@ def write_audit(
     save_json(folder / "audit.json", summary)
     if report:
         shown.sort(key=lambda s: not s["cluster"]["suspicious"])  # stable: the suspicious ones first, by class
-        title = f"Audit of {Path(summary['model'] or 'model').name}"
-        page = render_page(_TEMPLATE, title=title, summary=summary, shown=shown, version=__version__)
+        for number, one in enumerate(shown):
+            one["anchor"] = f"cluster-{number}"
+        sentence, next_step = _verdict(summary, shown)
+        page = report_page(
+            _TEMPLATE, title=f"Audit of {Path(summary['model'] or 'model').name}", summary=summary, shown=shown,
+            version=__version__, sentence=sentence, next=next_step,
+        )  # fmt: skip
         save_bytes(folder / "report.html", page)
+
+
+def _verdict(summary: Mapping[str, Any], shown: Sequence[Record]) -> tuple[str, str]:
+    """Return the one sentence that matters, and what to do next."""
+    if not summary["suspicious"]:
+        return "No cluster is suspicious.", (
+            "That is no proof: what all classes share, or what lies on the object, is not found this way."
+        )
+    first = next(one for one in shown if one["cluster"]["suspicious"])
+    count = _many(summary["suspicious"], "suspicious cluster")
+    return f"{count}; the first: {first['class']['label']}, where relevance sits {first['where']}.", (
+        "Look at the photos of the marked clusters before you believe it: if it is the background, a text or a border "
+        "that decides, the training data has a shortcut."
+    )
 
 
 def _sheet(stream: Stream, maps: Sequence[KeptMap], cluster: Record, count: int) -> Any:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from rsp_onnx.checks.subject.similarity import SIMILARITIES
 from rsp_onnx.errors import BadInput
 from rsp_onnx.files import make_folder, save_bytes, save_json, save_png
-from rsp_onnx.render.page import embedded, render_page
-from rsp_onnx.types import Record
+from rsp_onnx.reports.difference import comparison_of
+from rsp_onnx.reports.page import report_page
+from rsp_onnx.types import Array, Record
 from rsp_onnx.version import __version__
 
 from .models import Comparison, common
@@ -25,24 +27,50 @@ _LAYERS = 3  # tensors named, those whose share changed most
 def write_comparison(comparison: Comparison, results: Record, folder: Path, count: int, report: bool) -> None:
     """Write everything, and the pictures' names into the records of ``results``."""
     make_folder(folder)
-    shown = []
+    names = _names(results["models"])
+    shown: list[Record] = []
     for number, record in enumerate(most_moved(results["images"], count), 1):
-        picture = _picture(comparison, record, results["models"])
-        if picture is None:
+        maps = _maps(comparison, record)
+        if maps is None:
             continue
+        photo, one, other = maps
         record["picture"] = f"moved.{number:02d}.{Path(record['image']).stem}.{record['target']}.png"
-        save_png(folder / record["picture"], picture)
-        shown.append({"record": record, "data": embedded(picture)})
+        save_png(folder / record["picture"], row_of_panels(photo, (one, other), names))
+        if report:
+            pictures = comparison_of(one, other, photo, own_scales=True)
+            shown.append({"record": record, "pictures": pictures, "anchor": f"moved-{number}"})
     save_json(folder / "compare.json", results)
     if report:
-        rows = results["layers"]["rows"]
-        widest = max((r[key] for r in rows for key in ("share_a", "share_b")), default=1.0) or 1.0
-        title = f"{results['models'][0]['name']} → {results['models'][1]['name']}"
-        page = render_page(
-            _TEMPLATE, title=title, results=results, pictures=shown, measures=list(SIMILARITIES),
-            widest=widest, version=__version__,
-        )  # fmt: skip
-        save_bytes(folder / "report.html", page)
+        save_bytes(folder / "report.html", _page(results, shown, names))
+
+
+def _page(results: Record, shown: Sequence[Record], names: tuple[str, str]) -> bytes:
+    rows = results["layers"]["rows"]
+    widest = max((r[key] for r in rows for key in ("share_a", "share_b")), default=1.0) or 1.0
+    state, sentence, next_step = _verdict(results, names)
+    anchors: dict[str, str] = {}
+    for one in shown:
+        anchors.setdefault(one["record"]["image"], one["anchor"])
+    return report_page(
+        _TEMPLATE, title=f"{results['models'][0]['name']} → {results['models'][1]['name']}", results=results,
+        pictures=shown, measures=list(SIMILARITIES), number_heads=[(name, "number") for name in SIMILARITIES],
+        widest=widest, version=__version__, names=names, anchors=anchors, state=state, sentence=sentence,
+        next=next_step,
+    )  # fmt: skip
+
+
+def _verdict(results: Record, names: tuple[str, str]) -> tuple[str, str, str]:
+    """Return the state, the one sentence that matters, and what to do next."""
+    summary, failures = results["summary"], results["failures"]
+    flips = f"{summary['flips']} of {summary['images']} predictions flip"
+    alike = f"the maps' median Spearman correlation is {summary['spearman']['median']:.3f}"
+    look = f"Look below at where {names[1]} explains otherwise than {names[0]}"
+    if failures:
+        count = "A limit does not hold" if len(failures) == 1 else f"{len(failures)} limits do not hold"
+        return "bad", f"{count}: {flips}, {alike}.", f"{look}; keep {names[0]} until you know why."
+    if results["limits"]:
+        return "good", f"All limits hold: {flips}, {alike}.", ""
+    return "", f"{flips}; {alike}.".capitalize(), f"{look}. No limit was set: --fail-below and --max-flips set one."
 
 
 def most_moved(records: Sequence[Record], count: int) -> list[Record]:
@@ -50,19 +78,22 @@ def most_moved(records: Sequence[Record], count: int) -> list[Record]:
     return sorted(records, key=lambda r: (r["spearman"] + r["pearson"], r["image"], r["target"]))[: max(count, 0)]
 
 
-def _picture(comparison: Comparison, record: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> Any:
+def _names(models: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    first, second = (str(model["name"]) for model in models)
+    return (first, second) if first != second else ("first", "second")
+
+
+def _maps(comparison: Comparison, record: Mapping[str, Any]) -> tuple[Image.Image | None, Array, Array] | None:
+    """Return photo and both maps [H, W] of one shape; None where they cannot be drawn."""
     one, other = comparison.maps(record)
-    names = [m["name"] for m in models]
-    if names[0] == names[1]:
-        names = ["first", "second"]
+    if one.photo is not None:
+        return one.photo, one.heatmap_original, other.heatmap_original
     try:
-        if one.photo is not None:
-            return row_of_panels(one.photo, (one.heatmap_original, other.heatmap_original), (names[0], names[1]))
         maps = common(one, other)
     except BadInput:
         return None
-    strips = np.atleast_2d(maps[0]), np.atleast_2d(maps[1])  # a signal's or table's map is a row
-    return row_of_panels(None, strips, (names[0], names[1])) if strips[0].ndim == 2 else None
+    first, second = np.atleast_2d(maps[0]), np.atleast_2d(maps[1])  # a signal's or table's map is a row
+    return (None, first, second) if first.ndim == 2 else None
 
 
 def comparison_lines(results: Mapping[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from PIL import Image
 _QUALITY = 88  # of a JPEG inside a page; the folder keeps the PNG
 
 
-def render_page(template: Path, **values: Any) -> bytes:
-    """Return a page made from a template, UTF-8; it may build on those of this folder."""
+def render_page(template: Path, *, folders: Sequence[Path] = (), **values: Any) -> bytes:
+    """Return a page made from a template, UTF-8; it may build on those of the folders given."""
     import jinja2  # where a page is asked for: a command starts without it
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
+        loader=jinja2.FileSystemLoader([template.parent, *folders]),
         autoescape=True,  # whatever a label, a file name or an error holds is text
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

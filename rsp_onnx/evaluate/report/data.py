@@ -19,6 +19,7 @@ from rsp_onnx.types import Record
 from . import charts
 from .pictures import scalar_columns
 from .tables import subset_tables, table_of_all
+from .verdict import verdict
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], s
     """
     methods = list(dict.fromkeys(figure["method"] for figure in summary["metrics"]))
     colours = {method: charts.colour(i) for i, method in enumerate(methods)}
+    shown = pictures(groups)
     return {
         "title": " · ".join(group.name for group in groups), "counts": summary["counts"],
         "methods": [{"name": m, "colour": colours[m], "rsp": is_rsp(m.rpartition(" · ")[2])} for m in methods],
         "colours": colours, "table": table_of_all(summary), "behind": behind(summary) if len(groups) == 1 else [],
         "subsets": subset_tables(summary), "metrics": [_metric(spec, groups) for spec in _specs(groups)],
-        "pictures": pictures(groups), "errors": summary["errors"][:_ERRORS],
+        "pictures": shown, "verdict": verdict(summary, bool(shown)), "errors": summary["errors"][:_ERRORS],
         "more_errors": max(len(summary["errors"]) - _ERRORS, 0),
         "runs": [_origin(group, one) for group, one in zip(groups, summaries, strict=True)],
     }  # fmt: skip
@@ -165,7 +167,10 @@ def pictures(groups: Sequence[Group]) -> list[Record]:
             for one in read_json(index) if index.is_file() else []:
                 title = _prefix(group, groups) + one["group"]
                 by_title.setdefault(title, []).append(_picture(store.pictures, one))
-    return [{"title": title, "cases": cases} for title, cases in by_title.items()]
+    return [
+        {"title": title, "cases": cases, "metric": cases[0]["metric"], "number": number}
+        for number, (title, cases) in enumerate(by_title.items())
+    ]
 
 
 def _picture(folder: Path, one: Mapping[str, Any]) -> Record:

@@ -10,7 +10,7 @@ from rsp_onnx.errors import BadInput
 from rsp_onnx.evaluate.runs.folder import Store
 from rsp_onnx.evaluate.runs.summary import save_summary, summary_of
 from rsp_onnx.files import make_folder, save_bytes
-from rsp_onnx.render.page import render_page
+from rsp_onnx.reports.page import report_page
 from rsp_onnx.types import Record
 
 from . import charts
@@ -38,7 +38,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path) -> Record:
     groups = _groups([Path(run) for run in runs])
     summaries = [_summary(group) for group in groups]
     summary = summaries[0] if len(groups) == 1 else _beside(groups, summaries)
-    page = render_page(TEMPLATE, **page_data(groups, summaries, summary), embed=embed, charts=charts)
+    page = report_page(TEMPLATE, **page_data(groups, summaries, summary), embed=embed, charts=charts)
     folder = make_folder(out)
     save_summary(folder, summary)
     save_bytes(folder / "report.html", page)

@@ -19,12 +19,12 @@ def table_of_all(summary: Mapping[str, Any]) -> Record:
     names = list(dict.fromkeys(metric for _, metric in figures))
     columns = {name: [f for (_, metric), f in figures.items() if metric == name] for name in names}
     tops, ends = {n: best(c) for n, c in columns.items()}, {n: charts.limits(c) for n, c in columns.items()}
-    heads = [{"name": n, "arrow": ARROWS[columns[n][0]["direction"]]} for n in names]
+    heads = [f"{n} {ARROWS[columns[n][0]['direction']]}" for n in names]
     rows = [
         {"method": m, "cells": [_cell(figures.get((m, n)), m in tops[n], ends[n]) for n in names]}
         for m in dict.fromkeys(method for method, _ in figures)
     ]
-    return {"heads": heads, "rows": rows, "whisker": charts.WHISKER}
+    return {"names": names, "heads": heads, "rows": rows, "whisker": charts.WHISKER}
 
 
 def _cell(figure: Mapping[str, Any] | None, top: bool, ends: tuple[float, float]) -> Record:
