@@ -18,6 +18,8 @@ from rsp_onnx.checks import audit, audit_lines
 from rsp_onnx.cli.main import main
 from rsp_onnx.errors import BadInput
 
+from .browsing import chromium, scrolls_sideways, serious, tab
+
 pytest.importorskip("sklearn")
 CELLS = 16
 EVIL = "<script>alert(1)</script>"
@@ -132,6 +134,16 @@ def test_the_command_fails_on_suspicion_where_it_is_asked_to(repo, marked, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_fits_and_says_first_what_is_suspicious(found_out, width):
+    out = found_out[1]
+    with chromium() as browser, tab(browser, width) as (page, _):
+        page.goto((out / "report.html").as_uri())
+        assert "1 suspicious cluster" in page.locator(".verdict .sentence").inner_text()
+        assert "suspicious" in (page.locator("figure").first.get_attribute("class") or "")
+        assert scrolls_sideways(page) == [] and serious(page) == []
+
+
 def test_labels_and_broken_files_are_text_in_the_page(repo, drawing, tmp_path):
     data = written(drawing[0].make_scenes("test", 30), tmp_path / "data")
     (data / "003.png").write_bytes(b"no picture")

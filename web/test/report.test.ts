@@ -116,3 +116,26 @@ it("a comparison lays the second map over the first, up to the slider", () => {
   expect(one(".slide").style.getPropertyValue("--at")).toBe("80%");
   expect(one("label").textContent).toBe("left recorded, right now");
 });
+
+it("a long table turns pages, of what the filter keeps, in the order it is sorted", () => {
+  const rows = Array.from(
+    { length: 250 },
+    (_, i) => `<tr><td>${i % 2 ? "odd" : "even"}</td><td>${i}</td></tr>`,
+  );
+  document.body.innerHTML = `<div aria-label="long"><table data-sortable><thead><tr><th>kind</th><th>number</th></tr></thead>
+    <tbody>${rows.join("")}</tbody></table></div>`;
+  enhanceTables(document);
+  const shown = (): string[] => texts("tbody tr:not([hidden]) td:nth-child(2)");
+  expect([shown().length, shown()[0], shown().at(-1)]).toEqual([100, "0", "99"]);
+  one("th:nth-child(2) button").click();
+  one("nav button:nth-child(2)").click();
+  expect([shown().length, shown()[0]]).toEqual([100, "149"]);
+  const filter = input("input[type=search]");
+  filter.value = "odd";
+  filter.dispatchEvent(new Event("input"));
+  expect([shown().length, shown()[0], one("nav [role=status]").textContent]).toEqual([
+    100,
+    "249",
+    "1 to 100 of 125",
+  ]);
+});

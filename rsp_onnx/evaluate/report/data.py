@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rsp_onnx.evaluate.runs.folder import Store, parts_of, read_columns, read_json
-from rsp_onnx.evaluate.runs.settings import PART
+from rsp_onnx.evaluate.runs.folder import read_columns, read_json
 from rsp_onnx.evaluate.runs.table import ARROWS, behind, is_rsp, number
 from rsp_onnx.types import Record
 
 from . import charts
+from .group import Group, prefix
+from .items import items_table
 from .pictures import scalar_columns
 from .tables import subset_tables, table_of_all
 from .verdict import verdict
-
-
-@dataclass(frozen=True)
-class Group:
-    """One run, in shards or not: its name, its folders, what run.json says."""
-
-    name: str
-    stores: tuple[Store, ...]
-    run: Mapping[str, Any]
-
-    @property
-    def parts(self) -> list[Path]:
-        """The files with rows, in the run's order."""
-        return parts_of(self.stores)
-
-    def missing(self) -> int:
-        """Return how many parts are not there: of a run not finished, or of shards not given."""
-        info = self.run["fingerprint"]
-        items = min(info["items"], info["limit"] or info["items"])
-        wanted = range(-(-items // PART))
-        if len(self.stores) == 1:
-            index, count = self.run["fingerprint"]["shard"]
-            wanted = wanted[index - 1 :: count]
-        return len(wanted) - len(self.parts)
-
 
 _CLASSES = 40  # classes shown per metric, those with the most rows
 _ERRORS = 200  # shown; all are in errors.csv
@@ -58,12 +33,14 @@ def page_data(groups: Sequence[Group], summaries: Sequence[Mapping[str, Any]], s
     methods = list(dict.fromkeys(figure["method"] for figure in summary["metrics"]))
     colours = {method: charts.colour(i) for i, method in enumerate(methods)}
     shown = pictures(groups)
+    anchors = {case["item"]: case["anchor"] for group in reversed(shown) for case in group["cases"]}
     return {
         "title": " · ".join(group.name for group in groups), "counts": summary["counts"],
         "methods": [{"name": m, "colour": colours[m], "rsp": is_rsp(m.rpartition(" · ")[2])} for m in methods],
         "colours": colours, "table": table_of_all(summary), "behind": behind(summary) if len(groups) == 1 else [],
         "subsets": subset_tables(summary), "metrics": [_metric(spec, groups) for spec in _specs(groups)],
-        "pictures": shown, "verdict": verdict(summary, bool(shown)), "errors": summary["errors"][:_ERRORS],
+        "pictures": shown, "verdict": verdict(summary, bool(shown)),
+        "items": items_table(groups, anchors), "errors": summary["errors"][:_ERRORS],
         "more_errors": max(len(summary["errors"]) - _ERRORS, 0),
         "runs": [_origin(group, one) for group, one in zip(groups, summaries, strict=True)],
     }  # fmt: skip
@@ -81,7 +58,7 @@ def _metric(spec: str, groups: Sequence[Group]) -> Record:
     page["curve"] = None
     if kind["of_models"]:
         return page
-    tables = [(_prefix(group, groups), group, _rows(group, spec)) for group in having]
+    tables = [(prefix(group, groups), group, _rows(group, spec)) for group in having]
     column = dict(scalar_columns(having[0].run["columns"], {spec: kind})).get(spec)
     if column is not None:
         values = {p + m: _numbers(t, m, column) for p, group, t in tables for m in group.run["fingerprint"]["methods"]}
@@ -90,10 +67,6 @@ def _metric(spec: str, groups: Sequence[Group]) -> Record:
             page["distribution"] = charts.histograms({m: v for m, (_, v) in values.items()})
     page["curve"] = _curve(spec, tables)
     return page
-
-
-def _prefix(group: Group, groups: Sequence[Group]) -> str:
-    return f"{group.name} · " if len(groups) > 1 else ""
 
 
 def _rows(group: Group, spec: str) -> pa.Table:
@@ -150,10 +123,10 @@ def _curve(spec: str, tables: Sequence[tuple[str, Group, pa.Table]]) -> Record |
     if not names:
         return None
     curves: dict[str, list[list[float]]] = {}
-    for prefix, group, rows in tables:
+    for before, group, rows in tables:
         for method in group.run["fingerprint"]["methods"]:
             own = rows.filter(pc.equal(rows["method"], method))[names[0]]
-            curves[prefix + method] = [c for c in own.to_pylist() if c and None not in c]
+            curves[before + method] = [c for c in own.to_pylist() if c and None not in c]
     drawn = charts.curves(curves)
     return None if drawn is None else {**drawn, "column": names[0].removeprefix(f"{spec}.")}
 
@@ -165,12 +138,13 @@ def pictures(groups: Sequence[Group]) -> list[Record]:
         for store in group.stores:
             index = store.pictures / "pictures.json"
             for one in read_json(index) if index.is_file() else []:
-                title = _prefix(group, groups) + one["group"]
+                title = prefix(group, groups) + one["group"]
                 by_title.setdefault(title, []).append(_picture(store.pictures, one))
-    return [
-        {"title": title, "cases": cases, "metric": cases[0]["metric"], "number": number}
-        for number, (title, cases) in enumerate(by_title.items())
-    ]
+    found = []
+    for index, (title, cases) in enumerate(by_title.items()):
+        named = [{**case, "anchor": f"case-{index}-{place}"} for place, case in enumerate(cases)]
+        found.append({"title": title, "cases": named, "metric": cases[0]["metric"], "number": index})
+    return found
 
 
 def _picture(folder: Path, one: Mapping[str, Any]) -> Record:

@@ -14,7 +14,8 @@ from rsp_onnx.reports.page import report_page
 from rsp_onnx.types import Record
 
 from . import charts
-from .data import Group, page_data
+from .data import page_data
+from .group import Group
 from .pictures import embed
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")

@@ -42,7 +42,6 @@ def _ahead(summary: Mapping[str, Any]) -> str:
         return "no metric has a value."
     most = max(tops.values())
     ahead = [method for method in methods if tops[method] == most]
-    shown = " and ".join(ahead) if len(ahead) < 3 else f"{len(ahead)} methods"
-    verb = "is" if len(ahead) == 1 else "are each"
+    shown = " and ".join(ahead) if len(ahead) < 3 else f"{len(ahead)} methods alike"
     of = "the one metric" if len(metrics) == 1 else f"{most} of {len(metrics)} metrics"
-    return f"{shown} {verb} best by {of}."
+    return f"best by {of}: {shown}."

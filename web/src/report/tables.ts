@@ -1,56 +1,116 @@
-/** Tables that sort by a heading, filter where they are long, and know on a phone what each value is called. */
+/** Tables that sort by a heading, filter and turn pages where they are long, and say on a phone what a value is. */
+
+import { makePager } from "./pager";
 
 const LONG = 8; // rows from which a filter helps
+const PAGE = 100; // rows shown at a time
 
 /** Let the tables of a page sort and filter. */
 export function enhanceTables(root: ParentNode): void {
-  for (const table of root.querySelectorAll<HTMLTableElement>("table[data-sortable]")) {
-    label(table);
-    addSorting(table);
-    if (rowsOf(table).length >= LONG) addFilter(table);
-  }
+  for (const table of root.querySelectorAll<HTMLTableElement>("table[data-sortable]"))
+    new Sortable(table).enhance();
 }
 
-const rowsOf = (table: HTMLTableElement): HTMLTableRowElement[] => [
-  ...table.querySelectorAll<HTMLTableRowElement>("tbody tr"),
-];
+class Sortable {
+  private readonly heads: HTMLTableCellElement[];
+  private readonly body: HTMLElement | null;
+  private rows: HTMLTableRowElement[];
+  private words: string[] = [];
+  private turn: (place: number, count: number) => void = () => undefined;
 
-const headsOf = (table: HTMLTableElement): HTMLTableCellElement[] => [
-  ...table.querySelectorAll<HTMLTableCellElement>("thead th"),
-];
+  constructor(private readonly table: HTMLTableElement) {
+    this.heads = [...table.querySelectorAll<HTMLTableCellElement>("thead th")];
+    this.body = table.querySelector("tbody");
+    this.rows = [...table.querySelectorAll<HTMLTableRowElement>("tbody tr")];
+  }
 
-/** Write the heading into each cell, where the style sheet reads it when a row becomes a card. */
-function label(table: HTMLTableElement): void {
-  const names = headsOf(table).map((head) => head.textContent.trim());
-  for (const row of rowsOf(table)) {
-    [...row.cells].forEach((cell, column) => {
-      cell.dataset.label = names[column] ?? "";
+  enhance(): void {
+    this.label();
+    this.addSorting();
+    if (this.rows.length >= LONG) this.addFilter();
+    if (this.rows.length > PAGE) this.addPages();
+  }
+
+  /** Write the heading into each cell, where the style sheet reads it when a row becomes a card. */
+  private label(): void {
+    const names = this.heads.map((head) => head.textContent.trim());
+    for (const row of this.rows) {
+      [...row.cells].forEach((cell, column) => {
+        cell.dataset.label = names[column] ?? "";
+      });
+    }
+  }
+
+  private addSorting(): void {
+    this.heads.forEach((head, column) => {
+      if (head.textContent.trim() === "") return;
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        this.sortBy(head, column);
+      });
     });
   }
-}
 
-function addSorting(table: HTMLTableElement): void {
-  headsOf(table).forEach((head, column) => {
-    if (head.textContent.trim() === "") return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...head.childNodes);
-    head.append(button);
-    button.addEventListener("click", () => {
-      sortBy(table, column);
+  private sortBy(head: HTMLTableCellElement, column: number): void {
+    const down = head.getAttribute("aria-sort") !== "descending";
+    for (const other of this.heads) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down ? "descending" : "ascending");
+    const keys = new Map(this.rows.map((row) => [row, keyOf(row.cells[column])]));
+    this.rows.sort((a, b) => compare(keys.get(a) ?? "", keys.get(b) ?? "", down));
+    this.body?.append(...this.rows);
+    this.show();
+  }
+
+  private addFilter(): void {
+    const name = this.table.parentElement?.getAttribute("aria-label") ?? "table";
+    const input = document.createElement("input");
+    input.type = "search";
+    input.placeholder = "filter";
+    input.setAttribute("aria-label", `filter: ${name}`);
+    const count = document.createElement("span");
+    count.className = "soft";
+    count.setAttribute("role", "status");
+    const bar = document.createElement("div");
+    bar.className = "filter";
+    bar.append(input, count);
+    this.table.parentElement?.before(bar);
+    input.addEventListener("input", () => {
+      this.words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const kept = this.show();
+      count.textContent = this.words.length > 0 ? `${kept} of ${this.rows.length}` : "";
     });
-  });
-}
+  }
 
-function sortBy(table: HTMLTableElement, column: number): void {
-  const heads = headsOf(table);
-  const down = heads[column]?.getAttribute("aria-sort") !== "descending";
-  for (const head of heads) head.removeAttribute("aria-sort");
-  heads[column]?.setAttribute("aria-sort", down ? "descending" : "ascending");
-  const sorted = rowsOf(table)
-    .map((row) => ({ row, key: keyOf(row.cells[column]) }))
-    .sort((a, b) => compare(a.key, b.key, down));
-  table.querySelector("tbody")?.append(...sorted.map(({ row }) => row));
+  private addPages(): void {
+    const { bar, turn } = makePager("table", PAGE, (start, end) => {
+      this.kept().forEach((row, i) => {
+        row.hidden = i < start || i >= end;
+      });
+    });
+    this.table.parentElement?.after(bar);
+    this.turn = turn;
+    this.show();
+  }
+
+  /** The rows that hold every word of the filter. */
+  private kept(): HTMLTableRowElement[] {
+    if (this.words.length === 0) return this.rows;
+    return this.rows.filter((row) => {
+      const said = row.textContent.toLowerCase();
+      return this.words.every((word) => said.includes(word));
+    });
+  }
+
+  /** Show what is kept, from its first page on; return how many those are. */
+  private show(): number {
+    const kept = new Set(this.kept());
+    for (const row of this.rows) row.hidden = !kept.has(row);
+    this.turn(0, kept.size);
+    return kept.size;
+  }
 }
 
 function keyOf(cell: HTMLTableCellElement | undefined): string {
@@ -69,34 +129,3 @@ const isEmpty = (text: string): boolean => text === "" || text === "–";
 
 /** What a cell holds as a number: "12.5 %" and "−3" too. */
 const numberOf = (text: string): number => Number(text.replace("−", "-").replace(/\s*%$/, ""));
-
-function addFilter(table: HTMLTableElement): void {
-  const input = document.createElement("input");
-  input.type = "search";
-  input.placeholder = "filter";
-  const name = table.parentElement?.getAttribute("aria-label") ?? "table";
-  input.setAttribute("aria-label", `filter: ${name}`);
-  const count = document.createElement("span");
-  count.className = "soft";
-  count.setAttribute("role", "status");
-  const bar = document.createElement("div");
-  bar.className = "filter";
-  bar.append(input, count);
-  table.parentElement?.before(bar);
-  input.addEventListener("input", () => {
-    count.textContent = filter(table, input.value);
-  });
-}
-
-/** Show the rows that hold every word; say how many they are. */
-function filter(table: HTMLTableElement, text: string): string {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const rows = rowsOf(table);
-  let shown = 0;
-  for (const row of rows) {
-    const said = row.textContent.toLowerCase();
-    row.hidden = !words.every((word) => said.includes(word));
-    shown += Number(!row.hidden);
-  }
-  return words.length > 0 ? `${shown} of ${rows.length}` : "";
-}
