@@ -112,14 +112,14 @@ def _has_positions(graph: Graph, value: ir.Value) -> bool:
     sizes = graph.dims(value)
     if len(sizes) < 3 or not _has_samples_in_front(graph, value):
         return False
-    _, places = _layout(graph, value)
+    _, places = layout_of(graph, value)
     return math.prod(sizes[a] or 1 for a in places) > 1
 
 
 def _heard(graph: Graph, hidden: list[ir.Value], logits: ir.Value) -> list[ir.Value]:
     """Leave out, from the end, tokens of which the head reads but a class token: the others have no say there."""
     for index, value in enumerate(hidden):
-        axis = token_axis(graph.dims(value), _layout(graph, value)[1])
+        axis = token_axis(graph.dims(value), layout_of(graph, value)[1])
         if axis is None or is_heard(graph, value, axis, logits):
             return hidden[index:]
     return hidden
@@ -142,7 +142,7 @@ def _back_to_features(graph: Graph, spatial: list[ir.Value]) -> ir.Value:
 def _normalises_tokens(graph: Graph, value: ir.Value, node: ir.Node) -> bool:
     """Tell of the final normalisation of a transformer's tokens, fused or written out: the section stands before it."""
     sizes = graph.dims(value)
-    if _layout(graph, value)[0] != len(sizes) - 1:
+    if layout_of(graph, value)[0] != len(sizes) - 1:
         return False
     facts = facts_of(node)
     if facts.role is Role.NORMALISATION and facts.layout is Layout.CHANNELS_LAST:
@@ -196,7 +196,7 @@ def _behind_layers(graph: Graph) -> set[ir.Value]:
 def _describe(
     graph: Graph, logits: ir.Value, value: ir.Value, alternatives: tuple[str, ...], note: str = ""
 ) -> Section:
-    channel, places = _layout(graph, value)
+    channel, places = layout_of(graph, value)
     sizes = graph.dims(value)
     axis = token_axis(sizes, places) if channel == len(sizes) - 1 else None
     if axis is not None and not is_heard(graph, value, axis, logits):
@@ -206,7 +206,7 @@ def _describe(
     return Section(value, channel, places, alternatives, axis, grid[0] if grid else 0, note)
 
 
-def _layout(graph: Graph, value: ir.Value) -> tuple[int, tuple[int, ...]]:
+def layout_of(graph: Graph, value: ir.Value) -> tuple[int, tuple[int, ...]]:
     """Return (channel axis, position axes): channels first behind convolutions, last for tokens."""
     rank = len(graph.dims(value))
     if rank < 3:

@@ -180,8 +180,8 @@ class Explainer:
         return results if asks_for_several(target) else results[0]
 
     def explain_batch(
-        self, images: Sequence[Picture], target: Choice = "auto", hostile: Choice = "auto", *, batch_size: int = 8,
-        tensors: Sequence[str] = (),
+        self, images: Sequence[Picture | Feeds], target: Choice = "auto", hostile: Choice = "auto", *,
+        batch_size: int = 8, tensors: Sequence[str] = (),
     ) -> list[list[Explanation]]:  # fmt: skip
         """Explain several images, ``batch_size`` at a time, as one by one; per image one explanation per target."""
         if batch_size < 1:
@@ -216,6 +216,10 @@ class Explainer:
     def prepare(self, image: Picture | Feeds) -> Feeds:
         """Read and preprocess one item, once for several calls."""
         return image if isinstance(image, Feeds) else make_feeds(image, self.signatures, lambda: self.preprocess)
+
+    def get_ready(self, item: Feeds, tensors: Sequence[str] = (), **form: bool) -> None:
+        """Compile what explains items of this size, before it is needed. form: ``several`` classes, ``ledger``."""
+        self._compiled.get(shapes_of(item), tuple(tensors)).serving.form(**form)
 
     def scores(self, image: Picture | Feeds) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""

@@ -124,7 +124,7 @@ def ready_tensors(picture: Picture, signatures: Sequence[InputSignature]) -> dic
         The file cannot be read, or the names are not those of the inputs.
     """
     if isinstance(picture, (str, Path)) and Path(picture).suffix.lower() in TENSOR_FILES:
-        picture = _load(Path(picture))
+        picture = read_tensor_file(Path(picture))
     if isinstance(picture, Mapping):
         return _named(picture, signatures)
     if isinstance(picture, np.ndarray) and _is_ready(picture, signatures[0]):
@@ -163,8 +163,14 @@ def _is_ready(array: Array, signature: InputSignature) -> bool:
     return array.ndim == rank - 1 and array.dtype != np.uint8
 
 
-def _load(path: Path) -> dict[str, Array]:
-    """Read a tensor file; the one array of a .npy file has no name."""
+def read_tensor_file(path: Path) -> dict[str, Array]:
+    """Read a .npy or .npz file, whose one array or arrays are never pickled; the one of a .npy file has no name.
+
+    Raises
+    ------
+    BadInput
+        There is no such file, or it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
