@@ -25,8 +25,9 @@ COMMANDS = {  # where a command is, and the line that `rsp-onnx --help` shows of
     ),
     "metrics": ("about.listings:metrics_command", "List the metrics, what exactly they do, and their papers."),
     "ops": ("about.listings:ops_command", "List the supported ops and what their rules do."),
-    "page": ("page:page", "Write a web page that explains in the browser."),
+    "page": ("web.page:page", "Write a web page that explains in the browser."),
     "report": ("report:report", "Compare runs, or put shards of one together."),
+    "serve": ("web.serve:serve", "Open a page that explains photos as they are dropped, on this machine."),
 }  # fmt: skip
 _CUT = ("activations", "methods", "metrics")  # their line is a docstring's first sentence, which click cuts to fit
 

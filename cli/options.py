@@ -47,6 +47,12 @@ def labels_option(says: str = "Class names: a text file, one per line, or JSON."
     return click.option("--labels", type=click.Path(), metavar="FILE", help=says)
 
 
+repeated_labels_option = click.option(
+    "--labels", multiple=True, type=click.Path(), metavar="FILE",
+    help="Class names: a text file, one per line, or JSON; once for all models, or as often as there are models.",
+)  # fmt: skip
+
+
 def format_option() -> Option:
     """Add --format, whose choices only the commands that have it import."""
     from rsp_onnx.evaluate import dataset_formats

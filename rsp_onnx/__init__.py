@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rsp_onnx.rulekit.context import Context, Options
     from rsp_onnx.rulekit.registry import moves, no_flow, rule, vjp
     from rsp_onnx.web.page.write import write_page
+    from rsp_onnx.web.server.serve import serve
 
     from .errors import (
         BadInput,
@@ -60,6 +61,7 @@ _ROOMS = {
     "inputs.presets": ("PRESETS", "Preprocess"), "model.activations": ("collect_activations",),
     "model.custom_ops": ("register_custom_ops",), "rulekit.context": ("Context", "Options"),
     "rulekit.registry": ("moves", "no_flow", "rule", "vjp"), "web.page.write": ("write_page",),
+    "web.server.serve": ("serve",),
 }  # fmt: skip
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -68,8 +70,8 @@ __all__ = [
     "Explainer", "Explanation", "Explanations", "Layout", "Options", "Preprocess", "Role", "RspError", "Sign",
     "UnsupportedOp", "__version__", "cache_report", "clear_cache", "collect_activations", "compile_explainer",
     "diagnose", "explain_files", "inspect_model", "load_rules", "methods", "moves", "no_flow", "op_facts",
-    "register_custom_ops", "rule", "save_activations", "save_explainer", "summary_numbers", "supported_ops", "vjp",
-    "write_page",
+    "register_custom_ops", "rule", "save_activations", "save_explainer", "serve", "summary_numbers", "supported_ops",
+    "vjp", "write_page",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from rsp_onnx.errors import BadInput
 
 EXTRA_OF = {  # as pyproject.toml has them
     "pyarrow": "eval", "scipy": "eval", "scikit-image": "eval", "pycocotools": "eval", "scikit-learn": "audit",
-    "ray": "ray",
+    "ray": "ray", "starlette": "web", "uvicorn": "web",
 }  # fmt: skip
 _PACKAGES = {"skimage": "scikit-image", "sklearn": "scikit-learn"}  # where the name to import is not that to install
 PURPOSES = {  # by the name to install; what doctor says of each
@@ -19,8 +19,14 @@ PURPOSES = {  # by the name to install; what doctor says of each
     "pyarrow": "rows of a run as Parquet", "scipy": "rank correlation, distances to a mask",
     "scikit-image": "SSIM, Otsu's threshold", "pycocotools": "COCO's own masks", "jinja2": "HTML reports",
     "scikit-learn": "clusters of a class's maps", "ray": "an evaluation on a cluster",
+    "starlette": "the page's addresses", "uvicorn": "the page's server",
 }  # fmt: skip
-EXTRAS = {"eval": "rsp-onnx evaluate", "audit": "rsp-onnx audit", "ray": "evaluations on a cluster"}
+EXTRAS = {
+    "eval": "rsp-onnx evaluate",
+    "audit": "rsp-onnx audit",
+    "ray": "evaluations on a cluster",
+    "web": "rsp-onnx serve",
+}
 
 
 def need(module: str, purpose: str) -> Any:

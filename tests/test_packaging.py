@@ -73,7 +73,7 @@ def test_the_lowest_versions_are_those_that_are_declared():
     project = tomllib.loads(read("pyproject.toml"))["project"]
     declared = [line.replace(">=", "==", 1).replace("'", '"') for line in project["dependencies"]]
     assert printed() == declared and "numpy==" in " ".join(declared)
-    of_tests = {line.replace(">=", "==", 1) for extra in ("eval", "ray", "audit", "test")
+    of_tests = {line.replace(">=", "==", 1) for extra in ("eval", "ray", "audit", "web", "test")
                 for line in project["optional-dependencies"][extra] if not line.startswith("rsp-onnx")}  # fmt: skip
     assert set(printed("test")) - set(declared) == of_tests and {"scipy", "ray"} <= {o.split("==")[0] for o in of_tests}
 
@@ -152,7 +152,9 @@ def test_what_only_an_evaluation_needs_is_imported_by_none_other():
 
 def test_a_missing_package_is_told_with_its_extra_and_what_needs_it(monkeypatch):
     extras = tomllib.loads(read("pyproject.toml"))["project"]["optional-dependencies"]
-    listed = {re.match(r"[\w-]+", line).group(): extra for extra in ("ray", "audit", "eval") for line in extras[extra]}
+    listed = {
+        re.match(r"[\w-]+", line).group(): extra for extra in ("ray", "audit", "eval", "web") for line in extras[extra]
+    }
     assert {package: extra for package, extra in listed.items() if package != "rsp-onnx"} == EXTRA_OF
     for module, says in {
         "skimage.filters": 'Otsu needs scikit-image, which is not installed: pip install "rsp-onnx[eval]".',

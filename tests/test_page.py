@@ -25,8 +25,9 @@ def page_is_built(tmp_path, monkeypatch):
     folder = tmp_path / "package/built"
     (folder / "assets").mkdir(parents=True)
     (folder / "assets/index.js").write_text("run()", encoding="utf-8")
-    (folder / "index.html").write_text('<script id="engine">{ "engine": "none" }</script>', encoding="utf-8")
-    monkeypatch.setattr(built, "__file__", str(folder.parent / "built.py"))
+    engine = '<script type="application/json" id="engine">{ "engine": "none" }</script>'
+    (folder / "index.html").write_text(engine, encoding="utf-8")
+    monkeypatch.setattr(built, "BUILT", folder)
     return folder
 
 
@@ -152,7 +153,7 @@ class TestFolder:
 
 
 def test_a_page_that_was_not_built_is_one_sentence(tmp_path, model, monkeypatch):
-    monkeypatch.setattr(built, "__file__", str(tmp_path / "nowhere/built.py"))
+    monkeypatch.setattr(built, "BUILT", tmp_path / "nowhere")
     done = cli("page", model, "-o", tmp_path / "out", code=2)
     assert "The page is not built: run make page" in done.stderr and not (tmp_path / "out").exists()
 

@@ -85,10 +85,6 @@ class Explainer:
     Raises
     ------
     BadModel, UnsupportedOp, BadInput, DeviceUnavailable
-
-    Examples
-    --------
-    >>> Explainer("model.onnx").explain("photo.png", target="three").save("three.png")  # doctest: +SKIP
     """
 
     def __init__(

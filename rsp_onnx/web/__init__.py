@@ -1,4 +1,5 @@
-"""The page: the server behind it, and what it must know of a model.
+"""The page: the server behind it, the folder in which it needs none, and what both must know of a model.
 
-Public: built_folder, channels_of, index_html, method_facts, model_facts, tensors_reached, trial_item.
+Public: Arrays, BUILT, channels_of, frame, index_html, layers_of, method_facts, model_facts, tensors_reached,
+trial_item.
 """

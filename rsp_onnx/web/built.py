@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rsp_onnx.errors import BadInput
 
-_PLACEHOLDER = '{ "engine": "none" }'  # as web/index.html has it
+BUILT = Path(__file__).parent / "built"
+_ENGINE = re.compile(r'(<script type="application/json" id="engine">).*?(</script>)', re.DOTALL)
 
 
-def built_folder() -> Path:
-    """Return the folder of the built page.
+def index_html(engine: str, folder: Path) -> str:
+    """Return the first file of a built page, for an engine: ``server`` or ``browser``.
 
     Raises
     ------
     BadInput
-        It was not built: the package was installed from a clone without Node.
+        It is not built: the package was installed from a clone without Node; or it is another version's.
     """
-    folder = Path(__file__).parent / "built"
-    if not (folder / "index.html").is_file():
+    try:
+        text = (folder / "index.html").read_text(encoding="utf-8")
+    except OSError:
         raise BadInput(
             "The page is not built: run make page in the repository, which needs Node.js 20.19 or newer, "
             "or install a wheel, which holds it."
-        )
-    return folder
-
-
-def index_html(engine: str) -> str:
-    """Return the page's first file for an engine, ``server`` or ``browser``."""
-    text = (built_folder() / "index.html").read_text(encoding="utf-8")
-    if text.count(_PLACEHOLDER) != 1:
-        raise BadInput("The built page is of another version: run make page again.")
-    return text.replace(_PLACEHOLDER, f'{{ "engine": "{engine}" }}')
+        ) from None
+    text, count = _ENGINE.subn(rf'\1{{"engine": "{engine}"}}\2', text)
+    if count != 1:
+        raise BadInput("The page that is built is another version's: run make page in the repository again.")
+    return text

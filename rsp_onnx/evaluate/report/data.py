@@ -141,9 +141,9 @@ def pictures(groups: Sequence[Group]) -> list[Record]:
                 title = prefix(group, groups) + one["group"]
                 by_title.setdefault(title, []).append(_picture(store.pictures, one))
     found = []
-    for index, (title, cases) in enumerate(by_title.items()):
-        named = [{**case, "anchor": f"case-{index}-{place}"} for place, case in enumerate(cases)]
-        found.append({"title": title, "cases": named, "metric": cases[0]["metric"], "number": index})
+    for place, (title, cases) in enumerate(by_title.items()):
+        named = [{**case, "anchor": f"case-{place}-{n}"} for n, case in enumerate(cases)]
+        found.append({"title": title, "cases": named, "metric": cases[0]["metric"], "number": place})
     return found
 
 

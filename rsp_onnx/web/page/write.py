@@ -17,7 +17,7 @@ from rsp_onnx.inputs.presets import PRESETS
 from rsp_onnx.inputs.tensors import image_signature
 from rsp_onnx.types import Progress
 from rsp_onnx.version import __version__
-from rsp_onnx.web.built import built_folder, index_html
+from rsp_onnx.web import built
 from rsp_onnx.web.facts import method_facts, model_facts, trial_item
 
 from .explainers import input_shape, wanted, write_explainers
@@ -69,7 +69,7 @@ def write_page(
     BadOutput
         The folder cannot be written, or holds something else.
     """
-    built, target = built_folder(), Path(folder)
+    first, target = built.index_html("browser", built.BUILT), Path(folder)
     _check(models, labels, target)
     samples = photographs(images) if images is not None else []
     for method in methods:
@@ -78,8 +78,8 @@ def write_page(
     scratch = Path(tempfile.mkdtemp(dir=target.absolute().parent, prefix=".rsp-onnx-page-"))
     try:
         place = scratch / "page"
-        shutil.copytree(built, place)
-        save_bytes(place / "index.html", index_html("browser").encode())
+        shutil.copytree(built.BUILT, place)
+        save_bytes(place / "index.html", first.encode())
         told = []
         for number, model in enumerate(models):
             own = labels[number if len(labels) > 1 else 0] if labels else None

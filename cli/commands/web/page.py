@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from .. import options as shared
-from ..printing import print_json, running_bar
+from ... import options as shared
+from ...printing import print_json, running_bar
 
 
 @click.command(short_help="Write a web page that explains in the browser.")

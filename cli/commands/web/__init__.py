@@ -1,0 +1,4 @@
+"""The commands that give the page.
+
+Public: page, serve.
+"""
