@@ -31,17 +31,18 @@ export function Chosen({ model }: { model: ModelFacts }) {
       <div class="buttons">
         <button
           type="button"
+          aria-label="Swap target and rival"
           disabled={view.rivals.length === 0}
           onClick={() => store.dispatch({ type: "swap", predicted })}
         >
-          Swap target and rival
+          Swap
         </button>
         <button
           type="button"
           disabled={view.targets.length === 0}
           onClick={() => store.dispatch({ type: "predicted" })}
         >
-          Back to the prediction
+          As predicted
         </button>
       </div>
     </div>

@@ -62,17 +62,12 @@ function Row({ model, answer, index }: { model: ModelFacts; answer: Answer; inde
   };
   return (
     <li class={`row${isTarget ? " target" : ""}${isRival ? " is-rival" : ""}`}>
-      <button
-        type="button"
-        class="row-main"
-        aria-pressed={isTarget}
-        aria-label={`Explain ${name}, ${value}`}
-        onClick={explain}
-      >
+      <button type="button" class="row-main" aria-pressed={isTarget} onClick={explain}>
         <span class="row-bar" style={{ width: `${100 * barShare(answer, index)}%` }} />
+        <span class="unseen">Explain </span>
         <span class="row-name" title={name}>
           {name}
-        </span>
+        </span>{" "}
         <span class="number">{value}</span>
       </button>
       <button

@@ -12,7 +12,7 @@ export function ModelCard() {
   const store = useStore();
   const { model, models } = store;
   const wide = typeof matchMedia === "function" && matchMedia("(min-width: 1000px)").matches;
-  const [open, setOpen] = useState(wide || models.length === 0);
+  const [open, setOpen] = useState(wide);
   return (
     <section class="card model" aria-labelledby="model-title">
       <h2 id="model-title">Model</h2>

@@ -23,14 +23,16 @@ export function Compare() {
   return (
     <section class="card compare" aria-labelledby="compare-title">
       <h2 id="compare-title">Method and comparison</h2>
-      <MethodChoice model={model} />
-      <Choice
-        legend="Beside each other"
-        name="comparison"
-        options={options}
-        value={view.comparison}
-        choose={choose}
-      />
+      <div class="beside">
+        <MethodChoice model={model} />
+        <Choice
+          legend="Beside each other"
+          name="comparison"
+          options={options}
+          value={view.comparison}
+          choose={choose}
+        />
+      </div>
       {view.comparison === "methods" && <MethodList model={model} />}
       {view.comparison === "models" && <OtherModel />}
     </section>
@@ -41,7 +43,7 @@ function MethodChoice({ model }: { model: ModelFacts }) {
   const store = useStore();
   const method = model.methods.find(({ name }) => name === store.view.method);
   return (
-    <>
+    <div class="method">
       <label class="field">
         <span>Method</span>
         <select
@@ -60,7 +62,7 @@ function MethodChoice({ model }: { model: ModelFacts }) {
           {method.paper}. {method.compares ? "Holds the class against its rivals." : "Knows no rivals."}
         </p>
       )}
-    </>
+    </div>
   );
 }
 

@@ -19,13 +19,26 @@ export function Controls() {
   return (
     <section class="card controls" aria-labelledby="controls-title">
       <h2 id="controls-title">View</h2>
-      <Choice
-        legend="Shown as"
-        name="mode"
-        options={MODES}
-        value={view.mode}
-        choose={(mode) => set({ mode })}
-      />
+      <div class="beside">
+        <Choice
+          legend="Shown as"
+          name="mode"
+          options={MODES}
+          value={view.mode}
+          choose={(mode) => set({ mode })}
+        />
+        <Choice
+          legend="Colours"
+          name="palette"
+          options={[
+            ["red-blue", "Red and blue"],
+            ["blue-orange", "Orange and blue"],
+          ]}
+          value={view.palette}
+          choose={(palette) => set({ palette })}
+        />
+        <ZoomButtons />
+      </div>
       <div class="sliders">
         <Slider
           label="Opacity"
@@ -40,18 +53,7 @@ export function Controls() {
           choose={(threshold) => set({ threshold })}
         />
       </div>
-      <Choice
-        legend="Colours"
-        name="palette"
-        options={[
-          ["red-blue", "Red and blue"],
-          ["blue-orange", "Orange and blue"],
-        ]}
-        value={view.palette}
-        choose={(palette) => set({ palette })}
-      />
       <Scale />
-      <ZoomButtons />
     </section>
   );
 }
@@ -82,24 +84,27 @@ function ZoomButtons() {
   const to = (factor: number) =>
     store.dispatch({ type: "zoom", zoom: zoomedAbout(zoom, factor, { x: zoom.x, y: zoom.y }) });
   return (
-    <div class="line" role="group" aria-label="Zoom">
-      <button type="button" aria-label="Zoom out" onClick={() => to(1 / 1.5)}>
-        −
-      </button>
-      <span class="number" aria-live="polite">
-        {Math.round(100 * zoom.scale)} %
-      </span>
-      <button type="button" aria-label="Zoom in" onClick={() => to(1.5)}>
-        +
-      </button>
-      <button
-        type="button"
-        disabled={zoom.scale === 1}
-        onClick={() => store.dispatch({ type: "zoom", zoom: WHOLE })}
-      >
-        Whole picture
-      </button>
-    </div>
+    <fieldset class="choice">
+      <legend>Zoom</legend>
+      <div class="zoom">
+        <button type="button" aria-label="Zoom out" onClick={() => to(1 / 1.5)}>
+          −
+        </button>
+        <span class="number" aria-live="polite">
+          {Math.round(100 * zoom.scale)} %
+        </span>
+        <button type="button" aria-label="Zoom in" onClick={() => to(1.5)}>
+          +
+        </button>
+        <button
+          type="button"
+          disabled={zoom.scale === 1}
+          onClick={() => store.dispatch({ type: "zoom", zoom: WHOLE })}
+        >
+          Whole picture
+        </button>
+      </div>
+    </fieldset>
   );
 }
 

@@ -63,7 +63,8 @@ export function PanelView({ panel, shown, limit, cursor, onCursor }: Props) {
         <strong>{titled ? target : panel.title}</strong>
         <span class="soft">
           {titled ? "" : `${target}, `}
-          {valueWords(answer, explained.target)}, rank {rankOf(answer.scores, explained.target)}
+          {valueWords(answer, explained.target)}, rank {rankOf(answer.scores, explained.target)} of{" "}
+          {answer.scores.length}
         </span>
       </figcaption>
       <Drawn {...{ panel, shown, limit, cursor, onCursor, says, scene }} />

@@ -30,6 +30,8 @@ export class Store {
   busy: Progress | null = null;
   /** Layers are asked about only while their section is open. */
   layersOpen = false;
+  /** Counts the changes. */
+  version = 0;
   readonly answers: Answers;
   readonly engine: Engine;
   private readonly decode: Decode;
@@ -232,6 +234,7 @@ export class Store {
   }
 
   private changed(): void {
+    this.version += 1;
     const layers = this.layerRequest;
     this.answers.want([...requestsOf(this.panels), ...(layers ? [layers] : [])]);
     for (const listener of this.listeners) listener();

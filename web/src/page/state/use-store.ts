@@ -1,5 +1,5 @@
 import { createContext } from "preact";
-import { useContext, useEffect, useReducer } from "preact/hooks";
+import { useContext, useLayoutEffect, useReducer } from "preact/hooks";
 
 import type { Store } from "./store";
 
@@ -9,7 +9,12 @@ export const StoreContext = createContext<Store | null>(null);
 export function useStore(): Store {
   const store = useContext(StoreContext);
   const [, again] = useReducer((n: number) => n + 1, 0);
-  useEffect(() => store?.subscribe(() => again(undefined)), [store]);
+  const drawn = store?.version;
+  useLayoutEffect(() => {
+    const stop = store?.subscribe(() => again(undefined));
+    if (store && store.version !== drawn) again(undefined); // it changed before anybody listened
+    return stop;
+  }, [store]);
   if (!store) throw new Error("A component of the page stands outside of it.");
   return store;
 }
