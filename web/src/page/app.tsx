@@ -37,10 +37,11 @@ function Page() {
       </header>
       <Notices />
       <main class={model ? "columns" : "columns begin"}>
-        <div class="left">
-          {model && <Intake />}
-          <ModelCard />
-        </div>
+        {model && (
+          <div class="left">
+            <Intake />
+          </div>
+        )}
         <div class="centre" id="explanation" tabIndex={-1}>
           <Stage />
         </div>
@@ -50,12 +51,15 @@ function Page() {
         {model && image && (
           <div class="tools">
             <Controls />
-            <Compare />
             <BrushCard />
             <LayerView />
             <Downloads />
           </div>
         )}
+        <div class="side">
+          {image && <Compare />}
+          <ModelCard />
+        </div>
       </main>
       <About />
       <footer class="soft">

@@ -10,7 +10,7 @@ import type { At } from "../stage/gestures";
 import { MapView, Readout } from "../stage/map-view";
 import { ScaleBar } from "../stage/scale-bar";
 import { sceneOf } from "../stage/scene";
-import { endsOf, nameOf } from "../state/classes";
+import { endsOf, nameOf, namesOf } from "../state/classes";
 import { useStore } from "../state/use-store";
 
 /** The chosen layer's map, in its own resolution and on its own scale: sums of another layer are other numbers. */
@@ -32,7 +32,7 @@ export function LayerMap({ answer }: { answer: Answer | null }) {
       <Drawn map={map} answer={answer} explained={explained} says={`Relevance at layer ${layer}`} />
       <ScaleBar
         limit={colourLimit(map.values)}
-        ends={endsOf(method, nameOf(store.model, explained.target), "")}
+        ends={endsOf(method, nameOf(store.model, explained.target), namesOf(store.model, explained.hostile))}
       />
     </figure>
   );

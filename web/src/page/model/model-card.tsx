@@ -76,7 +76,7 @@ function Facts({ model }: { model: ModelFacts }) {
           {model.classes} classes, {scores}
         </dd>
         <dt>Labels</dt>
-        <dd>{model.labels ? `from ${model.labelsSource || "the file"}` : "none: classes go by number"}</dd>
+        <dd>{model.labels ? model.labelsSource || "from the file" : "none: classes go by number"}</dd>
         <dt>Kind</dt>
         <dd>{model.kind}</dd>
       </dl>
