@@ -42,10 +42,14 @@ function panelOf(store: Store, { panel, shown }: Ready, limit: number): FigurePa
   const { explained, answer } = shown;
   const method = panel.model.methods.find(({ name }) => name === panel.request.method);
   const target = nameOf(panel.model, explained.target);
+  const depth =
+    drawingOf(panel.model.kind, explained) === "volume" ? (explained.heatmap.shape.at(-3) ?? 1) : 0;
+  const slice = depth > 0 ? `, slice ${Math.min(store.view.slice, depth - 1) + 1} of ${depth}` : "";
+  const title = panel.title === "the predicted class" ? target : panel.title;
   const rank = `rank ${rankOf(answer.scores, explained.target)} of ${answer.scores.length}`;
   return {
-    title: panel.title === "the predicted class" ? target : panel.title,
-    line: `${target}: ${valueWords(answer, explained.target)}, ${rank}`,
+    title,
+    line: `${title === target ? "" : `${target}: `}${valueWords(answer, explained.target)}, ${rank}${slice}`,
     ends: endsOf(method, target, namesOf(panel.model, explained.hostile)),
     canvas: canvasOfPanel(store, { panel, shown }, limit),
     rows: rowsOf({ panel, shown }),

@@ -23,7 +23,7 @@ export function fieldsOf(preprocess: Preprocess): Fields {
 
 /** The values, or a sentence that says which field cannot be read. */
 export function changesOf(fields: Fields): { values: Partial<Preprocess>; error: string } {
-  const size = numbers(fields.size);
+  const size = numbers(fields.size.replace(/[×x]/g, ","));
   const values: Partial<Preprocess> = {
     name: "",
     size: size.length === 2 ? [size[0] ?? 0, size[1] ?? 0] : null,
@@ -60,7 +60,7 @@ function errorOf(fields: Fields, values: Partial<Preprocess>): string {
 
 function numbers(text: string): number[] {
   return text
-    .split(/[,;×x\s]+/)
+    .split(/[,;\s]+/)
     .filter((part) => part !== "")
     .map(fraction);
 }

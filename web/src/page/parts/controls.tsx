@@ -1,7 +1,10 @@
 /** How the map is shown: view, opacity, threshold, colours, scale, zoom. */
 
+import type { Palette } from "../../draw/colours";
 import { plain } from "../../draw/numbers";
+import { drawingOf } from "../stage/scene";
 import { limitOfAll, readyPanels } from "../stage/stage";
+import type { Store } from "../state/store";
 import { useStore } from "../state/use-store";
 import { WHOLE, zoomedAbout, type Mode } from "../state/view";
 
@@ -12,50 +15,64 @@ const MODES: [Mode, string][] = [
   ["photo", "Photo"],
 ];
 
+const PALETTES: [Palette, string][] = [
+  ["red-blue", "Red and blue"],
+  ["blue-orange", "Orange and blue"],
+];
+
 export function Controls() {
   const store = useStore();
   const { view } = store;
   const set = (values: Partial<typeof view>) => store.dispatch({ type: "set", values });
+  const isPicture = showsPictures(store);
   return (
     <section class="card controls" aria-labelledby="controls-title">
       <h2 id="controls-title">View</h2>
       <div class="beside">
-        <Choice
-          legend="Shown as"
-          name="mode"
-          options={MODES}
-          value={view.mode}
-          choose={(mode) => set({ mode })}
-        />
+        {isPicture && (
+          <Choice
+            legend="Shown as"
+            name="mode"
+            options={MODES}
+            value={view.mode}
+            choose={(mode) => set({ mode })}
+          />
+        )}
         <Choice
           legend="Colours"
           name="palette"
-          options={[
-            ["red-blue", "Red and blue"],
-            ["blue-orange", "Orange and blue"],
-          ]}
+          options={PALETTES}
           value={view.palette}
           choose={(palette) => set({ palette })}
         />
-        <ZoomButtons />
+        {isPicture && <ZoomButtons />}
       </div>
       <div class="sliders">
-        <Slider
-          label="Opacity"
-          value={view.opacity}
-          disabled={view.mode === "map" || view.mode === "photo"}
-          choose={(opacity) => set({ opacity })}
-        />
+        {isPicture && (
+          <Slider
+            label="Opacity"
+            value={view.opacity}
+            disabled={view.mode === "map" || view.mode === "photo"}
+            choose={(opacity) => set({ opacity })}
+          />
+        )}
         <Slider
           label="Threshold, share of the limit"
           value={view.threshold}
-          disabled={view.mode === "photo"}
+          disabled={isPicture && view.mode === "photo"}
           choose={(threshold) => set({ threshold })}
         />
       </div>
       <Scale />
     </section>
   );
+}
+
+/** Lines, bars and tokens have neither opacity nor zoom. */
+function showsPictures(store: Store): boolean {
+  const ready = readyPanels(store);
+  const drawings = ready.map(({ panel, shown }) => drawingOf(panel.model.kind, shown.explained));
+  return drawings.length === 0 || drawings.some((drawing) => drawing === "picture" || drawing === "volume");
 }
 
 /** Lock the scale, so that other classes, pictures and models are drawn on it. */

@@ -68,10 +68,23 @@ export function PanelView({ panel, shown, limit, cursor, onCursor }: Props) {
         </span>
       </figcaption>
       <Drawn {...{ panel, shown, limit, cursor, onCursor, says, scene }} />
+      {scene && panel.model.kind === "image" && <Axes scene={scene} />}
       {scene && <Readout scene={scene} cursor={cursor} />}
       <ScaleBar limit={limit} ends={ends} />
       <Remarks panel={panel} shown={shown} method={method} />
     </figure>
+  );
+}
+
+/** A picture that is no photo, such as a spectrogram, has axes that can be read. */
+function Axes({ scene }: { scene: Scene }) {
+  const [rows, columns] = scene.geometry.original;
+  return (
+    <div class="axes number">
+      <span>column 0</span>
+      <span>rows 0 to {rows - 1}, downward</span>
+      <span>{columns - 1}</span>
+    </div>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import type { ExplainRequest, ModelFacts } from "../../engine/types";
 import { nameOf, sameClass } from "./classes";
-import { targetsOf, type View } from "./view";
+import type { View } from "./view";
 
 export interface Panel {
   key: string;
@@ -162,9 +162,9 @@ function likeness(
 }
 
 function brushPanels(view: View, subject: Subject, model: ModelFacts): Panel[] {
-  // what is predicted may change with the picture, so both are asked about the class of the first
-  const targets =
-    subject.predicted === null ? ("auto" as const) : targetsOf(view, subject.predicted).slice(0, 1);
+  // what is predicted may change with the picture: the second is asked about the class of the first
+  const target = view.targets[0] ?? subject.predicted;
+  const targets = target === null ? ("auto" as const) : [target];
   const panel = (title: string, image: string): Panel => ({
     key: title,
     title,
@@ -174,5 +174,7 @@ function brushPanels(view: View, subject: Subject, model: ModelFacts): Panel[] {
     note: null,
   });
   const before = panel("before", subject.image ?? "");
-  return subject.edited === null ? [before] : [before, panel("after painting", subject.edited)];
+  return subject.edited === null || target === null
+    ? [before]
+    : [before, panel("after painting", subject.edited)];
 }
