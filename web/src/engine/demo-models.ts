@@ -126,7 +126,8 @@ function layers(): Layer[] {
   }));
 }
 
-const SHAPES: Record<Exclude<Kind, "photo">, (number | string)[]> = {
+const SHAPES: Record<Kind, (number | string)[]> = {
+  photo: ["N", 3, 32, 32],
   image: ["N", 1, 40, 60],
   signal: ["N", 2, 200],
   tokens: ["N", 12],
@@ -137,26 +138,13 @@ const SHAPES: Record<Exclude<Kind, "photo">, (number | string)[]> = {
 
 /** Facts of a model; its name says what kind it is, such as `signal.onnx`. */
 export function demoModel(id: string, name: string, labels: string[] | null): ModelFacts {
-  const kind =
-    (Object.keys(SHAPES) as (keyof typeof SHAPES)[]).find((one) => name.startsWith(one)) ?? "photo";
+  const kind = (Object.keys(SHAPES) as Kind[]).find((one) => name.startsWith(one)) ?? "photo";
   const isPhoto = kind === "photo";
   return {
-    id,
-    name,
+    ...{ id, name, kind, labels, bytes: 1_092_216, producer: "demo 1.0" },
     sha256: Array.from({ length: 8 }, (_, i) => hash(`${name}${i}`)).join(""),
-    bytes: 1_092_216,
-    producer: "demo 1.0",
-    kind,
-    inputs: [
-      {
-        name: "input",
-        dtype: "float32",
-        shape: kind === "photo" ? ["N", 3, 32, 32] : SHAPES[kind],
-        explained: true,
-      },
-    ],
+    inputs: [{ name: "input", dtype: "float32", shape: SHAPES[kind], explained: true }],
     classes: labels?.length ?? 10,
-    labels,
     labelsSource: labels ? "given" : "",
     scoreKind: labels ? "softmax" : "logits",
     preprocess: isPhoto ? PREPROCESS : null,

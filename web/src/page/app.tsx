@@ -36,7 +36,7 @@ function Page() {
         <ThemeSwitch />
       </header>
       <Notices />
-      <main class={model ? "columns" : "columns begin"}>
+      <main class={model ? "columns" : "columns begin"} data-palette={store.view.palette}>
         {model && (
           <div class="left">
             <Intake />

@@ -2,6 +2,7 @@ import { render } from "preact";
 
 import { EngineError, type Engine } from "../engine/types";
 import { App } from "./app";
+import { ownHash } from "./state/link";
 import { openPicture } from "./state/picture";
 import { Store } from "./state/store";
 import "../style/look.css";
@@ -37,13 +38,14 @@ function keepAddress(store: Store): void {
   const write = () => {
     clearTimeout(timer);
     timer = setTimeout(() => {
-      if (store.link !== location.hash) history.replaceState(null, "", store.link);
+      const hash = ownHash(location.hash, store.link);
+      if (hash !== location.hash) history.replaceState(null, "", hash);
     }, 250); // browsers refuse an address that changes with every move of the hand
   };
   write();
   store.subscribe(write);
   window.addEventListener("hashchange", () => {
-    if (location.hash !== store.link) void store.start(location.hash);
+    if (location.hash !== ownHash(location.hash, store.link)) void store.start(location.hash);
   });
 }
 

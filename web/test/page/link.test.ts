@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 
 import { demoModel } from "../../src/engine/demo-models";
-import { fromLink, toLink } from "../../src/page/state/link";
+import { fromLink, ownHash, shareable, toLink } from "../../src/page/state/link";
 import { blobOf, fromJson, isSaved, toJson, uriOf } from "../../src/page/state/saved";
 import { START, type View } from "../../src/page/state/view";
 
@@ -31,6 +31,17 @@ const view: View = {
 function says(hash: string): string[] {
   return fromLink(hash, models)?.says ?? [];
 }
+
+describe("the token of a server", () => {
+  it("is no view, stays in this browser's address, and is in no link for others", () => {
+    expect(fromLink("#token=abc", models)).toBeNull();
+    expect(fromLink("#v=1&mode=map&token=abc", models)).toMatchObject({ view: { mode: "map" }, says: [] });
+    expect(ownHash("#token=a%2Bc", "#v=1")).toBe("#v=1&token=a%2Bc");
+    expect(ownHash("#v=1&mode=map", "#v=1")).toBe("#v=1");
+    const address = "http://localhost:8000/page/?token=abc&x=1#v=1&token=abc";
+    expect(shareable(address, "#v=1&mode=map")).toBe("http://localhost:8000/page/?x=1#v=1&mode=map");
+  });
+});
 
 describe("a link", () => {
   it("restores every setting", () => {

@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 
+import { shareable } from "../state/link";
 import { useStore } from "../state/use-store";
 import { readyPanels } from "../stage/stage";
 import { drawFigure, svgOf } from "./render";
@@ -23,7 +24,7 @@ export function Downloads() {
   };
   const link = async () => {
     try {
-      await navigator.clipboard.writeText(`${location.href.replace(/#.*/, "")}${store.link}`);
+      await navigator.clipboard.writeText(shareable(location.href, store.link));
       setSays("The link is in the clipboard. It holds the view, not the picture.");
     } catch {
       setSays("The browser does not let this page copy: take the address from its address bar.");

@@ -46,39 +46,35 @@ export function keyed(key: string, zoom: Zoom): Zoom | null {
 /** Listen on an element; call what is returned to stop. */
 export function attach(element: HTMLElement, hands: Hands): () => void {
   const down = new Map<number, At>();
-  const inside = (event: PointerEvent | WheelEvent) => shares(element, event);
-  const wheel = (event: WheelEvent) => {
-    const zoom = hands.zoom();
-    if (event.deltaY > 0 && zoom.scale <= 1) return; // the page scrolls
-    event.preventDefault();
-    const factor = Math.exp(-Math.max(-50, Math.min(50, event.deltaY)) * 0.006);
-    hands.onZoom(zoomedAbout(zoom, factor, toPicture(inside(event), zoom)));
-  };
-  const press = (event: PointerEvent) => {
-    down.set(event.pointerId, inside(event));
+  const stop = new AbortController();
+  const on = (
+    kind: "pointerdown" | "pointermove" | "pointerup" | "pointercancel",
+    act: (e: PointerEvent) => void,
+  ) => element.addEventListener(kind, act, { signal: stop.signal });
+  const release = (event: PointerEvent) => down.delete(event.pointerId);
+  on("pointerdown", (event) => {
+    down.set(event.pointerId, shares(element, event));
     element.setPointerCapture(event.pointerId);
-  };
-  const move = (event: PointerEvent) => {
-    const to = inside(event);
+  });
+  on("pointermove", (event) => {
+    const to = shares(element, event);
     hands.onCursor(toPicture(to, hands.zoom()));
     if (down.has(event.pointerId)) dragged(hands, down, event.pointerId, to);
-  };
-  const release = (event: PointerEvent) => down.delete(event.pointerId);
-  const leave = () => hands.onCursor(null);
-  element.addEventListener("wheel", wheel, { passive: false });
-  element.addEventListener("pointerdown", press);
-  element.addEventListener("pointermove", move);
-  element.addEventListener("pointerup", release);
-  element.addEventListener("pointercancel", release);
-  element.addEventListener("pointerleave", leave);
-  return () => {
-    element.removeEventListener("wheel", wheel);
-    element.removeEventListener("pointerdown", press);
-    element.removeEventListener("pointermove", move);
-    element.removeEventListener("pointerup", release);
-    element.removeEventListener("pointercancel", release);
-    element.removeEventListener("pointerleave", leave);
-  };
+  });
+  on("pointerup", release);
+  on("pointercancel", release);
+  element.addEventListener("pointerleave", () => hands.onCursor(null), { signal: stop.signal });
+  const wheel = { signal: stop.signal, passive: false };
+  element.addEventListener("wheel", (event) => wheeled(element, hands, event), wheel);
+  return () => stop.abort();
+}
+
+function wheeled(element: HTMLElement, hands: Hands, event: WheelEvent): void {
+  const zoom = hands.zoom();
+  if (event.deltaY > 0 && zoom.scale <= 1) return; // the page scrolls
+  event.preventDefault();
+  const factor = Math.exp(-Math.max(-50, Math.min(50, event.deltaY)) * 0.006);
+  hands.onZoom(zoomedAbout(zoom, factor, toPicture(shares(element, event), zoom)));
 }
 
 function dragged(hands: Hands, down: Map<number, At>, id: number, to: At): void {
@@ -99,7 +95,7 @@ function dragged(hands: Hands, down: Map<number, At>, id: number, to: At): void 
   hands.onZoom(zoomedAbout(zoom, apart(to) / apart(from), toPicture(middle, zoom)));
 }
 
-function shares(element: HTMLElement, event: { clientX: number; clientY: number }): At {
+function shares(element: HTMLElement, event: MouseEvent): At {
   const box = element.getBoundingClientRect();
   return {
     x: (event.clientX - box.left) / (box.width || 1),

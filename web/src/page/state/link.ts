@@ -16,6 +16,7 @@ export interface Restored {
 const MODES: Mode[] = ["overlay", "map", "contours", "photo"];
 const COMPARISONS: Comparison[] = ["classes", "methods", "models"]; // what was painted is in no link
 const VERSION = "1";
+const TOKEN = "token"; // of a server's address: it opens the server, and is no part of a view
 const SHORT = 12; // digits of the sha256
 
 /** The `#...` of a view; settings as they are at the start are left out. */
@@ -43,6 +44,20 @@ export function toLink(view: View, models: ModelFacts[], source: Source | null):
   return `#${said.toString()}`;
 }
 
+/** The address of a view for others: without the token that opened the server. */
+export function shareable(address: string, link: string): string {
+  const url = new URL(address);
+  url.searchParams.delete(TOKEN);
+  url.hash = link;
+  return url.href;
+}
+
+/** The address of a view in this browser: a token stays, so that the page can be loaded again. */
+export function ownHash(hash: string, link: string): string {
+  const token = new URLSearchParams(hash.replace(/^#/, "")).get(TOKEN);
+  return token === null ? link : `${link}&${TOKEN}=${encodeURIComponent(token)}`;
+}
+
 function short(value: number): string {
   return String(Number(value.toFixed(4)));
 }
@@ -54,9 +69,9 @@ function modelWords(models: ModelFacts[], id: string | null): string | null {
 
 /** Read a link; null where the address has none. */
 export function fromLink(hash: string, models: ModelFacts[]): Restored | null {
-  const text = hash.replace(/^#/, "");
-  if (text === "") return null;
-  const said = new URLSearchParams(text);
+  const said = new URLSearchParams(hash.replace(/^#/, ""));
+  said.delete(TOKEN);
+  if (said.size === 0) return null;
   if (said.get("v") !== VERSION) {
     const says = "The link is of another version of this page, or broken: choose model and picture anew.";
     return { view: START, source: null, says: [says] };

@@ -18,6 +18,13 @@ import type { Picture } from "./picture";
 import { blobOf } from "./saved";
 import { reduce, START, type Action, type View } from "./view";
 
+async function fetched({ name, url }: Sample): Promise<Blob> {
+  if (url.startsWith("data:")) return blobOf(url);
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`The sample ${name} cannot be loaded (status ${response.status}).`);
+  return response.blob();
+}
+
 type Decode = (blob: Blob) => Promise<Picture | null>;
 
 export class Store {
@@ -148,9 +155,7 @@ export class Store {
 
   async takeSample(sample: Sample): Promise<void> {
     await this.guarded(async () => {
-      const blob = sample.url.startsWith("data:")
-        ? blobOf(sample.url)
-        : await fetch(sample.url).then((r) => r.blob());
+      const blob = await fetched(sample);
       await this.addImage(blob, { kind: "sample", name: sample.name });
     }, `Opening ${sample.name}`);
   }

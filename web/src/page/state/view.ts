@@ -66,16 +66,20 @@ export type Settings = Pick<
   "mode" | "opacity" | "threshold" | "palette" | "locked" | "layer" | "slice" | "comparison"
 >;
 
+/** Which classes are explained, and against whom; an empty list of targets stands for the predicted one. */
+type ClassAction =
+  | { type: "target"; index: number }
+  | { type: "beside"; index: number; predicted: number }
+  | { type: "predicted" }
+  | { type: "rival"; index: number; predicted: number }
+  | { type: "swap"; predicted: number };
+
 export type Action =
   | { type: "model"; id: string | null; methods: string[] }
   | { type: "other"; id: string | null }
   | { type: "method"; name: string }
   | { type: "toggle-method"; name: string }
-  | { type: "target"; index: number }
-  | { type: "beside"; index: number; predicted: number }
-  | { type: "predicted" }
-  | { type: "rival"; index: number; predicted: number }
-  | { type: "swap"; predicted: number }
+  | ClassAction
   | { type: "zoom"; zoom: Zoom }
   | { type: "set"; values: Partial<Settings> }
   | { type: "restore"; view: View };
@@ -90,6 +94,19 @@ export function reduce(view: View, action: Action): View {
       return { ...view, method: action.name, methods: headed(view.methods, action.name) };
     case "toggle-method":
       return toggledMethod(view, action.name);
+    case "zoom":
+      return { ...view, zoom: clamped(action.zoom) };
+    case "set":
+      return { ...view, ...action.values };
+    case "restore":
+      return action.view;
+    default:
+      return withClasses(view, action);
+  }
+}
+
+function withClasses(view: View, action: ClassAction): View {
+  switch (action.type) {
     case "target":
       return { ...view, targets: [action.index], rivals: view.rivals.filter((r) => r !== action.index) };
     case "beside":
@@ -100,15 +117,8 @@ export function reduce(view: View, action: Action): View {
       return toggledRival(view, action.index, action.predicted);
     case "swap":
       return swapped(view, action.predicted);
-    case "zoom":
-      return { ...view, zoom: clamped(action.zoom) };
-    case "set":
-      return { ...view, ...action.values };
-    case "restore":
-      return action.view;
   }
 }
-
 /** Other classes and layers stand behind the same numbers of another model, so these are forgotten. */
 function withModel(view: View, id: string | null, methods: string[]): View {
   const method = methods.includes(view.method) ? view.method : (methods[0] ?? START.method);
