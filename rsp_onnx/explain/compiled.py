@@ -49,7 +49,8 @@ class Compiled:
     renew : callable
         Returns this again where it is still kept, else compiles anew; for who does not want to keep it.
     channels : int, optional
-        The axis of the first explained input's channels, the batch counted, where it has three axes and a layer tells.
+        The axis of the first explained input's channels, the batch counted, where it has three or five axes and a layer
+        tells.
     """
 
     serving: Serving

@@ -48,7 +48,6 @@ def explain_files(
         Items at a time; rounded up to whole batches where the model fixes their size.
     progress : callable, optional
         Called with (items done, items in all).
-
     layout : {"triple", "pair", "overlay"}
         What the pictures show, see ``Explanation.image``.
     formats : sequence of {"png", "svg", "pdf"}

@@ -103,7 +103,7 @@ class Explainer:
         self._given, self._values = preprocess, {k: v for k, v in preprocess_values.items() if v is not None}
         self._preprocess: Preprocess | None = None
         self.signatures = sized(self.facts.signatures, input_shapes or {})
-        self.labels, self.names = read_labels(labels, self.facts.metadata), read_names(tokens, columns)
+        self.labels, self.names = read_labels(labels, self.facts.metadata), read_names(tokens, columns, self.signatures)
         settings = Settings(
             method, output, section, region, class_axis, class_rows, purge, split, signed_inputs, ledger,
             len(self.labels or ()) or None, device, threads,

@@ -11,7 +11,7 @@ import numpy as np
 from rsp_onnx.errors import BadModel
 from rsp_onnx.inputs.classes import PREDICTED
 from rsp_onnx.inputs.tensors import Feeds
-from rsp_onnx.layout import NO_CHANNELS
+from rsp_onnx.layout import NO_CHANNELS, channels_last
 from rsp_onnx.names import ANSWERS
 from rsp_onnx.serving.account import Account, Found
 from rsp_onnx.serving.forms import Form, Run
@@ -140,6 +140,8 @@ def _as_image(relevance: Array, compiled: Compiled, photo: bool) -> tuple[Array,
     signature, channels = compiled.inputs[0], compiled.channels
     if relevance.ndim == 3 and signature.layout() == "NHWC":
         relevance = np.ascontiguousarray(np.moveaxis(relevance, -1, 0))
+    if relevance.ndim == 4 and _volume_channels_last(relevance.shape, channels):
+        return relevance, relevance.sum(axis=-1, dtype=np.float64)
     if relevance.ndim == 2 and channels == 2:  # a signal or sequence, what was measured stands last
         return relevance, relevance.sum(axis=1, dtype=np.float64)
     if relevance.ndim == 2 and (photo or signature.dtype == np.uint8 or channels == NO_CHANNELS):
@@ -147,6 +149,11 @@ def _as_image(relevance: Array, compiled: Compiled, photo: bool) -> tuple[Array,
     if relevance.ndim < 2:
         return relevance, relevance
     return relevance, relevance.sum(axis=0, dtype=np.float64)
+
+
+def _volume_channels_last(sizes: Sequence[int], channels: int | None) -> bool:
+    """Tell [D, H, W, C] from [C, D, H, W]: by the layer that reads it, else by the sizes, as of pictures."""
+    return channels == 4 if channels is not None else channels_last((None, sizes[0], sizes[1], sizes[3]))
 
 
 def _where_lost(explained: Explanation) -> str:

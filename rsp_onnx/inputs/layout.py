@@ -25,12 +25,15 @@ class InputSignature:
         (N, C, H, W) or (N, H, W, C), or (N, H, W) for gray images; None where the size is free.
     is_one_sample : bool
         The first axis is not the batch (time, in a model of one sample): one tensor is one item.
+    axes : tuple of str
+        What the model calls its axes where that is a word, such as "time"; empty names elsewhere.
     """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
     is_one_sample: bool = False
+    axes: tuple[str, ...] = ()
 
     def layout(self) -> str:
         """Tell the order of the axes from the sizes; where both orders fit, channels come first.

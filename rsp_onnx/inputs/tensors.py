@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 Picture: TypeAlias = "str | Path | Image.Image | Array | Mapping[str, Array]"
 TENSOR_FILES = (".npy", ".npz")
+_WORD = re.compile(r"[^\W\d_][^\W\d]{2,29}")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,13 @@ def signature_of(value: ir.Value) -> InputSignature:
     """Return what the graph wants at an input."""
     shape = tuple(d if isinstance(d, int) else None for d in value.shape or ())
     dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
-    return InputSignature(str(value.name), dtype, shape)
+    return InputSignature(str(value.name), dtype, shape, axes=tuple(_word(d) for d in value.shape or ()))
+
+
+def _word(size: object) -> str:
+    """Return the name of a free axis where a person gave it; "N", "s0" and what exporters count up say nothing."""
+    name = str(getattr(size, "value", "") or "")
+    return name if _WORD.fullmatch(name) and not name.startswith(("unk", "dynamic", "dim")) else ""
 
 
 def signatures_of(model: ir.Model) -> tuple[InputSignature, ...]:

@@ -13,7 +13,7 @@ from .charts.series import MOST_LINES, series
 from .charts.tokens import tokens
 from .colours import colour_limit
 from .figure import LEAST_WIDTH, panel_names, panels
-from .frame import Body, Heading, framed
+from .frame import WIDTH, Body, Heading, framed
 from .kinds import Subject, kind_of
 from .page import embedded
 
@@ -34,8 +34,8 @@ def draw(subject: Subject, heading: Heading, layout: str = "triple") -> Page:
     return framed(body_of(subject, layout), heading)
 
 
-def body_of(subject: Subject, layout: str = "triple") -> Body:
-    """Draw a map without title and scale; BadInput as of ``draw``."""
+def body_of(subject: Subject, layout: str = "triple", width: int = WIDTH) -> Body:
+    """Draw a map without title and scale; BadInput as of ``draw``. width: of charts and lines of words, in pixels."""
     panel_names(layout)
     kind, subject = kind_of(subject), subject.channels_first()
     if kind == "photo":
@@ -44,13 +44,13 @@ def body_of(subject: Subject, layout: str = "triple") -> Body:
         return Body(panels(subject.photo, heatmap, limit, layout), limit, least=LEAST_WIDTH)
     if kind == "tokens":
         said = () if subject.vocabulary is not None else ("ids, no vocabulary given",)
-        found = tokens(subject.heatmap, subject.words)
+        found = tokens(subject.heatmap, subject.words, width)
         return Body(found.page, found.limit, (*said, *found.lines))
     if kind in ("signal", "table"):
-        return _series(*_lines(subject), subject, layout)
+        return _series(*_lines(subject), subject, layout, width)
     if kind == "volume":
         return slices(subject.heatmap, subject.tensor, layout)
-    return plane(subject.heatmap, subject.tensor, layout)
+    return plane(subject.heatmap, subject.tensor, layout, subject.axes)
 
 
 def embedded_picture(subject: Subject, layout: str = "triple", longest: int = 720) -> str:
@@ -69,13 +69,11 @@ def embedded_picture(subject: Subject, layout: str = "triple", longest: int = 72
 def _lines(subject: Subject) -> tuple[Array, Array | None]:
     """Return relevance and input of a table [F], or of a signal [C, T]."""
     r, tensor = subject.relevance, subject.tensor
-    if r.ndim == 3:
-        return r.reshape(len(r), -1), None if tensor is None else tensor.reshape(len(r), -1)
-    in_front = r.ndim == 2 and len(r) == subject.heatmap.size != r.shape[1]  # time in front of what was measured
-    return (r.T, None if tensor is None else tensor.T) if in_front else (r, tensor)
+    shape = r.shape if r.ndim < 3 else (len(r), -1)
+    return r.reshape(shape), None if tensor is None or tensor.size != r.size else tensor.reshape(shape)
 
 
-def _series(relevance: Array, tensor: Array | None, subject: Subject, layout: str) -> Body:
+def _series(relevance: Array, tensor: Array | None, subject: Subject, layout: str, width: int) -> Body:
     if relevance.ndim == 1 or len(relevance) <= MOST_LINES:
-        return series(relevance, tensor, subject.columns)
+        return series(relevance, tensor, subject.columns, width)
     return plane(np.asarray(relevance), tensor, layout, ("channel", "step"))

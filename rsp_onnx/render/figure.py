@@ -17,7 +17,7 @@ from .canvas import Box, Page, Raster
 from .charts.axes import Axes
 from .colours import colour_limit, heatmap_rgb, overlay
 from .frame import CAPTION, GAP, GREY, LEADING, Body, Heading, framed
-from .text import Words
+from .text import Words, wrap
 
 _PANEL = 560  # longest side of a panel in pixels
 _LOW_RESOLUTION = 64  # photos below are shown with their pixels, like the map
@@ -105,9 +105,9 @@ def panels(
             "lay the map on the original first."
         )
     names = panel_names(layout) if photo is not None else (_MAP,)
-    photo, seen = _seen(photo)
+    photo, done = seen(photo)
     size = _panel_size(values.shape[::-1], _THINNEST if photo is None else 1, longest)
-    captions = [] if names == ("overlay",) else [given + seen if name == "photo" else name for name in names]
+    captions = [] if names == ("overlay",) else [given + done if name == "photo" else name for name in names]
     placed = _place(size, len(names), axes, round(CAPTION * LEADING) if captions or axes is not None else 1)
     boxes, rasters = [], []
     for picture, (x, y) in zip(_pictures(photo, values, limit, size, names), placed.corners, strict=True):
@@ -127,8 +127,8 @@ def panel_names(layout: str) -> tuple[str, ...]:
     return LAYOUTS[layout]
 
 
-def _seen(photo: Image.Image | None) -> tuple[Image.Image | None, str]:
-    """Return the photo so that it can be seen, and what was done: values of 12 bits in 16 are nearly black."""
+def seen(photo: Image.Image | None) -> tuple[Image.Image | None, str]:
+    """Return a photo so that it can be seen, and what was done: values of 12 bits in 16 are nearly black."""
     if photo is None:
         return None, ""
     pixels = np.asarray(photo.convert("RGB"))
@@ -162,7 +162,14 @@ def _place(size: tuple[int, int], count: int, axes: Axes | None, above: int) -> 
 
 def _captions(placed: _Panels, names: Sequence[str]) -> list[Words]:
     return [
-        Words(text, x + placed.size[0] / 2, y - CAPTION * LEADING / 2, CAPTION, "center", colour=GREY)
+        Words(
+            wrap(text, max(placed.size[0], 90), CAPTION)[0],
+            x + placed.size[0] / 2,
+            y - CAPTION * LEADING / 2,
+            CAPTION,
+            "center",
+            colour=GREY,
+        )
         for text, (x, y) in zip(names, placed.corners, strict=False)
     ]
 

@@ -14,6 +14,7 @@ from .text import Words, wrap
 
 GAP = 12
 MARGIN = 20
+WIDTH = 820  # pixels of what has no size of its own: charts, lines of words
 LEADING = 1.4  # of the font height, from line to line
 CAPTION = 14  # font heights in pixels
 GREY = "#555555"

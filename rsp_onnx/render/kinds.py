@@ -48,6 +48,8 @@ class Subject:
         A token's word by its id.
     columns : sequence of str
         What the entries of a table are called; empty where nobody said.
+    axes : tuple of str
+        What the rows and columns of a plane are called.
     """
 
     relevance: Array
@@ -57,6 +59,7 @@ class Subject:
     photo: Image.Image | None = None
     vocabulary: Mapping[int, str] | None = None
     columns: Sequence[str] = ()
+    axes: tuple[str, str] = ("row", "column")
 
     @property
     def words(self) -> list[str]:
@@ -67,14 +70,17 @@ class Subject:
         return [self.vocabulary.get(i, f"[{i}]") for i in ids]
 
     def channels_first(self) -> Subject:
-        """Return it with the tensor in the order of the relevance; without one where they do not agree."""
-        tensor, wanted = self.tensor, self.relevance.shape
+        """Return it with the channels of relevance and tensor in front; without a tensor that is of another shape."""
+        places, wanted = self.heatmap.shape, self.relevance.shape
+        tensor, relevance = self.tensor, self.relevance
         if tensor is not None and tensor.ndim == 3 and tensor.shape != wanted:
             tensor = np.asarray(np.moveaxis(tensor, -1, 0))
-        if tensor is not None and tensor.shape != wanted:
-            fits = tensor.size == self.heatmap.size and self.heatmap.shape == tensor.shape
-            tensor = tensor if fits else None
-        return replace(self, tensor=tensor)
+        if tensor is not None and tensor.shape not in (wanted, places):
+            tensor = None
+        if wanted[:-1] == places != wanted[1:]:
+            relevance = np.asarray(np.moveaxis(relevance, -1, 0))
+            tensor = tensor if tensor is None or tensor.shape != wanted else np.asarray(np.moveaxis(tensor, -1, 0))
+        return replace(self, relevance=relevance, tensor=tensor)
 
 
 def kind_of(explained: Mapped) -> Kind:

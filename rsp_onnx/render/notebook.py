@@ -14,11 +14,11 @@ from PIL import Image
 from rsp_onnx.inputs.geometry import finite_map
 from rsp_onnx.types import Array
 
-from .canvas import Page
 from .charts.planes import evenly, shown
 from .charts.tokens import ink, shade
 from .colours import colour_limit, heatmap_rgb, overlay, veil
 from .drawing import body_of
+from .figure import seen
 from .frame import Heading, scale_end
 from .kinds import Subject, kind_of
 from .page import embedded, render_page
@@ -30,15 +30,16 @@ _SMALL = 64  # pixels of a side up to which a picture is shown with its pixels
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much one view may hold: pixels of a picture's longer side, slices and their side, tokens."""
+    """How much one view may hold: pixels of a picture's longer side and of a chart, slices and their side, tokens."""
 
     picture: int = 720
+    chart: int = 820
     slices: int = 128
     side: int = 192
     tokens: int = 1500
 
 
-LARGE, GALLERY = Sizes(), Sizes(240, 24, 96, 200)
+LARGE, GALLERY = Sizes(), Sizes(240, 480, 24, 96, 200)
 
 
 @dataclass(frozen=True)
@@ -105,20 +106,24 @@ def view_of(subject: Subject, sizes: Sizes = LARGE) -> tuple[dict[str, Any], flo
         return _slices(subject.channels_first(), sizes)
     if kind in ("photo", "image"):
         heatmap = finite_map(subject.heatmap_original)
-        base, given = _base(subject.channels_first(), heatmap)
+        base, said = _base(subject.channels_first(), heatmap)
         if base is not None:
             limit = colour_limit(heatmap)
-            return _layers(base, heatmap, limit, sizes), limit, (given,) if given else ()
-    body = body_of(subject, "triple")
-    return _picture(body.page, sizes), body.limit, body.lines
+            return _layers(base, heatmap, limit, sizes), limit, (said,) if said else ()
+    body = body_of(subject, "triple", sizes.chart)
+    picture = body.page.image()
+    picture.thumbnail((sizes.chart, 2 * sizes.chart))
+    view = {"kind": "picture", "picture": embedded(picture, "png"), "width": picture.width}
+    return view, body.limit, body.lines
 
 
 def _base(subject: Subject, heatmap: Array) -> tuple[Image.Image | None, str]:
     """Return what the map is laid over, and what must be said of it."""
-    if subject.photo is not None:
-        return subject.photo.convert("RGB"), ""
-    seen, given = shown(subject.tensor, heatmap.shape)
-    return (None, "") if seen is None else (Image.fromarray(seen), f"over the {given}")
+    photo, done = seen(subject.photo)
+    if photo is not None:
+        return photo.convert("RGB"), f"photo{done}" if done else ""
+    pixels, said = shown(subject.tensor, heatmap.shape)
+    return (None, "") if pixels is None else (Image.fromarray(pixels), said)
 
 
 def _layers(base: Image.Image, heatmap: Array, limit: float, sizes: Sizes) -> dict[str, Any]:
@@ -155,16 +160,15 @@ def _slices(subject: Subject, sizes: Sizes) -> tuple[dict[str, Any], float, tupl
     heatmap = np.asarray(subject.heatmap, np.float64)
     chosen = evenly(len(heatmap), sizes.slices)
     limit = colour_limit(heatmap.reshape(len(heatmap), -1))
-    seen, given = shown(subject.tensor, heatmap.shape)
+    pixels, about = shown(subject.tensor, heatmap.shape)
     size = _fitted((heatmap.shape[2], heatmap.shape[1]), sizes.side)
     strip = Image.new("RGB", (size[0], size[1] * len(chosen)))
     for i, n in enumerate(chosen):
-        painted = (
-            heatmap_rgb(heatmap[n], limit) if seen is None else overlay(Image.fromarray(seen[n]), heatmap[n], limit)
-        )
-        picture = Image.fromarray(painted) if isinstance(painted, np.ndarray) else painted
-        strip.paste(picture.resize(size, Image.Resampling.BOX), (0, i * size[1]))
-    said = [f"over the {given}"] if given else []
+        painted = Image.fromarray(heatmap_rgb(heatmap[n], limit))
+        if pixels is not None:
+            painted = overlay(Image.fromarray(pixels[n]), heatmap[n], limit)
+        strip.paste(painted.resize(size, Image.Resampling.BOX), (0, i * size[1]))
+    said = [about] if about else []
     if len(chosen) < len(heatmap):
         said.append(f"{len(chosen)} of {len(heatmap)} slices, evenly chosen")
     view = {
@@ -172,14 +176,6 @@ def _slices(subject: Subject, sizes: Sizes) -> tuple[dict[str, Any], float, tupl
         "of": len(heatmap), "width": size[0], "height": size[1], "first": len(chosen) // 2,
     }  # fmt: skip
     return view, limit, tuple(said)
-
-
-def _picture(page: Page, sizes: Sizes) -> dict[str, Any]:
-    """Draw a chart; it is not shrunk below what can be read in a view of its own."""
-    picture = page.image()
-    longest = 900 if sizes == LARGE else 480
-    picture.thumbnail((longest, longest))
-    return {"kind": "picture", "picture": embedded(picture, "png"), "width": picture.width}
 
 
 def _fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:

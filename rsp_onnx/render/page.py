@@ -35,7 +35,7 @@ def embedded(picture: Image.Image, kind: str = "jpeg") -> str:
 def as_png(picture: Image.Image) -> bytes:
     """Return a picture as a PNG file, with the transparency it may have by colour."""
     data = io.BytesIO()
-    picture.save(data, "PNG", optimize=True, transparency=picture.info.get("transparency"))
+    picture.save(data, "PNG", optimize=True)
     return data.getvalue()
 
 

@@ -16,6 +16,7 @@ from .shown import Shown, subject_of, undrawn
 STEM = "contact-sheet"
 ROWS, COLUMNS = 20, 10  # of one sheet; more targets take further rows, more rows further sheets
 _CELL = (224, 224)
+_CHART = 300  # pixels of a chart before it is shrunk into its cell
 _NAME = 26  # letters of an item's name that have room
 
 
@@ -68,6 +69,9 @@ def _thumbnail(explained: Shown) -> Image.Image:
     """Draw a map without its frame, shrunk; a grey area where there is no picture."""
     if undrawn(explained):
         return Image.new("RGB", _CELL, (232, 232, 232))
-    picture = body_of(subject_of(explained), "overlay").page.image()
+    page = body_of(subject_of(explained), "overlay", _CHART).page
+    if page.width == _CHART and page.height > 1.5 * _CHART:  # a tall chart would become a narrow one
+        page = body_of(subject_of(explained), "overlay").page
+    picture = page.image()
     picture.thumbnail(_CELL, Image.Resampling.LANCZOS)
     return picture

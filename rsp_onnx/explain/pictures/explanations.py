@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, SupportsIndex, TypeVar, overload
 
 from rsp_onnx.explain.explanation import Explanation
+from rsp_onnx.render.kinds import kind_of
 
 from .html import html_of
 from .names import Names
@@ -52,6 +53,12 @@ def named(results: Sequence[Sequence[Explanation]], names: Names) -> list[list[E
 def _named(explanation: Explanation, names: Names) -> Explanation:
     if names == Names():
         return explanation
-    if explanation.heatmap.ndim == explanation.relevance.ndim == 1:
+    kind = kind_of(explanation)
+    if kind == "table":
         names.check(explanation.heatmap.size)
-    return replace(explanation, names=names)
+    unused = [_UNUSED.format("words of tokens", "holds no token ids")] if names.tokens and kind != "tokens" else []
+    unused += [_UNUSED.format("names of columns", "is no table")] if names.columns and kind != "table" else []
+    return replace(explanation, names=names, warnings=(*explanation.warnings, *unused))
+
+
+_UNUSED = "the {} are not used: the explained input {}"

@@ -7,7 +7,7 @@ from functools import lru_cache
 from rsp_onnx.attribution.catalogue import find_method
 from rsp_onnx.render.frame import Heading
 
-from .shown import Shown, is_table_of_inputs
+from .shown import Shown, drawn_input, is_table_of_inputs
 
 known_method = lru_cache(maxsize=32)(find_method)  # read once, not with every map
 
@@ -23,7 +23,8 @@ def heading(explained: Shown) -> Heading:
     by = f"method {explained.method}"
     lines = [f"no rivals · {by}" if method.compares and not rivals else by]
     if len(explained.inputs) > 1 and not is_table_of_inputs(explained):
-        first, *others = explained.inputs
+        first = drawn_input(explained)
+        others = [name for name in explained.inputs if name != first]
         lines.append(f"the input {first}; the relevance of {' · '.join(others)} is in the arrays alone")
     ends = ("speaks against", "speaks for") if method.signed else ("negative", "positive")
     if rivals:

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from rsp_onnx.errors import BadInput
 from rsp_onnx.inputs.labels import read_labels
+from rsp_onnx.inputs.layout import InputSignature
 
 TokenSource: TypeAlias = "str | Path | Sequence[str] | Mapping[str, int] | None"
 ColumnSource: TypeAlias = "str | Path | Sequence[str] | None"
@@ -25,10 +26,21 @@ class Names:
         A token's word by its id; None where there is no vocabulary.
     columns : tuple of str
         What a table's entries are called, in order; empty where nobody said.
+    axes : mapping
+        By input, what the model calls its axes, without the batch; empty names where it says nothing.
     """
 
     tokens: Mapping[int, str] | None = field(default=None, repr=False)
     columns: tuple[str, ...] = ()
+    axes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of_places(self, name: str, given: Sequence[int], places: Sequence[int]) -> tuple[str, str]:
+        """Return what rows and columns are called. given: the input's sizes; places: the map's, without channels."""
+        axes = self.axes.get(name, ())
+        axes = axes if len(axes) == len(given) else ("",) * len(given)
+        last = tuple(given[:-1]) == tuple(places) != tuple(given[1:])
+        row, column = (axes[:2] if last else axes[-2:]) if len(places) == 2 <= len(axes) else ("", "")
+        return row or "row", column or "column"
 
     def check(self, entries: int) -> None:
         """Raise BadInput where a table of so many entries has another number of column names."""
@@ -38,7 +50,9 @@ class Names:
             )
 
 
-def read_names(tokens: TokenSource = None, columns: ColumnSource = None) -> Names:
+def read_names(
+    tokens: TokenSource = None, columns: ColumnSource = None, signatures: Sequence[InputSignature] = ()
+) -> Names:
     """Read a vocabulary and names of columns.
 
     Parameters
@@ -48,6 +62,8 @@ def read_names(tokens: TokenSource = None, columns: ColumnSource = None) -> Name
         the ``tokenizer.json`` of Hugging Face; or such a list or table itself.
     columns : path or sequence, optional
         A text file with one name per line, a JSON list, or the names.
+    signatures : sequence of InputSignature
+        Of the model's inputs, which may name their axes.
 
     Returns
     -------
@@ -58,7 +74,8 @@ def read_names(tokens: TokenSource = None, columns: ColumnSource = None) -> Name
     BadInput
         A file cannot be read, or holds no such names.
     """
-    return Names(_vocabulary(tokens), read_labels(columns) or () if columns is not None else ())
+    axes = {s.name: s.axes if s.is_one_sample else s.axes[1:] for s in signatures}
+    return Names(_vocabulary(tokens), read_labels(columns) or () if columns is not None else (), axes)
 
 
 def _vocabulary(source: TokenSource) -> dict[int, str] | None:

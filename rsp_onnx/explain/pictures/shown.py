@@ -69,8 +69,19 @@ def subject_of(explained: Shown) -> Subject:
         return Subject(values, values, values, columns=explained.inputs)
     return Subject(
         explained.relevance, explained.heatmap, explained.heatmap_original, explained.tensor, explained.photo,
-        explained.names.tokens, explained.names.columns,
+        explained.names.tokens, explained.names.columns, _axes(explained),
     )  # fmt: skip
+
+
+def _axes(explained: Shown) -> tuple[str, str]:
+    given = explained.relevance if explained.tensor is None else explained.tensor
+    return explained.names.of_places(drawn_input(explained), given.shape, explained.heatmap.shape)
+
+
+def drawn_input(explained: Shown) -> str:
+    """Return the input whose map is drawn: the first that has axes."""
+    parts = {name: explained.relevances.get(name) for name in explained.inputs}
+    return next((name for name, part in parts.items() if part is not None and part.ndim), "".join([*parts][:1]))
 
 
 def is_table_of_inputs(explained: Shown) -> bool:
@@ -81,9 +92,9 @@ def is_table_of_inputs(explained: Shown) -> bool:
 
 def undrawn(explained: Shown) -> str:
     """Say why there is no picture of a map, a sentence with what to do instead; empty where there is one."""
-    if explained.is_zero and not (is_table_of_inputs(explained) and np.any(subject_of(explained).heatmap)):
+    of_inputs, axes = is_table_of_inputs(explained), explained.heatmap.ndim
+    if not np.any(subject_of(explained).heatmap) if of_inputs else explained.is_zero:
         return "The relevance is zero everywhere; there is nothing to draw (see .warnings)."
-    axes = explained.heatmap.ndim
-    if not 1 <= axes <= 3 and not is_table_of_inputs(explained):
+    if not of_inputs and not 1 <= axes <= 3:
         return f"A map with {axes} axes cannot be drawn; use .relevance or .save('map.npz')."
     return ""

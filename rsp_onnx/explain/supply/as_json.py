@@ -19,13 +19,14 @@ def signature_to(signature: InputSignature) -> dict[str, Any]:
     """Return a signature as JSON."""
     return {
         "name": signature.name, "dtype": signature.dtype.name, "shape": list(signature.shape),
-        "is_one_sample": signature.is_one_sample,
+        "is_one_sample": signature.is_one_sample, "axes": list(signature.axes),
     }  # fmt: skip
 
 
 def signature_from(said: Mapping[str, Any]) -> InputSignature:
     """Return the signature that JSON tells."""
-    return InputSignature(said["name"], _dtype(said["dtype"]), tuple(said["shape"]), said["is_one_sample"])
+    shape, axes = tuple(said["shape"]), tuple(said["axes"])
+    return InputSignature(said["name"], _dtype(said["dtype"]), shape, said["is_one_sample"], axes)
 
 
 def _dtype(name: str) -> np.dtype[Any]:

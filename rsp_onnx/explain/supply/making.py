@@ -99,7 +99,7 @@ class Making:
             check_method(self.analysis, method)
         outputs = graph.model.graph.outputs
         first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])
-        channels = input_channels(graph, first) if len(graph.dims(first)) == 3 else None
+        channels = input_channels(graph, first) if len(graph.dims(first)) in (3, 5) else None
         return Compiled(
             serving, scores_of(self.analysis), graph.batch, tuple(signature_of(v) for v in graph.inputs),
             tuple(str(v.name) for v in outputs), told.method, labels, not_by_sample(graph, self._request.tensors),

@@ -9,7 +9,7 @@ from rsp_onnx.render.frame import GREY
 from rsp_onnx.render.text import Words, text_width, wrap
 
 _SIZE, _WIDEST = 11, 110
-_TICK = 70  # pixels between numbers, at least
+_ACROSS, _DOWN = 70, 36  # pixels between numbers, at least
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Axes:
         return [
             *found,
             *(Words(str(n), x - 5, y + (n + 0.5) * height / rows, _SIZE, "right", colour=GREY)
-              for n in ticks(rows, height)),
+              for n in ticks(rows, height, _DOWN)),
             *(Words(str(n), x + (n + 0.5) * width / columns, bottom + 9, _SIZE, "center", colour=GREY)
               for n in ticks(columns, width)),
             Words(name, x + width / 2, bottom + 23, _SIZE, "center", colour=GREY),
         ]  # fmt: skip
 
 
-def ticks(count: int, pixels: float) -> list[int]:
+def ticks(count: int, pixels: float, apart: float = _ACROSS) -> list[int]:
     """Return round numbers from 0 below ``count``, not nearer than they can be read, at least the first."""
-    most = max(1, int(pixels / _TICK))
+    most = max(1, int(pixels / apart))
     step = next(s * 10**e for e in range(12) for s in (1, 2, 5) if count <= s * 10**e * most)
     return list(range(0, count, step))

@@ -26,20 +26,21 @@ def plane(heatmap: Array, tensor: Array | None, layout: str, names: tuple[str, s
     Without a tensor, or where it has another shape, the map stands alone.
     """
     limit = colour_limit(heatmap)
-    seen, given = shown(tensor, heatmap.shape)
+    seen, said = shown(tensor, heatmap.shape)
     picture = None if seen is None else Image.fromarray(seen)
     axes = Axes(*names, rows=len(heatmap))
-    return Body(panels(picture, heatmap, limit, layout, axes=axes, given=given), limit, least=LEAST_WIDTH)
+    page = panels(picture, heatmap, limit, layout, axes=axes, given="input")
+    return Body(page, limit, (said,) if said else (), LEAST_WIDTH)
 
 
 def slices(heatmap: Array, tensor: Array | None, layout: str) -> Body:
     """Draw slices of a volume's map [D, H, W], evenly chosen along its first axis, all on one scale."""
     panel_names(layout)
     limit = colour_limit(heatmap.reshape(len(heatmap), -1))
-    seen, given = shown(tensor, heatmap.shape)
+    seen, said = shown(tensor, heatmap.shape)
     chosen = evenly(len(heatmap), _SLICES[layout])
     parts = [
-        _numbered(panels(None if seen is None else Image.fromarray(seen[n]), heatmap[n], limit, layout, given=given,
+        _numbered(panels(None if seen is None else Image.fromarray(seen[n]), heatmap[n], limit, layout, given="input",
                          longest=_SIDE), n)
         for n in chosen
     ]  # fmt: skip
@@ -49,7 +50,8 @@ def slices(heatmap: Array, tensor: Array | None, layout: str) -> Body:
     for i, part in enumerate(parts):
         page = page.with_part(part, i % columns * across, i // columns * down)
     count = f"all {len(heatmap)}" if len(chosen) == len(heatmap) else f"{len(chosen)} of {len(heatmap)}, evenly chosen"
-    return Body(page, limit, (f"slices along the first axis: {count}",), LEAST_WIDTH)
+    lines = (f"slices along the first axis: {count}", *((said,) if said else ()))
+    return Body(page, limit, lines, LEAST_WIDTH)
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -65,7 +67,7 @@ def _numbered(part: Page, number: int) -> Page:
 
 
 def shown(tensor: Array | None, places: tuple[int, ...]) -> tuple[NDArray[np.uint8] | None, str]:
-    """Return a tensor [C, *places] as it can be looked at, and what it is called.
+    """Return a tensor [C, *places] as it can be looked at, and what must be said of it.
 
     The smallest value is black, the largest white. Three channels of a plane are colours [H, W, 3], others their mean.
     None where the tensor does not lie on these places.
@@ -77,5 +79,5 @@ def shown(tensor: Array | None, places: tuple[int, ...]) -> tuple[NDArray[np.uin
     seen = np.moveaxis(values, 0, -1) if colours else values.mean(axis=0)
     low, high = float(seen.min()), float(seen.max())
     grey = np.round((seen - low) * (255.0 / ((high - low) or 1.0))).astype(np.uint8)
-    given = "input" if colours or len(values) == 1 else f"input, mean of {len(values)} channels"
-    return grey, f"{given} ({low:.3g} to {high:.3g})".replace("-", "−")
+    mean = "" if colours or len(values) == 1 else f"mean of {len(values)} channels, "
+    return grey, f"the input: {mean}" + f"{low:.3g} (black) to {high:.3g} (white)".replace("-", "−")

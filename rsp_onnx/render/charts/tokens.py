@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from rsp_onnx.errors import BadInput
 from rsp_onnx.render.canvas import Box, Page
 from rsp_onnx.render.colours import colour_limit, heatmap_rgb
-from rsp_onnx.render.frame import Body
+from rsp_onnx.render.frame import WIDTH, Body
 from rsp_onnx.render.text import Words, text_width, wrap
 
-_WIDTH = 820
 _SIZE, _ROW, _BOX = 15, 30, 24  # pixels: of the font, from line to line, of a token's box
 _PAD, _APART = 5, 4
 _MOST = 1500  # tokens that are drawn: a page of some fifty to a hundred lines
 _STRONGEST = 0.7  # of the scale's dark end, so that words on it can be read
-_BRIGHT = 140  # a colour's luminance, 0..255, from which dark letters are read better than white ones
+_LUMINANCE = (0.2126, 0.7152, 0.0722)
+_MIDDLE = 0.179  # the luminance on which black letters and white ones have the same contrast
 
 
-def tokens(relevance: NDArray[Any], words: Sequence[str]) -> Body:
+def tokens(relevance: NDArray[Any], words: Sequence[str], page: int = WIDTH) -> Body:
     """Draw words, each on its colour.
 
     Parameters
@@ -30,6 +30,8 @@ def tokens(relevance: NDArray[Any], words: Sequence[str]) -> Body:
     relevance : ndarray, shape [T]
     words : sequence of str
         What each token is called.
+    page : int
+        Pixels a line is wide.
 
     Raises
     ------
@@ -44,14 +46,14 @@ def tokens(relevance: NDArray[Any], words: Sequence[str]) -> Body:
     x, y = 0, 0
     boxes, texts = [], []
     for word, (r, g, b) in zip(words[:_MOST], shade(values, limit), strict=False):
-        text = wrap(word, _WIDTH - 2 * _PAD, _SIZE)[0] or "␣"
+        text = wrap(word, page - 2 * _PAD, _SIZE)[0] or "␣"
         width = round(text_width(text, _SIZE)) + 2 * _PAD
-        if x and x + width > _WIDTH:
+        if x and x + width > page:
             x, y = 0, y + _ROW
         boxes.append(Box(x, y + (_ROW - _BOX) // 2, width, _BOX, (int(r), int(g), int(b))))
         texts.append(Words(text, x + width / 2, y + _ROW / 2, _SIZE, "center", colour=ink((r, g, b))))
         x += width + _APART
-    return Body(Page(_WIDTH, y + _ROW, tuple(texts), tuple(boxes)), limit, said)
+    return Body(Page(page, y + _ROW, tuple(texts), tuple(boxes)), limit, said)
 
 
 def shade(values: NDArray[np.float64], limit: float) -> NDArray[np.uint8]:
@@ -60,6 +62,7 @@ def shade(values: NDArray[np.float64], limit: float) -> NDArray[np.uint8]:
 
 
 def ink(colour: Sequence[int]) -> str:
-    """Return black or white, whichever can be read on a colour."""
-    r, g, b = (int(c) for c in colour)
-    return "#111111" if 0.2126 * r + 0.7152 * g + 0.0722 * b > _BRIGHT else "#ffffff"
+    """Return black or white, whichever can be read on a colour; see WCAG 2.2 on relative luminance."""
+    share = np.asarray(colour, np.float64) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    return "#000000" if float(linear @ _LUMINANCE) > _MIDDLE else "#ffffff"
