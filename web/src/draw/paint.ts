@@ -44,7 +44,16 @@ export function paintOverlay(
 
 /** Limit of the smoothed map: blurring makes values smaller, so the scale shrinks by the same factor. */
 export function softLimit(soft: Plane, plain: Plane, limit: number): number {
-  return limit * (colourLimit(soft.values) / colourLimit(plain.values));
+  return limit * (limitOfPlane(soft) / limitOfPlane(plain));
+}
+
+const limits = new WeakMap<Plane, number>();
+
+/** `colourLimit` of a plane; it sorts all values, so once for each has to do. */
+export function limitOfPlane(plane: Plane): number {
+  const limit = limits.get(plane) ?? colourLimit(plane.values);
+  limits.set(plane, limit);
+  return limit;
 }
 
 /** The photo under an overlay: pale grey, as Pillow's "L" times 0.7 plus 65. */

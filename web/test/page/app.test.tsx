@@ -93,7 +93,7 @@ describe("the page", () => {
     store.openLayers(true);
     await settled();
     const nodes = [...root.querySelectorAll<HTMLButtonElement>(".node")];
-    expect(nodes[0]?.getAttribute("aria-label")).toMatch(/^Layer relu1: Conv, Relu, .*, sum /);
+    expect(nodes[0]?.textContent).toMatch(/^Layer relu1: Conv, Relu, .*, sum /);
     expect(nodes.filter((node) => node.tabIndex === 0)).toHaveLength(1);
     press(nodes[0]);
     await settled();

@@ -94,11 +94,7 @@ interface NodeProps {
 function Node({ box, sum, most, tab, chosen, choose }: NodeProps) {
   const { view } = useStore();
   const share = sum === undefined || most === 0 ? 0 : sum / most;
-  const says = [
-    `Layer ${box.tensor}: ${box.title}, ${shapeWords(box.shape)}`,
-    sum === undefined ? "" : `sum ${signed(sum, 3)}`,
-    box.hasMap ? "" : "no map",
-  ];
+  const more = `${sum === undefined ? "" : `, sum ${signed(sum, 3)}`}${box.hasMap ? "" : ", no map"}`;
   return (
     <button
       type="button"
@@ -107,14 +103,16 @@ function Node({ box, sum, most, tab, chosen, choose }: NodeProps) {
       tabIndex={tab ? 0 : -1}
       aria-pressed={chosen}
       aria-disabled={!box.hasMap}
-      aria-label={says.filter(Boolean).join(", ")}
-      title={says.filter(Boolean).join(", ")}
+      title={`${box.tensor}${more}`}
       onClick={() => {
         if (box.hasMap) choose();
       }}
     >
+      <span class="unseen">Layer {box.tensor}: </span>
       <span class="node-title">{box.title}</span>
+      <span class="unseen">, </span>
       <span class="node-shape">{shapeWords(box.shape)}</span>
+      <span class="unseen">{more}</span>
       <span
         class="node-bar"
         style={{ width: `${100 * Math.abs(share)}%`, background: strongCss(share, view.palette) }}

@@ -1,7 +1,7 @@
 /** Draw one panel: backdrop, map and contours, for the part that is seen. */
 
 import { css } from "../../draw/colours";
-import { contoursOf } from "../../draw/contours";
+import { contoursOf, type Contour } from "../../draw/contours";
 import { paintMap, paintOverlay, softLimit } from "../../draw/paint";
 import { canvasOfPixels } from "../state/picture";
 import type { View, Zoom } from "../state/view";
@@ -17,6 +17,7 @@ interface Painted {
 
 const LOW = 64; // pictures below are shown with their pixels, as in Python
 const painted = new WeakMap<Scene, Painted>();
+const lines = new WeakMap<Scene, { key: string; found: Contour[] }>();
 
 /** Draw on a pen whose canvas has the shape of the picture. */
 export function drawScene(
@@ -73,17 +74,12 @@ function overlayPixels({ plane }: Scene, look: Look, limit: number): Uint8Clampe
 }
 
 function drawContours(pen: CanvasRenderingContext2D, scene: Scene, look: Look, limit: number): void {
-  const soft = softOf(scene.plane);
   const { width, height } = pen.canvas;
   const { left, top, share } = windowOf(look.zoom);
   const [sx, sy] = [width / (scene.plane.width * share), height / (scene.plane.height * share)];
   pen.save();
   pen.globalAlpha = look.opacity;
-  for (const { share: level, rings } of contoursOf(
-    soft,
-    softLimit(soft, scene.plane, limit),
-    look.threshold,
-  )) {
+  for (const { share: level, rings } of contours(scene, look, limit)) {
     const path = new Path2D();
     for (const ring of rings) {
       ring.forEach(([x, y], i) => {
@@ -95,6 +91,17 @@ function drawContours(pen: CanvasRenderingContext2D, scene: Scene, look: Look, l
     stroke(pen, path, css(Math.sign(level) * (0.4 + 0.6 * Math.abs(level)), look.palette), level < 0);
   }
   pen.restore();
+}
+
+/** Lines change neither with zoom nor with opacity. */
+function contours(scene: Scene, { threshold }: Look, limit: number): Contour[] {
+  const key = [threshold, limit].join();
+  const known = lines.get(scene);
+  if (known?.key === key) return known.found;
+  const soft = softOf(scene.plane);
+  const found = contoursOf(soft, softLimit(soft, scene.plane, limit), threshold);
+  lines.set(scene, { key, found });
+  return found;
 }
 
 /** A coloured line with a white rim, to be seen on any photo; dashed where it speaks against. */

@@ -2,6 +2,7 @@
 
 import { layOnPhoto, shrunk, type Plane } from "../../draw/lay";
 import { colourLimit } from "../../draw/limit";
+import { limitOfPlane } from "../../draw/paint";
 import { smooth } from "../../draw/smooth";
 import type { Explained, Geometry, Kind, RelevanceMap } from "../../engine/types";
 
@@ -52,7 +53,7 @@ export function sceneOf(map: RelevanceMap, geometry: Geometry | null): Scene {
 
 function makeScene(map: RelevanceMap, geometry: Geometry): Scene {
   const plane = layOnPhoto(map, shrunk(geometry));
-  return { map, geometry, plane, limit: colourLimit(plane.values) };
+  return { map, geometry, plane, limit: limitOfPlane(plane) };
 }
 
 /** A map without a photo is a picture by itself. */
@@ -85,8 +86,16 @@ function cut({ shape, values }: RelevanceMap): RelevanceMap[] {
   }));
 }
 
+const limits = new WeakMap<Explained, number>();
+
 /** The limit of one explanation alone; tables and tokens end at their largest, as in Python. */
 export function limitOf(drawing: Drawing, explained: Explained, geometry: Geometry | null): number {
+  const limit = limits.get(explained) ?? findLimit(drawing, explained, geometry);
+  limits.set(explained, limit);
+  return limit;
+}
+
+function findLimit(drawing: Drawing, explained: Explained, geometry: Geometry | null): number {
   if (drawing === "picture") return sceneOf(explained.heatmap, geometry).limit;
   if (drawing === "lines") return colourLimit(linesOf(explained)?.values ?? explained.heatmap.values);
   return colourLimit(explained.heatmap.values, drawing === "volume" ? 99.5 : 100);
