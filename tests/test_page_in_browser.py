@@ -285,3 +285,22 @@ def test_squeezenet_in_the_browser_is_pythons_and_ready_at_once(browser, shared_
         page.get_by_test_id("file-picture").set_input_files(photo)
         shown(page)
         assert time.perf_counter() - began < 10  # seconds; measured in docs/page.md, not here
+
+
+def test_memory_returns_after_twenty_pictures(browser, address, repo, tmp_path):
+    pictures = []
+    with Image.open(repo / "models/scenes/scene_3.png") as scene:
+        for number in range(20):
+            pictures.append(tmp_path / f"picture-{number}.png")
+            scene.rotate(number).save(pictures[-1])
+    with tab(browser) as (page, _):
+        opened(page, address, pictures[0])
+        cleaner, used = page.context.new_cdp_session(page), []
+        for _ in range(3):
+            for picture in pictures:
+                page.get_by_test_id("file-picture").set_input_files(picture)
+                page.get_by_text(picture.name).first.wait_for()
+                shown(page)
+            cleaner.send("HeapProfiler.collectGarbage")
+            used.append(cleaner.send("Runtime.getHeapUsage")["usedSize"] / 1e6)
+        assert used[2] < used[1] + 2, used  # megabytes; what is kept for going back is bounded

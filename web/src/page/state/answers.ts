@@ -8,7 +8,7 @@ export type AnswerState =
   | { state: "answered"; answer: Answer }
   | { state: "failed"; says: string };
 
-const KEPT = 48; // answers; a map of 224 pixels and its channels are 0.8 MB
+const KEPT = 16; // answers; a map of 224 pixels and its channels are 0.8 MB
 
 export class Answers {
   private readonly known = new Map<string, AnswerState>();
