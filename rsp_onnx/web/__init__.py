@@ -1,5 +1,5 @@
 """The page: the server behind it, the folder in which it needs none, and what both must know of a model.
 
-Public: Arrays, BUILT, channels_of, frame, index_html, layers_of, method_facts, model_facts, tensors_reached,
+Public: Arrays, BUILT, frame, index_html, layers_of, method_facts, model_facts, tensors_reached,
 trial_item.
 """

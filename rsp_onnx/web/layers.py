@@ -9,8 +9,6 @@ import networkx as nx
 import onnx_ir as ir
 
 from rsp_onnx.attribution.catalogue import load_method
-from rsp_onnx.axes.follow import channel_axis
-from rsp_onnx.axes.input_channels import input_channels
 from rsp_onnx.compiler.analysis import Analysis
 from rsp_onnx.compiler.interface import emit_walk
 from rsp_onnx.compiler.walk import feature_nodes, head_nodes
@@ -18,7 +16,6 @@ from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.nodes import captured
 from rsp_onnx.graph.op_facts import op_name
 from rsp_onnx.graph.shapes import leads_with_batch
-from rsp_onnx.layout import NO_CHANNELS
 from rsp_onnx.rulekit.context import Options
 
 
@@ -64,17 +61,6 @@ def _layer(
         "shape": shape_of(analysis.graph.values.get(tensor, own)), "reads": list(reads), "where": where,
         "hasMap": tensor in reached,
     }  # fmt: skip
-
-
-def channels_of(analysis: Analysis, tensor: str) -> int | None:
-    """Return the axis of a tensor's channels, told by the layer that made it, else by the first that reads it."""
-    graph = analysis.graph
-    value = graph.values.get(tensor)
-    if value is None:
-        return None
-    made = channel_axis(graph, value)
-    read = input_channels(graph, value) if made is None else None
-    return made if read is None or read == NO_CHANNELS else read
 
 
 def shape_of(value: ir.Value) -> list[int | str | None]:

@@ -11,13 +11,14 @@ import onnx
 import onnx_ir as ir
 
 from rsp_onnx.compiler.analysis import Analysis
+from rsp_onnx.compiler.section import layout_of
 from rsp_onnx.errors import BadInput
 from rsp_onnx.explain.saving import save_explainer
 from rsp_onnx.files import save_bytes
 from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.prepare import DEFAULT_SIZE
 from rsp_onnx.inputs.presets import Preprocess
-from rsp_onnx.web.layers import channels_of, tensors_reached
+from rsp_onnx.web.layers import tensors_reached
 
 _PREFIX = "relevance/"  # of the outputs that hold a layer's relevance, [targets, batch, ...]
 _READY = ("float32", "uint8", "int8", "int32")  # what web/src/preprocess makes
@@ -83,8 +84,8 @@ def _sum_over_channels(path: Path, analysis: Analysis, tensors: Sequence[str]) -
         tensor = name.removeprefix(_PREFIX)
         if name == tensor or tensor not in tensors:
             continue
-        axis = channels_of(analysis, tensor)
-        if axis is None or output.shape is None or len(output.shape) < 4:
+        axis = layout_of(analysis.graph, analysis.graph.values[tensor])[0]
+        if output.shape is None or len(output.shape) < 4:
             continue
         output.name = f"{name} by channel"
         axes = ir.Value(name=f"{name} axes", const_value=ir.tensor(np.array([axis + 1], np.int64)))
