@@ -135,6 +135,35 @@ def test_an_unknown_method_is_the_sentence_of_the_library(page):
     assert said == "There is no class 9: this model's classes are 0..3."
 
 
+def test_layers_of_tokens_are_summed_over_their_features_and_of_pictures_over_their_channels(page, tmp_path, repo):
+    """The sum keeps the axis of the positions, whose count is that of the patches, and the total of the ledger."""
+    data, scene = (repo / "models" / "digits_vit.onnx").read_bytes(), repo / "models" / "scenes" / "scene_0.png"
+    facts, image = page.add_model(data)["model"], page.add_image(scene.read_bytes())
+    shapes = {one["tensor"]: one["shape"] for one in facts["layers"] if one["hasMap"]}
+    answer = page.explain(model=facts["id"], image=image["id"], tensors=list(shapes)[:64], ledger=True)
+    (one,) = answer["explained"]
+    sums = {row["tensor"]: row["sum"] for row in one["ledger"]}
+    tokens = {name: laid for name, laid in one["layers"].items() if len(shapes[name]) == 3}
+    counts = {name: (next(d for d in shapes[name] if d in (144, 145)),) for name in tokens}  # 12 × 12, a class token
+    assert len(tokens) > 10 and {name: laid.shape for name, laid in tokens.items()} == counts
+    pictures = {n: laid.shape for n, laid in one["layers"].items() if shapes[n][2:] in ([48, 48], [24, 24], [12, 12])}
+    assert len(pictures) == 5 and pictures == {name: tuple(shapes[name][2:]) for name in pictures}
+    held = [name for name in one["layers"] if name in sums]
+    assert len(held) > 10
+    for name in held:
+        total = float(np.abs(one["layers"][name]).sum(dtype=np.float64))
+        assert abs(float(one["layers"][name].sum(dtype=np.float64)) - sums[name]) <= 1e-5 * max(total, 1e-12)
+
+
+@pytest.mark.parametrize("name", ["digits_pytorch", "digits_keras"])
+def test_real_networks_answer_as_the_explainer(page, repo, name):
+    data, scene = (repo / "models" / f"{name}.onnx").read_bytes(), repo / "models" / "scenes" / "scene_1.png"
+    facts, image = page.add_model(data)["model"], page.add_image(scene.read_bytes())
+    answer = page.explain(model=facts["id"], image=image["id"], targets=[3, 4], hostile=[7])
+    same(answer, Explainer(data, device="cpu").explain(scene, [3, 4], [7]))
+    assert facts["labels"] and facts["labelsSource"] == "metadata" and facts["preprocess"]["source"] == "metadata"
+
+
 INPUTS = {
     "signal": (signal_net, (2, 32)), "table": (table_net, (7,)), "volume": (volume_net, (1, 6, 7, 8)),
 }  # fmt: skip

@@ -169,6 +169,13 @@ def test_an_upload_above_the_bound_is_refused_over_a_socket(server):
     status, said = running.page.error("POST", "models", content=bytes((1 << 20) + 1))
     assert status == 413 and said == "The file is larger than the 1 MiB that are taken here."
 
+    with contextlib.closing(http.client.HTTPConnection(running.host, timeout=10)) as early:
+        early.putrequest("POST", "/api/models")  # that it is too large is told before it is sent
+        for key, value in {**running.page.headers, "Content-Length": str((1 << 20) + 1)}.items():
+            early.putheader(key, value)
+        early.endheaders()
+        assert early.getresponse().status == 413
+
     def parts():
         for _ in range(3):
             yield bytes(1 << 19)
@@ -249,8 +256,10 @@ def test_memory_returns_after_twenty_images(server, tmp_path, shared_data):
         page.explain(model=facts["id"], image=image["id"], targets=[1])
         used.append(process.memory_info().rss / 1e6)
     assert len(used) == 23 and used[-1] - used[2] < 60, used
+    page.explain(model=facts["id"], image=image["id"], tensors=[facts["layers"][0]["tensor"]], ledger=True)
+    most = process.memory_info().rss / 1e6
     page.json("DELETE", f"models/{facts['id']}")
-    assert process.memory_info().rss / 1e6 < used[2] + 60
+    assert most - process.memory_info().rss / 1e6 > 100  # what its explainer held: two more sessions, and the weights
 
 
 def test_the_answers_over_a_socket_are_streamed(server, tmp_path):

@@ -78,6 +78,7 @@ class Api:
             facts = await self._workers.run(lambda: self._engine.models.relabel(model, sent.path, shown))
         finally:
             sent.path.unlink(missing_ok=True)
+        self._engine.warm_up_later(model)
         return JSONResponse(facts)
 
     async def set_preprocess(self, request: Request) -> Response:

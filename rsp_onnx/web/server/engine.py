@@ -91,10 +91,11 @@ class ServerEngine:
 
     def _warm_up(self, model: ServedModel) -> None:
         """Compile before it is asked for, so that the first map is there at once."""
-        if model.facts["refused"] is not None:
+        method = self.models.settings.method
+        if method not in [one["name"] for one in model.facts["methods"]]:
             return
         with contextlib.suppress(GoneError, RspError):  # told when somebody asks
-            ready = self.models.explainer_of(model, self.models.settings.method, Told())
+            ready = self.models.explainer_of(model, method, Told())
             item = trial_item(ready.explainer)
             ready.get_ready(self.models.explainers.making, Told(), item, layers=False, several=False)
 

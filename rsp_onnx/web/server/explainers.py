@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rsp_onnx.compiler.section import layout_of
 from rsp_onnx.errors import RspError
@@ -115,7 +117,15 @@ class Explainers:
             return found
 
 
-def _collect(dropped: Sequence[ReadyExplainer]) -> None:
-    """Free what explainers held: their graphs have circles, which wait for the collector."""
+def _collect(dropped: list[ReadyExplainer]) -> None:
+    """Free what explainers held.
+
+    Their graphs have circles, which wait for the collector; and the C library keeps what threads freed for itself, until
+    it is told not to.
+    """
     if dropped:
+        dropped.clear()
         gc.collect()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+        if trim is not None:
+            trim(0)
