@@ -5,10 +5,12 @@ import threading
 import time
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 from rsp_onnx import Explainer
+from rsp_onnx.explain.supply.making import Making
 from rsp_onnx.web.server import explainers, models
 from rsp_onnx.web.server.engine import ABILITIES
 
@@ -162,6 +164,18 @@ def test_real_networks_answer_as_the_explainer(page, repo, name):
     answer = page.explain(model=facts["id"], image=image["id"], targets=[3, 4], hostile=[7])
     same(answer, Explainer(data, device="cpu").explain(scene, [3, 4], [7]))
     assert facts["labels"] and facts["labelsSource"] == "metadata" and facts["preprocess"]["source"] == "metadata"
+
+
+def test_no_rivals_are_none_though_the_model_has_several_labels(page, repo):
+    data, scene = (repo / "models" / "digits_pytorch.onnx").read_bytes(), repo / "models" / "scenes" / "scene_0.png"
+    explainer = Explainer(data, device="cpu")
+    target = explainer.explain(scene).target
+    assert explainer.explain(scene, [target], "auto")[0].hostile  # what the default would have been
+    facts, image = page.add_model(data)["model"], page.add_image(scene.read_bytes())
+    for targets in ("auto", [target]):
+        answer = page.explain(model=facts["id"], image=image["id"], targets=targets)
+        same(answer, explainer.explain(scene, [target], "none"))
+        assert answer["explained"][0]["hostile"] == []
 
 
 INPUTS = {
@@ -320,16 +334,45 @@ def test_the_server_answers_while_it_compiles(page, monkeypatch):
 
     monkeypatch.setattr(Explainer, "get_ready", slow)
     answers = []
-    thread = threading.Thread(target=lambda: answers.append(page.explain(model=facts["id"], image=image["id"])))
-    thread.start()
+
+    def ask():
+        answers.append(page.explain(model=facts["id"], image=image["id"]))
+
+    threads = [threading.Thread(target=ask) for _ in range(10)]  # more than there are workers
+    for thread in threads:
+        thread.start()
     try:
         assert started.wait(30)
         assert page.json("GET", "state")["models"] == [facts]  # while nothing but the compile runs
         assert answers == []
     finally:
         go_on.set()
-        thread.join(30)
-    assert len(answers) == 1
+        for thread in threads:
+            thread.join(30)
+    assert len(answers) == 10
+
+
+@pytest.mark.parametrize("shaped", [False, True])
+def test_nothing_is_compiled_for_nothing(page, monkeypatch, shaped):
+    """Where scores must be read before the class is known, one form serves that and the map."""
+    made, real = [], Making.form
+
+    def form(self, key, draft):
+        made.append(key)
+        return real(self, key, draft)
+
+    monkeypatch.setattr(Making, "form", form)
+    model = conv_net()
+    if shaped:  # [N, 1, 4]: the classes last
+        model.graph.node.append(onnx.helper.make_node("Unsqueeze", ["y", "one"], ["u"]))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), "one"))
+        model.graph.node.append(onnx.helper.make_node("Mul", ["u", "u2"], ["o"]))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.float32), "u2"))
+        model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("o", 1, ["N", 1, 4]))
+    facts, image = page.add_model(model.SerializeToString())["model"], page.add_image(photo())
+    assert facts["classes"] == 4
+    page.explain(model=facts["id"], image=image["id"])
+    assert len(made) == 1
 
 
 def test_steps_are_told_and_what_is_there_is_not_made_again(page):

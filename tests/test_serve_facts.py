@@ -90,6 +90,23 @@ def test_every_layer_of_a_real_network_can_be_asked_for(shared_data, model):
     assert len(tensors) > 40 and {*tensors} <= explainer.explain(photo, target=0, tensors=tensors).relevances.keys()
 
 
+def test_tensors_whose_samples_cannot_be_told_apart_have_no_map():
+    draw = np.random.RandomState(0).randn
+    model = little(
+        """g (float[N,3,8,8] x) => (float[N,4] y) {
+            a = Conv<pads=[1,1,1,1]>(x, w) t = Transpose<perm=[1,0,2,3]>(a) r = Relu(t) b = Transpose<perm=[1,0,2,3]>(r)
+            c = Conv<pads=[1,1,1,1]>(b, u) d = Relu(c) p = GlobalAveragePool(d) f = Flatten(p) y = MatMul(f, v) }""",
+        w=draw(5, 3, 3, 3).astype(np.float32), u=draw(6, 5, 3, 3).astype(np.float32), v=draw(6, 4).astype(np.float32),
+    )  # fmt: skip
+    explainer = Explainer(model)
+    layers = {one["tensor"]: one["hasMap"] for one in model_facts(explainer, id="a", name="a")["layers"]}
+    assert [layers[name] for name in "atrb"] == [True, False, False, True]
+    item = np.random.RandomState(1).randn(1, 3, 8, 8).astype(np.float32)
+    with pytest.raises(BadInput, match="cannot be told apart by sample"):
+        explainer.explain(item, tensors=["r"])
+    assert {"a", "b"} <= explainer.explain(item, tensors=["a", "b"]).relevances.keys()
+
+
 def test_a_model_with_an_op_without_a_rule_is_told_in_the_words_of_explain_and_keeps_its_black_boxes(shared_graph):
     path = shared_graph("sklearn__rf__skl2onnx-op15")
     explainer = Explainer(path)

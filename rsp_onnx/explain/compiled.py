@@ -84,6 +84,11 @@ class Compiled:
             scores = scorer.run(items, self.scores, self.batch, self.serving.threads)
         return choose_classes(target, hostile, scores, kind, self.labels)
 
+    def get_ready(self, targets: int | None = None, ledger: bool = False) -> None:
+        """Compile the form that explains so many classes, None for the one with the highest score, and start it."""
+        several = not self.scores.are_plain if targets is None else targets > 1
+        self.serving.form(several=several, ledger=ledger)
+
     def _own_scores(self, items: Sequence[Feeds]) -> Array | None:
         results = self.serving.outputs(items, [self.scores.output_name])
         return None if results is None else np.concatenate([self.scores.read(one) for one in results])

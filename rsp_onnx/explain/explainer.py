@@ -213,9 +213,9 @@ class Explainer:
         """Read and preprocess one item, once for several calls."""
         return image if isinstance(image, Feeds) else make_feeds(image, self.signatures, lambda: self.preprocess)
 
-    def get_ready(self, item: Feeds, tensors: Sequence[str] = (), **form: bool) -> None:
-        """Compile what explains items of this size, before it is needed. form: ``several`` classes, ``ledger``."""
-        self._compiled.get(shapes_of(item), tuple(tensors)).serving.form(**form)
+    def get_ready(self, item: Feeds, tensors: Sequence[str] = (), **asked: Any) -> None:
+        """Compile what explains items of this size, before it is needed. asked: as of ``Compiled.get_ready``."""
+        self._compiled.get(shapes_of(item), tuple(tensors)).get_ready(**asked)
 
     def scores(self, image: Picture | Feeds) -> Array:
         """Return the model's own scores of one image, float32 [classes]."""

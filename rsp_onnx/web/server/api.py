@@ -31,7 +31,8 @@ class Api:
     """
 
     def __init__(self, engine: ServerEngine, largest: int) -> None:
-        self._engine, self._largest, self._workers = engine, largest, Workers()
+        self._engine, self._largest = engine, largest
+        self._workers, self._long = Workers(8), Workers(4)  # who asks for the state waits for no explanation
         for name in ("models", "images", "labels"):
             (engine.folder / name).mkdir(exist_ok=True)
 
@@ -114,7 +115,7 @@ class Api:
         return Response(data, media_type=kind)
 
     def _streamed(self, work: Work) -> Response:
-        return StreamingResponse(self._workers.frames(work), media_type=FRAMES)
+        return StreamingResponse(self._long.frames(work), media_type=FRAMES)
 
 
 def in_sentences(handler: Handler) -> Handler:

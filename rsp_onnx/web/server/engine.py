@@ -97,7 +97,7 @@ class ServerEngine:
         with contextlib.suppress(GoneError, RspError):  # told when somebody asks
             ready = self.models.explainer_of(model, method, Told())
             item = trial_item(ready.explainer)
-            ready.get_ready(self.models.explainers.making, Told(), item, layers=False, several=False)
+            ready.get_ready(self.models.explainers.making, Told(), item)
 
     def explain(self, asked: ExplainRequest, told: Told) -> bytes:
         """Return the frame that answers a request to explain.
@@ -123,10 +123,12 @@ class ServerEngine:
                 return _answer(ready, explained, asked, took)
 
     def _get_ready(self, ready: ReadyExplainer, item: Feeds, asked: ExplainRequest, told: Told) -> None:
-        making, several = self.models.explainers.making, len(asked.targets or (0,)) > 1
-        ready.get_ready(making, told, item, layers=bool(asked.tensors), several=several)
+        making, layers = self.models.explainers.making, bool(asked.tensors)
+        ready.get_ready(
+            making, told, item, layers=layers, targets=None if asked.targets is None else len(asked.targets)
+        )
         if asked.ledger:
-            ready.get_ready(making, told, item, layers=bool(asked.tensors), ledger=True)
+            ready.get_ready(making, told, item, layers=layers, targets=1, ledger=True)
 
     def _explain(self, ready: ReadyExplainer, item: Feeds, asked: ExplainRequest) -> list[Explanation]:
         """Explain; with layers, all that there are, so that the next one is there already."""

@@ -38,10 +38,16 @@ class ReadyExplainer:
         self.channels: dict[str, tuple[int, int]] = {}
         self._compiled: set[object] = set()
 
-    def get_ready(self, making: threading.Lock, told: Told, item: Feeds, *, layers: bool, **form: bool) -> None:
-        """Compile for an item of this size, while nobody else compiles, unless that is done. layers: all their maps."""
-        key = (shapes_of(item), layers, *sorted(form.items()))
-        if key in self._compiled:
+    def get_ready(
+        self, making: threading.Lock, told: Told, item: Feeds, *, layers: bool = False, targets: int | None = None,
+        ledger: bool = False,
+    ) -> None:  # fmt: skip
+        """Compile for items of this size, while nobody else compiles, unless that is done.
+
+        layers: with the maps of all of them; targets: how many classes, None for the one with the highest score.
+        """
+        size, several = (shapes_of(item), layers, ledger), None if targets is None else targets > 1
+        if (size, several) in self._compiled:
             return
         if making.locked():
             told.say("waiting for what is being compiled")
@@ -49,9 +55,9 @@ class ReadyExplainer:
             if layers and self.reached is None:
                 told.say("looking where relevance goes")
                 self._look(item)
-            told.say(f"compiling {self.explainer.method}" + (" with the ledger" if form.get("ledger") else ""))
-            self.explainer.get_ready(item, (self.reached or ()) if layers else (), **form)
-        self._compiled.add(key)
+            told.say(f"compiling {self.explainer.method}" + (" with the ledger" if ledger else ""))
+            self.explainer.get_ready(item, (self.reached or ()) if layers else (), targets=targets, ledger=ledger)
+        self._compiled.update({(size, several), (size, False)})  # a form for several classes serves one too
 
     def _look(self, item: Feeds) -> None:
         """Find the tensors whose maps can be asked for; none where the walk cannot be taken."""
@@ -120,8 +126,8 @@ class Explainers:
 def _collect(dropped: list[ReadyExplainer]) -> None:
     """Free what explainers held.
 
-    Their graphs have circles, which wait for the collector; and the C library keeps what threads freed for itself, until
-    it is told not to.
+    Their graphs have circles, which wait for the collector; and the C library keeps what threads freed for itself,
+    until it is told not to.
     """
     if dropped:
         dropped.clear()
