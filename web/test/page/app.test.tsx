@@ -3,7 +3,9 @@
 import { cleanupPage, press, settled, startPage, texts } from "./dom";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
+import { plain } from "../../src/draw/numbers";
 import { HOSTILE_LABEL } from "../../src/engine/demo-models";
+import { limitOfAll, readyPanels } from "../../src/page/stage/stage";
 
 afterEach(cleanupPage);
 
@@ -76,6 +78,27 @@ describe("the page", () => {
     expect(ends).toHaveLength(2);
     expect(new Set(ends).size).toBe(1);
     expect(texts(root, ".stage .ends span:last-child").join()).toMatch(/speaks for .*,influence on /);
+  });
+
+  it("ends all colours at the largest limit, or at the locked one", async () => {
+    const { root, store } = await startPage({}, true);
+    const alone = async (index: number) => {
+      store.dispatch({ type: "target", index });
+      await settled();
+      return limitOfAll(store, readyPanels(store));
+    };
+    const limits = [await alone(45), await alone(5)].sort((a, b) => a - b);
+    const weaker = (await alone(45)) === limits[0] ? 45 : 5;
+    store.dispatch({ type: "target", index: weaker });
+    store.dispatch({ type: "beside", index: weaker === 45 ? 5 : 45, predicted: 0 });
+    await settled();
+    expect(limits[0]).toBeLessThan(limits[1] ?? 0);
+    expect(texts(root, ".stage .numbers span:last-child")).toEqual(
+      Array(2).fill(`+${plain(limits[1] ?? 0, 2)}`),
+    );
+    store.dispatch({ type: "set", values: { locked: 0.5 } });
+    await settled();
+    expect(texts(root, ".stage .numbers span:last-child")).toEqual(["+0.5", "+0.5"]);
   });
 
   it("hides what the engine does not offer", async () => {

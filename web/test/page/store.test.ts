@@ -114,8 +114,17 @@ describe("the store", () => {
   });
 
   it("opens the last of two pictures that come at once", async () => {
-    await Promise.all([addFiles(store, [photo("a.png")]), addFiles(store, [photo("b.png")])]);
-    expect(store.image?.source.name).toBe("b.png");
+    let first: () => void = () => undefined;
+    const late = new Promise<null>((resolve) => (first = () => resolve(null)));
+    const slow = new Store(new DemoEngine({ decode }), (blob) =>
+      blob.size === 3 ? late : Promise.resolve(null),
+    );
+    await slow.start("");
+    const big = addFiles(slow, [new File(["big"], "a.png", { type: "image/png" })]);
+    await addFiles(slow, [photo("b.png")]);
+    first();
+    await big;
+    expect(slow.image?.source.name).toBe("b.png");
   });
 
   it("asks about layers only while they are looked at", async () => {
