@@ -17,10 +17,10 @@ export function plain(value: number, digits = 3): string {
   return String(rounded);
 }
 
-/** "93.1 %", and "< 0.1 %" instead of a zero that is none. */
+/** "93.1 %", and "< 0.1 %" instead of a zero that is none; never broken across lines. */
 export function percent(share: number): string {
-  if (share > 0 && share < 0.001) return "< 0.1 %";
-  return `${(100 * share).toFixed(1)} %`;
+  if (share > 0 && share < 0.001) return "<\u00a00.1\u00a0%";
+  return `${(100 * share).toFixed(1)}\u00a0%`;
 }
 
 /** "14.0 MB" */

@@ -42,20 +42,22 @@ function Page() {
             <Intake />
           </div>
         )}
-        <div class="centre" id="explanation" tabIndex={-1}>
-          <Stage />
+        <div class="middle">
+          <div class="centre" id="explanation" tabIndex={-1}>
+            <Stage />
+          </div>
+          {model && image && (
+            <div class="tools">
+              <Controls />
+              <BrushCard />
+              <LayerView />
+              <Downloads />
+            </div>
+          )}
         </div>
         <div class="right">
           <ClassList />
         </div>
-        {model && image && (
-          <div class="tools">
-            <Controls />
-            <BrushCard />
-            <LayerView />
-            <Downloads />
-          </div>
-        )}
         <div class="side">
           {image && <Compare />}
           <ModelCard />

@@ -166,7 +166,11 @@ describe("numbers", () => {
   });
 
   it("says shares, sizes and shapes", () => {
-    expect([percent(0), percent(0.0004), percent(0.931)]).toEqual(["0.0 %", "< 0.1 %", "93.1 %"]);
+    expect([percent(0), percent(0.0004), percent(0.931)]).toEqual([
+      "0.0\u00a0%",
+      "<\u00a00.1\u00a0%",
+      "93.1\u00a0%",
+    ]);
     expect([bytes(12), bytes(3400), bytes(14_036_897)]).toEqual(["12 B", "3.4 kB", "14.0 MB"]);
     expect(shapeWords(["N", 3, null])).toBe("N × 3 × ?");
     expect(shapeWords([])).toBe("scalar");

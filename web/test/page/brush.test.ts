@@ -55,13 +55,13 @@ describe("the outcome in words", () => {
 
   it("says score and rank before and after", () => {
     const words = scoreWords(answer([3, 1], [0.9, 0.1]), answer([0.5, 1], [0.4, 0.6]), 0);
-    expect(words).toBe("90.0 % before, 40.0 % after (score −2.5); rank 1 before, 2 after.");
+    expect(words).toBe("90.0\u00a0% before, 40.0\u00a0% after (score −2.5); rank 1 before, 2 after.");
   });
 
   it("says what became of the map", () => {
     const map = (...values: number[]) => ({ shape: [values.length], values: Float32Array.from(values) });
     expect(mapWords(map(2, -0.5), map(1), 0.375)).toBe(
-      "The painted part held 37.5 % of what spoke for the class. The sum of the map was +1.5 and is +1.",
+      "The painted part held 37.5\u00a0% of what spoke for the class. The sum of the map was +1.5 and is +1.",
     );
   });
 });

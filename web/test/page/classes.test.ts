@@ -66,7 +66,7 @@ describe("classes", () => {
   });
 
   it("say what their numbers are", () => {
-    expect([valueWords(answer, 1), valueKind(model, answer)]).toEqual(["50.0 %", "probability"]);
+    expect([valueWords(answer, 1), valueKind(model, answer)]).toEqual(["50.0\u00a0%", "probability"]);
     const plain = { ...answer, probabilities: null };
     expect(valueWords(plain, 1)).toBe("3");
     expect(valueKind({ ...model, scoreKind: "logits" }, plain)).toBe("logit");
@@ -76,7 +76,7 @@ describe("classes", () => {
 
   it("warn where they are not what the model predicts", () => {
     expect(notPredicted(model, answer, 1)).toBeNull();
-    expect(notPredicted(model, answer, 0)).toBe("cat has rank 4 of 4; the model predicts dog (50.0 %).");
+    expect(notPredicted(model, answer, 0)).toBe("cat has rank 4 of 4; the model predicts dog (50.0\u00a0%).");
   });
 
   it("are the same in another model by label, else by number, else not at all", () => {

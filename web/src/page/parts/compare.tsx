@@ -11,7 +11,7 @@ export function Compare() {
   if (!model) return null;
   const options: [Comparison, string][] = [
     ["classes", "Classes"],
-    ["methods", "Methods"],
+    ...(model.methods.length > 1 ? [["methods", "Methods"] as [Comparison, string]] : []),
     ...(models.length > 1 ? [["models", "Models"] as [Comparison, string]] : []),
     ...(edited ? [["brush", "Painted"] as [Comparison, string]] : []),
   ];
@@ -25,13 +25,15 @@ export function Compare() {
       <h2 id="compare-title">Method and comparison</h2>
       <div class="beside">
         <MethodChoice model={model} />
-        <Choice
-          legend="Beside each other"
-          name="comparison"
-          options={options}
-          value={view.comparison}
-          choose={choose}
-        />
+        {options.length > 1 && (
+          <Choice
+            legend="Beside each other"
+            name="comparison"
+            options={options}
+            value={view.comparison}
+            choose={choose}
+          />
+        )}
       </div>
       {view.comparison === "methods" && <MethodList model={model} />}
       {view.comparison === "models" && <OtherModel />}
