@@ -1,10 +1,12 @@
 /** The page itself, in a DOM without pixels. */
 
 import { cleanupPage, press, settled, startPage, texts } from "./dom";
+import { unzipSync } from "fflate";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { plain } from "../../src/draw/numbers";
 import { HOSTILE_LABEL } from "../../src/engine/demo-models";
+import { npzOfPage } from "../../src/page/downloads/save";
 import { limitOfAll, readyPanels } from "../../src/page/stage/stage";
 
 afterEach(cleanupPage);
@@ -122,6 +124,8 @@ describe("the page", () => {
     await settled();
     expect(store.view.layer).toBe("relu1");
     expect(root.querySelector(".layer-map strong")?.textContent).toBe("relu1");
+    const files = unzipSync(new Uint8Array(await npzOfPage(store).arrayBuffer()));
+    expect(Object.keys(files)).toEqual(["relevance.npy", "heatmap.npy", "scores.npy", "layer_relu1.npy"]);
   });
 
   it("writes nothing to the console", async () => {

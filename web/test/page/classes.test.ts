@@ -7,6 +7,7 @@ import {
   MOST_HITS,
   nameOf,
   notPredicted,
+  predictedOf,
   ranked,
   rankOf,
   sameClass,
@@ -45,6 +46,8 @@ describe("classes", () => {
   it("are ranked, equal scores in their order", () => {
     expect(ranked(answer.scores)).toEqual([1, 2, 3, 0]);
     expect([0, 1, 2, 3].map((i) => rankOf(answer.scores, i))).toEqual([4, 1, 2, 3]);
+    expect(predictedOf(answer)).toBe(1);
+    expect(predictedOf({ ...answer, scores: Float32Array.of(-5, -2, -2) })).toBe(1);
   });
 
   it("are found by all words of a search, best first, and by number", () => {

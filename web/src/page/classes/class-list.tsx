@@ -42,7 +42,7 @@ export function ClassList() {
 export function barShare(answer: Answer, index: number): number {
   const probability = answer.probabilities?.[index];
   if (probability !== undefined) return probability;
-  const low = Math.min(0, ...answer.scores);
+  const low = answer.scores.reduce((a, b) => Math.min(a, b), 0);
   const high = answer.scores.reduce((a, b) => Math.max(a, b), -Infinity);
   return ((answer.scores[index] ?? low) - low) / (high - low || 1);
 }

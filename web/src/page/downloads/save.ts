@@ -89,11 +89,15 @@ export function arraysOf(ready: Ready[]): Record<string, Array_> {
     arrays[`relevance${end}`] = explained.relevance;
     arrays[`heatmap${end}`] = explained.heatmap;
     arrays[`scores${end}`] = scoresOf(answer);
-    for (const [tensor, map] of Object.entries(explained.layers)) {
-      arrays[`layer${end}_${tensor.replace(/[^\w.-]+/g, "_")}`] = map;
-    }
   });
   return arrays;
+}
+
+/** The chosen layer's map; a tensor's name may hold anything, an array's in a zip may not. */
+function layersOf(store: Store): Record<string, Array_> {
+  const answer = store.layerRequest ? store.answers.answer(store.layerRequest) : null;
+  const maps = Object.entries(answer?.explained[0]?.layers ?? {});
+  return Object.fromEntries(maps.map(([tensor, map]) => [`layer_${tensor.replace(/[^\w.-]+/g, "_")}`, map]));
 }
 
 function scoresOf({ scores }: Answer): Array_ {
@@ -101,7 +105,9 @@ function scoresOf({ scores }: Answer): Array_ {
 }
 
 export function npzOfPage(store: Store): Blob {
-  return new Blob([npz(arraysOf(readyPanels(store)))], { type: "application/zip" });
+  return new Blob([npz({ ...arraysOf(readyPanels(store)), ...layersOf(store) })], {
+    type: "application/zip",
+  });
 }
 
 /** The view with the picture, where that is small; says whether it is in the file. */

@@ -28,7 +28,8 @@ export function rankOf(scores: Float32Array, index: number): number {
 
 /** What the model predicts: the highest score. */
 export function predictedOf(answer: Answer): number {
-  return ranked(answer.scores)[0] ?? 0;
+  const { scores } = answer;
+  return scores.reduce((best, score, i) => (score > (scores[best] ?? -Infinity) ? i : best), 0);
 }
 
 /** "93.1 %" where the scores are known to be probabilities, "score 4.2" else. */
