@@ -34,6 +34,9 @@ def main() -> None:
                 opened(page, address, SCENE)
                 choose(page, "three", rival="five")
                 page.screenshot(path=PICTURES / "page.png")
+            with tab(browser, 1280, 2400) as (page, _):
+                opened(page, address, SCENE)
+                choose(page, "three", rival="five")
                 page.get_by_role("heading", name="Layer by layer").click()
                 page.locator('.network button[aria-disabled="false"]').nth(2).click()
                 page.locator("figure.layer-map").wait_for()
