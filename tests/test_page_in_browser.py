@@ -269,6 +269,19 @@ def test_a_model_is_dropped_onto_the_empty_server(browser, models, labels, scene
         assert "three" in page.locator("section.classes").inner_text()
 
 
+def test_a_sample_is_chosen(browser, models, repo, tmp_path):
+    with (
+        running(models[0], "--images", repo / "models/scenes", temporary=tmp_path) as address,
+        tab(browser) as (page, _),
+    ):
+        page.goto(address)
+        page.get_by_role("list", name="Samples").get_by_role("button", name="scene_3.png").click()
+        shown(page)
+        explainer = Explainer(models[0], device="cpu", threads=1)
+        wanted = explainer.explain(repo / "models/scenes/scene_3.png", hostile="none").relevance
+        np.testing.assert_allclose(the_map(page), wanted, rtol=0, atol=NEAR * np.abs(wanted).max())
+
+
 @pytest.mark.slow
 def test_squeezenet_in_the_browser_is_pythons_and_ready_at_once(browser, shared_data, tmp_path):
     model = shared_data / "models/squeezenet1.1_nchw_fp32.onnx"

@@ -75,12 +75,12 @@ class ServerEngine implements Engine {
     return Promise.resolve(this.state.models);
   }
 
-  /** The pictures need the token too: they are fetched and shown as what the browser holds. */
+  /** The pictures need the token too: small ones are fetched for the list, the chosen one whole. */
   async samples(): Promise<Sample[]> {
     return Promise.all(
       this.state.samples.map(async ({ name, url }) => {
-        const picture = await (await this.ask(url)).blob();
-        return { name, url: URL.createObjectURL(picture) };
+        const small = await (await this.ask(`${url}?size=256`)).blob();
+        return { name, url: URL.createObjectURL(small), open: async () => (await this.ask(url)).blob() };
       }),
     );
   }

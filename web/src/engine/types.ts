@@ -155,8 +155,10 @@ export interface Progress {
 
 export interface Sample {
   name: string;
-  /** Address of the picture, of this host or a data URI. */
+  /** Address of a picture to show in the list, of this host, a blob or a data URI. */
   url: string;
+  /** The picture itself where `url` is a smaller one. */
+  open?: () => Promise<Blob>;
 }
 
 /** What an engine offers; the page shows no button for what is false. */

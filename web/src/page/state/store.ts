@@ -18,7 +18,8 @@ import type { Picture } from "./picture";
 import { blobOf } from "./saved";
 import { reduce, START, type Action, type View } from "./view";
 
-async function fetched({ name, url }: Sample): Promise<Blob> {
+async function fetched({ name, url, open }: Sample): Promise<Blob> {
+  if (open) return open();
   if (url.startsWith("data:")) return blobOf(url);
   const response = await fetch(url);
   if (!response.ok) throw new Error(`The sample ${name} cannot be loaded (status ${response.status}).`);
