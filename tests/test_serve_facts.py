@@ -66,6 +66,21 @@ def test_layers_stand_in_order_and_read_what_the_file_says():
     assert [one["where"] for one in layers] == sorted(one["where"] for one in layers)  # features before head
 
 
+def test_what_a_layer_does_is_read_from_the_facts_of_its_op():
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(2, 3, 3, 3)), "b": rng.normal(size=(1,)), "v": rng.normal(size=(162, 4))}
+    model = little(
+        """g (float[N,3,12,12] x) => (float[N,4] y) {
+            h = Conv(x, w) a = Relu(h) p = MaxPool<kernel_shape=[2,2]>(a) q = AveragePool<kernel_shape=[2,2]>(a)
+            m = Add(p, q) n = Add(m, b) f = Flatten(n) z = Gemm(f, v) y = Softmax(z) }""",
+        **{name: values.astype(np.float32) for name, values in weights.items()},
+    )
+    families = [one["family"] for one in facts_of(model)["layers"]]
+    assert families == [
+        "convolution", "pointwise", "pooling", "pooling", "merging", "pointwise", "shape", "dense", "pointwise",
+    ]  # fmt: skip
+
+
 WALKED = ("torch__unet__ts-op11", "hf__vit__ts-op14-eager", "torch__lstm_hn__ts-op14",
           "hf__segformer__ts-op17")  # fmt: skip
 

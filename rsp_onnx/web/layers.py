@@ -14,7 +14,7 @@ from rsp_onnx.compiler.interface import emit_walk
 from rsp_onnx.compiler.walk import feature_nodes, head_nodes
 from rsp_onnx.errors import BadInput, BadModel
 from rsp_onnx.graph.nodes import captured
-from rsp_onnx.graph.op_facts import op_name
+from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, op_name
 from rsp_onnx.graph.shapes import leads_with_batch
 from rsp_onnx.rulekit.context import Options
 
@@ -32,7 +32,8 @@ def layers_of(analysis: Analysis, reached: Set[str]) -> list[dict[str, Any]]:
     list of dict
         JSON-ready, per node: ``tensor`` (what it makes, which names the layer), ``op``, ``node``, ``shape`` (None or a
         word where free), ``reads`` (indices in this list), ``where`` (features, head or beside: relevance walks
-        through the features, gradients through the head) and ``hasMap``.
+        through the features, gradients through the head), ``hasMap``, and its ``family`` (convolution, dense, pooling,
+        merging, pointwise, shape, other).
     """
     graph = analysis.model.ir.graph
     dag = _dag(graph)
@@ -59,8 +60,22 @@ def _layer(
     return {
         "tensor": tensor, "op": op_name(node), "node": str(node.name or ""),
         "shape": shape_of(analysis.graph.values.get(tensor, own)), "reads": list(reads), "where": where,
-        "hasMap": tensor in reached,
+        "hasMap": tensor in reached, "family": _family(node, len(reads)),
     }  # fmt: skip
+
+
+def _family(node: ir.Node, reads: int) -> str:
+    """Return what a node does in the network's picture, ``Family`` of the page. reads: how many layers it reads."""
+    facts = facts_of(node)
+    if facts.role is Role.LAYER:
+        return "convolution" if facts.layout is Layout.CHANNELS_FIRST else "dense"
+    if facts.role is Role.POOL:
+        return "pooling"
+    if facts.role in (Role.ACTIVATION, Role.NORMALISATION) or facts.score_kind:
+        return "pointwise"
+    if facts.role is Role.ARITHMETIC or facts.data is Data.JOINS:
+        return "merging" if reads > 1 else "pointwise"
+    return "other" if facts.data in (Data.COMPUTES, Data.SELECTS) else "shape"
 
 
 def shape_of(value: ir.Value) -> list[int | str | None]:

@@ -1,6 +1,6 @@
 /** Models of the demo engine: one per kind of input. */
 
-import type { Kind, Layer, MethodFacts, ModelFacts, Preprocess } from "./types";
+import type { Family, Kind, Layer, MethodFacts, ModelFacts, Preprocess } from "./types";
 
 type Rgb = [number, number, number];
 
@@ -95,6 +95,16 @@ const PREPROCESS: Preprocess = {
   source: "guessed",
 };
 
+const FAMILIES: Record<string, Family> = {
+  Conv: "convolution",
+  Relu: "pointwise",
+  BatchNormalization: "pointwise",
+  MaxPool: "pooling",
+  GlobalAveragePool: "pooling",
+  Add: "merging",
+  Flatten: "shape",
+  Gemm: "dense",
+};
 const NETWORK: [op: string, tensor: string, reads: number[], shape: number[]][] = [
   ["Conv", "conv1", [], [1, 16, 32, 32]],
   ["Relu", "relu1", [0], [1, 16, 32, 32]],
@@ -123,6 +133,7 @@ function layers(): Layer[] {
     reads,
     where: i < 12 ? "features" : "head",
     hasMap: i < 12,
+    family: FAMILIES[op] ?? "other",
   }));
 }
 

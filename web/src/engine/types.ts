@@ -43,6 +43,9 @@ export interface MethodFacts {
   signed: boolean;
 }
 
+/** What an op does in a network; the server knows it of every op. */
+export type Family = "convolution" | "dense" | "pooling" | "merging" | "pointwise" | "shape" | "other";
+
 /** A node of the network's picture. */
 export interface Layer {
   /** The tensor it makes, which names the layer. */
@@ -55,6 +58,7 @@ export interface Layer {
   where: "features" | "head" | "beside";
   /** Relevance passes it, so that there is a map of it. */
   hasMap: boolean;
+  family: Family;
 }
 
 /** What the input is, which decides how it and its map are drawn. */

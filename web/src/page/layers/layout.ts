@@ -1,6 +1,6 @@
 /** The network as a picture: which layers are one box, and where the boxes lie. Knows no page. */
 
-import type { Layer } from "../../engine/types";
+import type { Family, Layer } from "../../engine/types";
 
 /** Layers drawn as one box: one that computes, and what only acts on each of its entries or its shape. */
 export interface Box {
@@ -25,34 +25,7 @@ export interface Network {
   height: number;
 }
 
-export type Family = "convolution" | "dense" | "pooling" | "merging" | "pointwise" | "shape" | "other";
-
-/** What an op does in a network, for its colour; all others are "other". */
-const FAMILIES: Record<Exclude<Family, "other">, string> = {
-  convolution: "Conv ConvTranspose ConvInteger QLinearConv DeformConv",
-  dense: "Gemm MatMul MatMulInteger QLinearMatMul Einsum Attention",
-  pooling:
-    "MaxPool AveragePool GlobalAveragePool GlobalMaxPool LpPool ReduceMean ReduceMax ReduceSum Resize Upsample",
-  merging: "Add Sub Mul Div Concat Sum Max Min Where",
-  pointwise:
-    "Relu LeakyRelu PRelu Elu Selu Celu Gelu Sigmoid HardSigmoid HardSwish Swish Mish Tanh Erf Clip Softplus Softsign " +
-    "BatchNormalization InstanceNormalization LayerNormalization GroupNormalization LRN Dropout Cast Identity " +
-    "QuantizeLinear DequantizeLinear Softmax LogSoftmax Neg Abs Exp Log Sqrt Pow",
-  shape:
-    "Reshape Flatten Transpose Squeeze Unsqueeze Slice Split Pad Gather Expand DepthToSpace SpaceToDepth",
-};
-
-const BY_OP = new Map(
-  (Object.keys(FAMILIES) as Exclude<Family, "other">[]).flatMap((family) =>
-    FAMILIES[family].split(" ").map((op) => [op, family] as const),
-  ),
-);
-
 export const BOX = { width: 176, height: 46, across: 200, down: 68 };
-
-export function familyOf(op: string): Family {
-  return BY_OP.get(op) ?? "other";
-}
 
 /** Collapse chains, then lay the boxes out from the top down by their longest path. */
 export function networkOf(layers: Layer[]): Network {
@@ -79,9 +52,9 @@ function collapsed(layers: Layer[]): number[][] {
   for (const { reads } of layers) for (const i of reads) readers.set(i, (readers.get(i) ?? 0) + 1);
   const groups: number[][] = [];
   const groupOf = new Map<number, number[]>();
-  layers.forEach(({ op, reads }, i) => {
+  layers.forEach(({ family, reads }, i) => {
     const [only] = reads;
-    const joins = reads.length === 1 && ["pointwise", "shape"].includes(familyOf(op));
+    const joins = reads.length === 1 && (family === "pointwise" || family === "shape");
     const group = joins && only !== undefined && readers.get(only) === 1 ? groupOf.get(only) : undefined;
     if (group) group.push(i);
     else groups.push([i]);
@@ -98,7 +71,7 @@ function makeBox(layers: Layer[], group: number[], box: number, boxOf: Map<numbe
     layers: group,
     tensor: shown?.tensor ?? "",
     title: titleOf(members.map(({ op }) => op)),
-    family: familyOf(members[0]?.op ?? ""),
+    family: members[0]?.family ?? "other",
     shape: shown?.shape ?? [],
     hasMap: shown?.hasMap ?? false,
     where: shown?.where ?? "beside",
