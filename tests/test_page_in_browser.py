@@ -7,7 +7,6 @@ import io
 import json
 import re
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -283,21 +282,25 @@ def test_a_sample_is_chosen(browser, models, repo, tmp_path):
 
 
 @pytest.mark.slow
-def test_squeezenet_in_the_browser_is_pythons_and_ready_at_once(browser, shared_data, tmp_path):
+@pytest.mark.parametrize("how", ["served", "folder"])
+def test_squeezenet_is_pythons(browser, shared_data, tmp_path, how):
     model = shared_data / "models/squeezenet1.1_nchw_fp32.onnx"
     photo = tmp_path / "photo.png"  # JPEG decoders differ by a level
     Image.open(min((shared_data / "images/ilsvrc_val").glob("*.JPEG"))).convert("RGB").save(photo)
-    write_page([model], tmp_path / "page")
-    wanted = Explainer(model, device="cpu", threads=1).explain(photo).relevance
-    with hosted(tmp_path / "page") as address, tab(browser) as (page, _):
+    if how == "folder":
+        write_page([model], tmp_path / "page")
+    explainer = Explainer(model, device="cpu", threads=1)
+    with (
+        running(model, temporary=tmp_path) if how == "served" else hosted(tmp_path / "page") as address,
+        tab(browser) as (page, _),
+    ):
         opened(page, address, photo)
-        found = the_map(page)
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=5 * NEAR * np.abs(wanted).max())
-        assert np.linalg.norm(found - wanted) < NEAR * np.linalg.norm(wanted)
-        began = time.perf_counter()
-        page.get_by_test_id("file-picture").set_input_files(photo)
+        wanted = explainer.explain(photo).relevance
+        # a tie of a ReLU may fall otherwise in another runtime: single pixels differ more, the map does not
+        assert np.linalg.norm(the_map(page) - wanted) < NEAR * np.linalg.norm(wanted)
+        page.get_by_role("button", name=re.compile("^Rival: ")).nth(1).click()
         shown(page)
-        assert time.perf_counter() - began < 10  # seconds; measured in docs/page.md, not here
+        assert "against" in page.locator("section.classes").inner_text()
 
 
 def test_memory_returns_after_twenty_pictures(browser, address, repo, tmp_path):

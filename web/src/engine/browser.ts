@@ -3,9 +3,10 @@
 import type { Pixels } from "../preprocess/resample";
 import { prepare, type Prepared } from "../preprocess/tensor";
 import { decode } from "./decode";
+import { Gpu } from "./gpu";
 import { readLabels } from "./labels";
 import { answer, type Names } from "./run";
-import { runtime, start, wasmSays, type Running } from "./sessions";
+import { GPU, runtime, start, wasmSays, type Running } from "./sessions";
 import {
   EngineError,
   type Abilities,
@@ -62,9 +63,11 @@ class BrowserEngine implements Engine {
   readonly says = `Computed in this browser (${wasmSays()}); no picture leaves it.`;
   private readonly images = new Map<string, Held>();
   private readonly sessions = new Map<string, Promise<Running>>();
+  private readonly gpu = new Gpu();
+  private added = 0;
 
   constructor(private readonly page: PageFile) {
-    void this.warm();
+    this.warm().catch(() => undefined); // who asks for a map is told
   }
 
   /** Load the runtime and the first model while the reader looks for a picture. */
@@ -118,7 +121,7 @@ class BrowserEngine implements Engine {
 
   async addImage(blob: Blob, name: string): Promise<ImageFacts> {
     const { pixels, warnings } = await decode(blob, name);
-    const id = crypto.randomUUID();
+    const id = String((this.added += 1));
     const facts = { id, name, width: pixels.width, height: pixels.height, warnings };
     this.images.set(id, { facts, pixels });
     const [oldest] = this.images.keys();
@@ -138,12 +141,14 @@ class BrowserEngine implements Engine {
     if (wantsLayers && files.layers === null) throw new EngineError("This page was written without layers.");
     const address = wantsLayers && files.layers !== null ? files.layers : files.map;
     if (!this.sessions.has(address)) onProgress({ says: "starting the model", share: null });
-    const running = await this.session(address);
+    const running = this.gpu.of(address) ?? (await this.session(address));
     signal.throwIfAborted();
     const begun = performance.now();
     const prepared = this.prepared(model, request.image);
-    const found = await answer(running, model, model.facts, prepared, request, signal);
-    return { ...found, milliseconds: performance.now() - begun };
+    const ask = (on: Running) => answer(on, model, model.facts, prepared, request, signal);
+    const found = { ...(await ask(running)), milliseconds: performance.now() - begun };
+    if (running.says !== GPU) void this.gpu.judge(address, ask, found);
+    return found;
   }
 
   private find(model: string): PageModel {

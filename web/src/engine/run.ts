@@ -1,10 +1,10 @@
 /** One answer of a compiled explainer in the browser: target after target through one session. */
 
-import type { InferenceSession, Tensor } from "onnxruntime-web";
+import type { Tensor } from "onnxruntime-web";
 
 import type { Prepared, Wanted } from "../preprocess/tensor";
 import { probabilitiesOf } from "./scores";
-import { runtime, type Running } from "./sessions";
+import type { Running } from "./sessions";
 import {
   EngineError,
   type Answer,
@@ -38,9 +38,7 @@ export async function answer(
   let scores: Float32Array = new Float32Array(0);
   for (const target of targets) {
     signal.throwIfAborted();
-    const found = await running.session.run(
-      await feedsOf(running.session, names, prepared, target, request.hostile),
-    );
+    const found = await running.session.run(feedsOf(running, names, prepared, target, request.hostile));
     scores = valuesOf(found, names.scores);
     const meant = target < 0 ? scores.indexOf(Math.max(...scores)) : target;
     explained.push(explainedOf(found, names.wanted, meant, request));
@@ -55,28 +53,26 @@ export async function answer(
   };
 }
 
-async function feedsOf(
-  session: InferenceSession,
+function feedsOf(
+  { session, makeTensor }: Running,
   names: Names,
   prepared: Prepared,
   target: number,
   hostile: number[],
-): Promise<Record<string, Tensor>> {
-  const ort = await runtime();
+): Record<string, Tensor> {
   const { height, width, channels, layout, dtype } = names.wanted;
   const sizes = {
     NCHW: [1, channels, height, width],
     NHWC: [1, height, width, channels],
     NHW: [1, height, width],
   };
-  const feeds: Record<string, Tensor> = {
-    [names.input]: new ort.Tensor(dtype as "float32", prepared.tensor as Float32Array, sizes[layout]),
-    target: new ort.Tensor("int64", BigInt64Array.of(BigInt(target)), [1, 1]),
+  const feeds = {
+    [names.input]: makeTensor(dtype, prepared.tensor, sizes[layout]),
+    target: makeTensor("int64", BigInt64Array.of(BigInt(target)), [1, 1]),
   };
-  if (session.inputNames.includes("hostile")) {
-    feeds.hostile = new ort.Tensor("int64", BigInt64Array.from(hostile, BigInt), [1, 1, hostile.length]);
-  }
-  return feeds;
+  if (!session.inputNames.includes("hostile")) return feeds;
+  const rivals = BigInt64Array.from(hostile, BigInt);
+  return { ...feeds, hostile: makeTensor("int64", rivals, [1, 1, hostile.length]) };
 }
 
 function valuesOf(found: Record<string, Tensor>, name: string): Float32Array {
