@@ -1,5 +1,7 @@
 """`rsp-onnx compare`: the same network in two files agrees, another one does not, and the exit code says which."""
 
+import base64
+import io
 import json
 import re
 
@@ -19,6 +21,8 @@ from rsp_onnx.compare.pictures import row_of_panels
 from rsp_onnx.compare.run import failures_of, image_files, read_limits
 from rsp_onnx.errors import BadInput, BadTarget
 from rsp_onnx.evaluate.metrics.randomise import randomised, weight_layers
+
+from .little import signal_net
 
 EVIL = "<script>alert(1)</script>"
 MEASURES = ("spearman", "pearson", "ssim", "top-k", "sign")
@@ -266,3 +270,19 @@ def test_limits_are_of_the_median_or_of_the_worst():
 def test_the_text_names_flips_and_layers(moved):
     text = "\n".join(comparison_lines(moved[0]))
     assert text.count("flips: scene_") == 3 and "tensors correspond by name" in text
+
+
+def test_a_signal_is_drawn_as_its_lines(tmp_path):
+    """Not as the strip that a difference is: the picture is as high as explain's."""
+    models = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    for path in models:
+        path.write_bytes(signal_net().SerializeToString())
+    shape = [size.dim_value or 1 for size in signal_net().graph.input[0].type.tensor_type.shape.dim]
+    np.save(tmp_path / "signal.npy", np.random.default_rng(0).random(shape, np.float32))
+    compare_models(*models, [tmp_path / "signal.npy"], device="cpu", out=tmp_path / "out")
+    page = (tmp_path / "out/report.html").read_text("utf-8")
+    sizes = []
+    for data in re.findall(r'src="data:image/png;base64,([^"]+)"', page):
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            sizes.append(picture.size)
+    assert len(sizes) == 3 and sizes[0] == sizes[1] and sizes[0][1] > 2 * sizes[2][1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from PIL import Image
 
 from rsp_onnx.checks.subject.similarity import SIMILARITIES
 from rsp_onnx.errors import BadInput
+from rsp_onnx.explain.pictures.shown import subject_of
 from rsp_onnx.files import make_folder, save_bytes, save_json, save_png
-from rsp_onnx.reports.difference import comparison_of
+from rsp_onnx.render.drawing import embedded_picture
+from rsp_onnx.reports.difference import MapComparison, comparison_of
 from rsp_onnx.reports.page import report_page
 from rsp_onnx.types import Array, Record
 from rsp_onnx.version import __version__
@@ -38,6 +41,8 @@ def write_comparison(comparison: Comparison, results: Record, folder: Path, coun
         save_png(folder / record["picture"], row_of_panels(photo, (one, other), names))
         if report:
             pictures = comparison_of(one, other, photo, own_scales=True)
+            if photo is None:
+                pictures = _as_explained(pictures, comparison, record)
             shown.append({"record": record, "pictures": pictures, "anchor": f"moved-{number}"})
     save_json(folder / "compare.json", results)
     if report:
@@ -94,6 +99,12 @@ def _maps(comparison: Comparison, record: Mapping[str, Any]) -> tuple[Image.Imag
         return None
     first, second = np.atleast_2d(maps[0]), np.atleast_2d(maps[1])  # a signal's or table's map is a row
     return (None, first, second) if first.ndim == 2 else None
+
+
+def _as_explained(pictures: MapComparison, comparison: Comparison, record: Mapping[str, Any]) -> MapComparison:
+    """Draw both maps as ``explain`` draws them: a signal's lines, words, bars; the difference stays a strip."""
+    drawn = [embedded_picture(subject_of(one)) for one in comparison.maps(record)]
+    return replace(pictures, before=drawn[0], after=drawn[1])
 
 
 def comparison_lines(results: Mapping[str, Any]) -> list[str]:
