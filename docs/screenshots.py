@@ -1,8 +1,9 @@
-"""Writes the pictures of the page that README and docs/page.md show; wants Chromium, Playwright and the built page.
+"""Writes the pictures that README and docs/page.md show; wants Chromium, Playwright and the built page.
 
 python docs/screenshots.py
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,17 @@ SCENE = REPO / "models/scenes/scene_3.png"
 LABELS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
-def main() -> None:
+def explained() -> None:
+    """Write the two pictures of ``rsp-onnx explain``."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "rsp_onnx.cli", "explain", "models/digits_pytorch.onnx"]
+        command += ["models/scenes/scene_0.png", "--target", "four", "--target", "seven", "-o", scratch]
+        subprocess.run(command, check=True, cwd=REPO)
+        for name in ("scene_0.4.png", "scene_0.7.png"):
+            shutil.copyfile(Path(scratch) / name, PICTURES / name)
+
+
+def page() -> None:
     """Write a page of our two models, open it, and take the pictures."""
     with tempfile.TemporaryDirectory() as scratch, chromium() as browser:
         folder = Path(scratch)
@@ -50,4 +61,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    explained()
+    page()

@@ -181,7 +181,7 @@ def test_a_slider_turns_over_all_slices():
 
 def test_an_explanation_shows_itself(found):
     page = Page(found[0]._repr_html_())
-    said = ("four\n", "probability 1.000 · rank 2 of 10", "against zero · seven", "against the rivals", "for four")
+    said = ("four\n", "probability 1.000 · rank 2 of 10", "against zero · seven", "for the rivals", "for four")
     assert all(text in page.text for text in said)
     assert found[0]._repr_png_().startswith(b"\x89PNG") and found[0].hostile_labels[0] in page.text
     zero = replace(found[0], relevance=found[0].relevance * 0)

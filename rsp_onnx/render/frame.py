@@ -53,7 +53,7 @@ class Heading:
     def about(self) -> tuple[str, str]:
         """Title and description of a file."""
         against = f"against {' · '.join(self.rivals)}" if self.rivals else ""
-        below = against or self.ends[0]
+        below = f"for {' · '.join(self.rivals)}" if self.rivals else self.ends[0]
         scale = f"Red: {self.ends[1]}. Blue: {below}."
         return _joined(self.title, self.score), ". ".join(t for t in (against, *self.lines, scale) if t)
 
@@ -168,7 +168,7 @@ def _bar(width: int, top: int, limit: float, heading: Heading) -> tuple[Raster, 
     words = [Words(text, x, y, CAPTION, "center", colour=GREY) for text, x in numbers]
     room = 2 * min(left - MARGIN // 2, length / 2 - 10)  # neither off the page nor into the other end
     against = (
-        listed("against ", heading.rivals, room, CAPTION, _END_LINES)
+        listed("for ", heading.rivals, room, CAPTION, _END_LINES)  # what speaks against the class speaks for them
         if heading.rivals
         else wrap(heading.ends[0], room, CAPTION, lines=_END_LINES)
     )
