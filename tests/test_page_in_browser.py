@@ -203,7 +203,7 @@ def test_the_brush_says_what_it_changed(browser, address, scene):
         outcome = page.get_by_test_id("brush-outcome")
         outcome.wait_for(timeout=20_000)
         words = outcome.inner_text()
-        assert re.search(r"^\S+: [\d.]+ % before, [\d.]+ % after", words) and "held" in words
+        assert re.search(r"^\S+: [\d.]+\s% before, [\d.]+\s% after", words) and "held" in words
 
 
 def test_two_models_and_two_methods_stand_beside_each_other(browser, address, scene):
