@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
+from html import escape
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
