@@ -7,6 +7,7 @@ import re
 import shutil
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -19,6 +20,7 @@ from rsp_onnx.checks.reports.sarif import sarif_report, uri_of
 from rsp_onnx.cli.main import main
 
 from .checking import saved, with_random_layer, write_spec
+from .little import signal_net, table_net, volume_net
 
 QUICK = "[expect]\nsanity = false\nstability = false\nlatency = 1000\nmemory = false\n"
 
@@ -173,6 +175,24 @@ def test_html_stands_alone_and_shows_both_maps(bad):
 
 def test_html_of_a_good_model_needs_no_picture(good):
     assert b"<img" not in html_report([good])
+
+
+@pytest.mark.parametrize("net", [signal_net, table_net, volume_net], ids=["signal", "table", "volume"])
+def test_html_draws_what_is_no_photo_as_explain_does(net, tmp_path):
+    model = net()
+    shape = [size.dim_value or 1 for size in model.graph.input[0].type.tensor_type.shape.dim]
+    np.save(tmp_path / "item.npy", np.random.default_rng(0).random(shape, np.float32))
+    saved(model, tmp_path / "net.onnx")
+    path = tmp_path / "net.rsp.toml"
+    path.write_text('model = "net.onnx"\n[[image]]\npath = "item.npy"\n' + QUICK)
+    record(path)
+    other = saved(with_random_layer(tmp_path / "net.onnx", -1), tmp_path / "other.onnx")
+    page = html_report([check(path, model=other)]).decode()
+    sizes = []
+    for data in re.findall(r'src="data:image/(?:png|jpeg);base64,([^"]+)"', page):
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            sizes.append(picture.size)
+    assert len(sizes) == 3 and sizes[0] == sizes[1] != sizes[2]  # the difference alone is a strip
 
 
 # ---- the command writes them ----

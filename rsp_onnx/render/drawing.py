@@ -34,26 +34,29 @@ def draw(subject: Subject, heading: Heading, layout: str = "triple") -> Page:
     return framed(body_of(subject, layout), heading)
 
 
-def body_of(subject: Subject, layout: str = "triple", width: int = WIDTH) -> Body:
-    """Draw a map without title and scale; BadInput as of ``draw``. width: of charts and lines of words, in pixels."""
+def body_of(subject: Subject, layout: str = "triple", width: int = WIDTH, limit: float | None = None) -> Body:
+    """Draw a map without title and scale; BadInput as of ``draw``.
+
+    width: of charts and lines of words, in pixels. limit: at the scale's ends; None takes the map's own.
+    """
     panel_names(layout)
     kind, subject = kind_of(subject), subject.channels_first()
     if kind == "photo":
         heatmap = finite_map(subject.heatmap_original)
-        limit = colour_limit(heatmap)
+        limit = colour_limit(heatmap) if limit is None else limit
         return Body(panels(subject.photo, heatmap, limit, layout), limit, least=LEAST_WIDTH)
     if kind == "tokens":
         said = () if subject.vocabulary is not None else ("ids, no vocabulary given",)
-        found = tokens(subject.heatmap, subject.words, width)
+        found = tokens(subject.heatmap, subject.words, width, limit)
         return Body(found.page, found.limit, (*said, *found.lines))
     if kind in ("signal", "table"):
-        return _series(*_lines(subject), subject, layout, width)
+        return _series(*_lines(subject), subject, layout, width, limit)
     if kind == "volume":
-        return slices(subject.heatmap, subject.tensor, layout)
-    return plane(subject.heatmap, subject.tensor, layout, subject.axes)
+        return slices(subject.heatmap, subject.tensor, layout, limit)
+    return plane(subject.heatmap, subject.tensor, layout, subject.axes, limit)
 
 
-def embedded_picture(subject: Subject, layout: str = "triple", longest: int = 720) -> str:
+def embedded_picture(subject: Subject, layout: str = "triple", longest: int = 720, limit: float | None = None) -> str:
     """Return the picture of a map without title and scale as a data URI, at most ``longest`` pixels a side.
 
     Raises
@@ -61,7 +64,7 @@ def embedded_picture(subject: Subject, layout: str = "triple", longest: int = 72
     BadInput
         As of ``draw``.
     """
-    picture = body_of(subject, layout).page.image()
+    picture = body_of(subject, layout, limit=limit).page.image()
     picture.thumbnail((longest, longest))
     return embedded(picture, "jpeg" if kind_of(subject) in ("photo", "volume") else "png")
 
@@ -73,7 +76,9 @@ def _lines(subject: Subject) -> tuple[Array, Array | None]:
     return r.reshape(shape), None if tensor is None or tensor.size != r.size else tensor.reshape(shape)
 
 
-def _series(relevance: Array, tensor: Array | None, subject: Subject, layout: str, width: int) -> Body:
+def _series(
+    relevance: Array, tensor: Array | None, subject: Subject, layout: str, width: int, limit: float | None
+) -> Body:
     if relevance.ndim == 1 or len(relevance) <= MOST_LINES:
-        return series(relevance, tensor, subject.columns, width)
-    return plane(np.asarray(relevance), tensor, layout, ("channel", "step"))
+        return series(relevance, tensor, subject.columns, width, limit)
+    return plane(np.asarray(relevance), tensor, layout, ("channel", "step"), limit)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from rsp_onnx.checks.catalogue.base import Result, Status
 from rsp_onnx.checks.catalogue.run_checks import Report
 from rsp_onnx.checks.subject.subject import Shot
 from rsp_onnx.explain.explanation import Explanation
+from rsp_onnx.explain.pictures.shown import subject_of
+from rsp_onnx.render.drawing import embedded_picture
+from rsp_onnx.render.kinds import Subject
 from rsp_onnx.reports.difference import MapComparison, comparison_of
 from rsp_onnx.reports.page import report_page
-from rsp_onnx.types import Record
+from rsp_onnx.types import Array, Record
 from rsp_onnx.version import __version__
 
 from .text import MARKS, figure_text, summary
@@ -96,7 +101,25 @@ def _images(number: int, report: Report) -> list[Record]:
 
 def _pictures(shot: Shot) -> MapComparison:
     assert shot.golden is not None
-    return comparison_of(shot.golden.map.map, shot.packed.map, _seen(shot.explanation))
+    before, after, explanation = shot.golden.map.map, shot.packed.map, shot.explanation
+    pictures = comparison_of(before, after, _seen(explanation))
+    subject = subject_of(explanation).channels_first()
+    if explanation.photo is not None or {before.size, after.size} != {subject.heatmap.size}:
+        return pictures  # strips, where a long map was recorded coarse
+    maps = [one.reshape(subject.heatmap.shape) for one in (before, after)]
+    limit = max(float(np.abs(one).max(initial=0.0)) for one in maps) or 1.0
+    drawn = [embedded_picture(_with_map(subject, one), limit=limit) for one in maps]
+    return replace(pictures, before=drawn[0], after=drawn[1])
+
+
+def _with_map(subject: Subject, heatmap: Array) -> Subject:
+    """Return an input with another map, of which the sum over channels alone is known; the channels are their mean."""
+    whole, tensor = heatmap.astype(np.float32), subject.tensor
+    one_channel = subject.relevance.ndim == heatmap.ndim
+    if tensor is not None and tensor.ndim > heatmap.ndim:
+        tensor = tensor.mean(axis=0, keepdims=True)
+    relevance = whole if one_channel else whole[None]
+    return replace(subject, relevance=relevance, heatmap=whole, heatmap_original=whole, tensor=tensor)
 
 
 def _seen(explanation: Explanation) -> Image.Image | None:

@@ -20,12 +20,15 @@ _SIDE = 200  # pixels of a slice's longer side
 _WIDE = 860  # pixels of a sheet of slices, where one row of panels is not wider
 
 
-def plane(heatmap: Array, tensor: Array | None, layout: str, names: tuple[str, str] = ("row", "column")) -> Body:
+def plane(
+    heatmap: Array, tensor: Array | None, layout: str, names: tuple[str, str] = ("row", "column"),
+    limit: float | None = None,
+) -> Body:  # fmt: skip
     """Draw a map [H, W] beside the tensor [C, H, W] it belongs to, rows and columns numbered.
 
     Without a tensor, or where it has another shape, the map stands alone.
     """
-    limit = colour_limit(heatmap)
+    limit = colour_limit(heatmap) if limit is None else limit
     seen, said = shown(tensor, heatmap.shape)
     picture = None if seen is None else Image.fromarray(seen)
     axes = Axes(*names, rows=len(heatmap))
@@ -33,10 +36,10 @@ def plane(heatmap: Array, tensor: Array | None, layout: str, names: tuple[str, s
     return Body(page, limit, (said,) if said else (), LEAST_WIDTH)
 
 
-def slices(heatmap: Array, tensor: Array | None, layout: str) -> Body:
+def slices(heatmap: Array, tensor: Array | None, layout: str, limit: float | None = None) -> Body:
     """Draw slices of a volume's map [D, H, W], evenly chosen along its first axis, all on one scale."""
     panel_names(layout)
-    limit = colour_limit(heatmap.reshape(len(heatmap), -1))
+    limit = colour_limit(heatmap.reshape(len(heatmap), -1)) if limit is None else limit
     seen, said = shown(tensor, heatmap.shape)
     chosen = evenly(len(heatmap), _SLICES[layout])
     parts = [

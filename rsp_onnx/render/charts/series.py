@@ -23,8 +23,9 @@ _MOST_STROKES = 4000  # of one line in SVG and PDF; finer ones are embedded as a
 
 
 def series(
-    relevance: NDArray[Any], tensor: NDArray[Any] | None = None, names: Sequence[str] = (), width: int = WIDTH
-) -> Body:
+    relevance: NDArray[Any], tensor: NDArray[Any] | None = None, names: Sequence[str] = (), width: int = WIDTH,
+    limit: float | None = None,
+) -> Body:  # fmt: skip
     """Draw the relevance of a table's entries, or of a signal over time.
 
     Parameters
@@ -37,6 +38,8 @@ def series(
         Of the entries; without them their places.
     width : int
         Pixels.
+    limit : float, optional
+        Absolute value of the strongest colours; None takes the map's own.
 
     Returns
     -------
@@ -54,7 +57,8 @@ def series(
         raise BadInput(f"{len(values)} channels are too many for a line each: draw them as a picture.")
     if tensor is not None and tensor.shape != values.shape:
         tensor = None
-    limit = colour_limit(np.atleast_2d(values), 100.0 if values.ndim == 1 else 99.5)
+    if limit is None:
+        limit = colour_limit(np.atleast_2d(values), 100.0 if values.ndim == 1 else 99.5)
     if values.ndim == 2:
         page = _traces(values, values if tensor is None else np.asarray(tensor, np.float64), limit, width)
         return Body(page, limit, () if tensor is not None else ("lines: the relevance itself",))

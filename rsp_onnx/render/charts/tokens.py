@@ -22,7 +22,7 @@ _LUMINANCE = (0.2126, 0.7152, 0.0722)
 _MIDDLE = 0.179  # the luminance on which black letters and white ones have the same contrast
 
 
-def tokens(relevance: NDArray[Any], words: Sequence[str], page: int = WIDTH) -> Body:
+def tokens(relevance: NDArray[Any], words: Sequence[str], page: int = WIDTH, limit: float | None = None) -> Body:
     """Draw words, each on its colour.
 
     Parameters
@@ -32,6 +32,8 @@ def tokens(relevance: NDArray[Any], words: Sequence[str], page: int = WIDTH) -> 
         What each token is called.
     page : int
         Pixels a line is wide.
+    limit : float, optional
+        Absolute value of the strongest colours; None takes the map's own.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def tokens(relevance: NDArray[Any], words: Sequence[str], page: int = WIDTH) -> 
     values = np.asarray(relevance, np.float64)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise BadInput(f"A map of the shape {values.shape} cannot be drawn as tokens.")
-    limit = colour_limit(values[None], 100.0)
+    limit = colour_limit(values[None], 100.0) if limit is None else limit
     said = (f"the first {_MOST} of {len(values)} tokens",) if len(values) > _MOST else ()
     x, y = 0, 0
     boxes, texts = [], []
