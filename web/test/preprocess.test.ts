@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import type { Preprocess } from "../src/engine/types";
 import { roundHalfToEven } from "../src/preprocess/geometry";
+import { problemOf } from "../src/preprocess/problem";
 import { prepare, type Wanted } from "../src/preprocess/tensor";
 
 interface Case {
@@ -48,4 +49,28 @@ it("refuses channels a photo cannot fill, in one sentence", () => {
 
 it("rounds halves to the even neighbour", () => {
   expect([0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 2.6].map(roundHalfToEven)).toEqual([0, 2, 2, 0, -2, 2, 3]);
+});
+
+describe("what does not fit", () => {
+  const [first] = GOLDEN;
+  if (!first) throw new Error("no golden case");
+  const { preprocess: how, wanted } = first;
+
+  it("is a sentence", () => {
+    const wrong: [Partial<Preprocess>, RegExp][] = [
+      [{ size: [8, 8] }, /compiled for 24×24/],
+      [{ channels: "L" }, /makes L pictures, but the model's input has 3 channels/],
+      [{ scale: 0 }, /scale/],
+      [{ mean: [1, 2] }, /mean must be one/],
+      [{ std: [1, NaN, 1] }, /std must be one/],
+      [{ std: [1, 0, 1] }, /std must be above 0/],
+      [{ crop_fraction: 1.5 }, /crop/],
+      [{ pad_value: 256 }, /margins/],
+    ];
+    for (const [change, says] of wrong) expect(problemOf({ ...how, ...change }, wanted)).toMatch(says);
+  });
+
+  it("is nothing of what the presets hold", () => {
+    for (const { preprocess, wanted: w } of GOLDEN) expect(problemOf(preprocess, w)).toBeNull();
+  });
 });

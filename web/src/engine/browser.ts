@@ -1,5 +1,6 @@
 /** The engine of a folder that `rsp-onnx page` wrote: the browser computes, and no picture leaves it. */
 
+import { problemOf } from "../preprocess/problem";
 import type { Pixels } from "../preprocess/resample";
 import { prepare, type Prepared } from "../preprocess/tensor";
 import { decode } from "./decode";
@@ -104,12 +105,15 @@ class BrowserEngine implements Engine {
   }
 
   setPreprocess(model: string, values: Partial<Preprocess> | string): Promise<ModelFacts> {
-    const { facts } = this.find(model);
+    const { facts, wanted } = this.find(model);
     const own = facts.preprocess;
     if (own === null) return Promise.reject(new EngineError("The model's input is no photo."));
     const given = typeof values === "string" ? this.page.presets[values] : values;
     if (!given) return Promise.reject(new EngineError(`There is no preset of that name.`));
-    facts.preprocess = { ...own, ...given, source: "given" };
+    const next: Preprocess = { ...own, ...given, source: "given" };
+    const problem = problemOf(next, wanted);
+    if (problem !== null) return Promise.reject(new EngineError(problem));
+    facts.preprocess = next;
     return Promise.resolve({ ...facts });
   }
 
