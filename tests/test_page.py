@@ -1,6 +1,7 @@
 """``rsp-onnx page``: a folder with all the browser needs, written whole or not at all."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -128,6 +129,21 @@ class TestFolder:
         with pytest.raises(BadOutput, match="holds something else"):
             write_page([model], tmp_path / "mine")
         assert [p.name for p in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+    def test_a_page_stays_where_the_new_one_cannot_be_put(self, tmp_path, model, monkeypatch):
+        write_page([model], tmp_path / "out", layers=False)
+        (tmp_path / "out/mine").touch()
+        rename = Path.rename
+
+        def refuse(self, target):
+            if self.name == "page":
+                raise OSError(28, "No space left on device")
+            return rename(self, target)
+
+        monkeypatch.setattr(Path, "rename", refuse)
+        with pytest.raises(BadOutput, match="cannot be written: No space left on device"):
+            write_page([model], tmp_path / "out", layers=False)
+        assert (tmp_path / "out/mine").exists() and not list(tmp_path.glob(".rsp-onnx-page-*"))
 
     @pytest.mark.parametrize("number", [0, 1], ids=["the first", "the second"])
     def test_a_model_that_is_refused_leaves_nothing(self, tmp_path, model, number):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ def write_page(
     for method in methods:
         find_method(method)
     make_folder(target.absolute().parent)
-    scratch = Path(tempfile.mkdtemp(dir=target.absolute().parent, prefix=".rsp-onnx-page-"))
-    try:
+    with _scratch(target) as scratch:
         place = scratch / "page"
         shutil.copytree(built.BUILT, place)
         save_bytes(place / "index.html", first.encode())
@@ -92,9 +92,21 @@ def write_page(
         pages = [{key: value for key, value in one.items() if key != "warnings"} for one in told]
         save_json(place / _FACTS, {"version": __version__, "presets": presets, "models": pages, "samples": found})
         _put(place, target, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return _summary(target, told, len(found))
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Give a folder beside the target, and remove it; what the disk refuses is one sentence."""
+    scratch: Path | None = None
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=target.absolute().parent, prefix=".rsp-onnx-page-"))
+        yield scratch
+    except OSError as error:
+        raise BadOutput(f"The folder {target} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 class _Model:
@@ -155,13 +167,16 @@ def _check(models: Sequence[str | Path], labels: Sequence[str | Path], target: P
 
 def _put(place: Path, target: Path, scratch: Path) -> None:
     """Move the folder to its place; what stood there is gone only when the new one is there."""
+    before = scratch / "before"
+    place.chmod(0o755)
+    if target.exists():
+        target.rename(before)
     try:
-        place.chmod(0o755)
-        if target.exists():
-            target.rename(scratch / "before")
         place.rename(target)
-    except OSError as error:
-        raise BadOutput(f"The folder {target} cannot be written: {error.strerror or error}.") from error
+    except OSError:
+        if before.exists():
+            before.rename(target)
+        raise
 
 
 def _summary(target: Path, told: Sequence[dict[str, Any]], samples: int) -> dict[str, Any]:
