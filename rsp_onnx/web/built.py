@@ -23,8 +23,8 @@ def index_html(engine: str, folder: Path) -> str:
         text = (folder / "index.html").read_text(encoding="utf-8")
     except OSError:
         raise BadInput(
-            "The page is not built: run make page in the repository, which needs Node.js 20.19 or newer, "
-            "or install a wheel, which holds it."
+            "The page is not built: run make page in the repository, which needs Node.js 20.19 or newer, and install "
+            "again; or install a wheel, which holds it."
         ) from None
     text, count = _ENGINE.subn(rf'\1{{"engine": "{engine}"}}\2', text)
     if count != 1:

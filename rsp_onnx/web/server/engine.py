@@ -30,7 +30,7 @@ from .images import Images, Samples, StoredImage, called
 from .models import Models, ModelSettings, ServedModel
 from .workers import GoneError, Told, in_background
 
-ABILITIES = {"dropModel": True, "changePreprocess": True, "allMethods": True, "allLayers": True}
+ABILITIES = {"dropModel": True, "changePreprocess": True, "allLayers": True}
 _MOST_PREPARED = 4  # pictures kept decoded, for the next class of the same one
 
 

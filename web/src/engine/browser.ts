@@ -58,7 +58,6 @@ class BrowserEngine implements Engine {
   readonly abilities: Abilities = {
     dropModel: false,
     changePreprocess: true,
-    allMethods: false,
     allLayers: true,
   };
   readonly says = `Computed in this browser (${wasmSays()}); no picture leaves it.`;

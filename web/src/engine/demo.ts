@@ -26,7 +26,7 @@ export interface DemoOptions {
 }
 
 export class DemoEngine implements Engine {
-  readonly abilities = { dropModel: true, changePreprocess: true, allMethods: true, allLayers: true };
+  readonly abilities = { dropModel: true, changePreprocess: true, allLayers: true };
   readonly says = "A demonstration: the answers are made up here, no model is run.";
   private readonly open = new Map<string, ModelFacts>();
   private readonly images = new Map<string, Pixels | null>();

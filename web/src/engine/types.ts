@@ -169,7 +169,6 @@ export interface Sample {
 export interface Abilities {
   dropModel: boolean;
   changePreprocess: boolean;
-  allMethods: boolean;
   allLayers: boolean;
 }
 
