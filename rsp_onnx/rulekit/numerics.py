@@ -13,6 +13,7 @@ from rsp_onnx.graph.shapes import Dims
 from .context import Context
 
 EPSILON = 1e-9  # the release's: keeps the z-rule of pools and sums from dividing by zero
+_FAINTEST = 1e-30  # relevance that counts: what is made of less is denormal, and such products take ten times as long
 
 
 def safe_divide(op: Emitter, a: ir.Value, b: ir.Value, *, nonnegative: bool = False) -> ir.Value:
@@ -32,7 +33,7 @@ def signs(op: Emitter, r: ir.Value) -> tuple[ir.Value, ir.Value]:
 
 def stack_signs(op: Emitter, r: ir.Value, axis: int) -> ir.Value:
     """Return R₂ = [R⁺; R⁻] along an axis (rsp.md §6); the sign goes into what is small, see ``sign_of_rows``."""
-    return op.Concat(*signs(op, r), axis=axis)
+    return _positive(op, op.Concat(r, op.Neg(r), axis=axis))
 
 
 def sign_pairs(op: Emitter, r: ir.Value, rows: int, positions: int) -> ir.Value:
@@ -40,7 +41,12 @@ def sign_pairs(op: Emitter, r: ir.Value, rows: int, positions: int) -> ir.Value:
 
     ``stack_signs`` along the first axis, for where sizes are known.
     """
-    return op.Relu(op.Mul(op.Reshape(r, [1, rows, positions]), np.array([1.0, -1.0]).reshape(2, 1, 1)))
+    return _positive(op, op.Mul(op.Reshape(r, [1, rows, positions]), np.array([1.0, -1.0]).reshape(2, 1, 1)))
+
+
+def _positive(op: Emitter, r: ir.Value) -> ir.Value:
+    """Return r where it is above what is faintest, else 0; in double precision, where nothing is too faint, above 0."""
+    return op.Relu(r) if op.type == ir.DataType.DOUBLE else op.ThresholdedRelu(r, alpha=_FAINTEST)
 
 
 def sign_of_rows(rows: int, factor: float, *behind: int) -> np.ndarray:

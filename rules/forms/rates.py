@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-BYTES_PER_MS = 5.0e6
+BYTES_PER_MS = 8.0e6
 OPERATIONS_PER_MS: Mapping[str, float] = {
-    "unfold": 1.0e8, "gram": 9.0e7, "direct": 1.1e8, "pointwise": 1.1e8, "winograd": 6.0e7,
-    "unfold, depthwise": 2.5e6, "gram, depthwise": 2.5e6, "depthwise": 5.0e6, "blocked": 2.0e7,
+    "unfold": 6.1e7, "gram": 5.7e7, "direct": 6.5e7, "pointwise": 7.8e7, "winograd": 3.2e7,
+    "unfold, depthwise": 3.8e6, "gram, depthwise": 2.5e6, "depthwise": 1.6e7, "blocked": 1.9e7,
 }  # fmt: skip
 
 

@@ -14,6 +14,8 @@ from rsp_onnx.rulekit.linear import Dense
 from rsp_onnx.rulekit.numerics import divide_sum
 from rsp_onnx.rulekit.source import is_source
 
+_SMALL = 2.0**-27  # times W, which cancels: S is as much larger, so that the faintest relevance makes no denormal numbers
+
 
 def image_source(ctx: Context, value: ir.Value) -> ir.Value | None:
     """Return the image a layer reads: the tensor itself, or what a zero Pad before it pads; None for hidden layers.
@@ -41,10 +43,10 @@ def z_bounded(ctx: Context, node: ir.Node, r: ir.Value, c: Convolution) -> ir.Va
     L and H are the image's minimum and maximum per sample; a BatchNorm behind the layer is folded into W.
     """
     op, w = ctx.op, c.window
-    weight = folded_weight(ctx, node)
+    weight = folded_weight(ctx, node) * _SMALL
     both = _low_and_high(ctx, node.inputs[0])
     grouped = _stack_for_groups(weight, c.group)
-    z = convolve(op, _interleave(ctx, both, c), grouped, w, c.group, np.full(c.filters, op.bias))
+    z = convolve(op, _interleave(ctx, both, c), grouped, w, c.group, np.full(c.filters, op.bias * _SMALL))
     s = ctx.merge(op.Div(r, z), (c.filters, *w.out))
     back = adjoint_convolve(op, s, grouped, w, c.group)
     entries = c.channels // c.group * math.prod(w.size)
@@ -60,8 +62,8 @@ def z_bounded_dense(ctx: Context, r: ir.Value, layer: Dense, source: ir.Value) -
     assert found is not None
     weight = found.astype(np.float64).T if layer.transposed else found.astype(np.float64)
     above, below = _low_and_high(ctx, source)
-    upper, lower = np.maximum(weight, 0), np.minimum(weight, 0)
-    s = divide_sum(op, r, op.Add(op.MatMul(above, upper), op.MatMul(below, lower)), op.bias)
+    upper, lower = np.maximum(weight, 0) * _SMALL, np.minimum(weight, 0) * _SMALL
+    s = divide_sum(op, r, op.Add(op.MatMul(above, upper), op.MatMul(below, lower)), op.bias * _SMALL)
     back = [op.MatMul(s, np.ascontiguousarray(np.swapaxes(w, -1, -2))) for w in (upper, lower)]
     return op.Add(op.Mul(back[0], above), op.Mul(back[1], below))
 
