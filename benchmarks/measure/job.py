@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,21 +83,26 @@ def exported(task: Task) -> list[Figure]:
 
 
 def many(task: Task) -> list[Figure]:
-    """Measure several samples at once, several classes, and a class the model is asked for, beside one forward pass."""
+    """Measure several classes and several samples, and a class the model is asked for, beside one forward pass."""
     path, feeds = task.file, _load(task.feeds)
     ours = engines.explainer(path, task.method, task.threads)
+    batches = engines.explainer(path, task.method, task.threads)  # which is asked for one class, and so has no Loop
     item = ours.prepare(feeds)
     classes = list(range(min(CLASSES, ours.scores(item).size)))
     runs = {
         "plain": engines.plain(path, task.threads, feeds),
         "explain, class not given": lambda: ours.explain(item),
         f"explain, {len(classes)} classes": lambda: ours.explain(item, classes, "none"),
+        "explain, 1 sample": lambda: batches.explain(item, engines.TARGET, "none"),
+        f"explain, {MANY} samples": lambda: _batch(batches, item),
     }
     if task.wide:
         runs[f"plain, {MANY} samples"] = engines.plain(path, task.threads, _load(task.wide))
-        items = [item] * MANY
-        runs[f"explain, {MANY} samples"] = lambda: ours.explain_batch(items, engines.TARGET, "none", batch_size=MANY)
     return in_turn(runs, min(task.runs, 7), task.threads)
+
+
+def _batch(ours: Any, item: Any) -> object:
+    return ours.explain_batch([item] * MANY, engines.TARGET, "none", batch_size=MANY)
 
 
 def memory_of_forward(task: Task) -> list[Figure]:
@@ -107,12 +113,17 @@ def memory_of_forward(task: Task) -> list[Figure]:
 
 
 def memory_of_explaining(task: Task) -> list[Figure]:
-    """Measure the memory one explanation takes from the model's file on: compiling, weights, tensors; libraries not."""
+    """Measure the memory one explanation takes from the model's file on, and then a batch; libraries not counted."""
     feeds, small = _load(task.feeds), {"image": np.zeros((1, 3, 96, 96), np.float32)}
     engines.explainer(DIGITS, "gradient", 1, cache=False).explain(small, engines.TARGET, "none")  # imports what is lazy
     before = resident_bytes()
-    engines.explain(task.file, task.method, task.threads, feeds)()
-    return [one("memory, explain", peak_bytes() - before, "bytes")]
+    ours = engines.explainer(task.file, task.method, task.threads)
+    item = ours.prepare(feeds)
+    ours.explain(item, engines.TARGET, "none")
+    alone = peak_bytes() - before
+    _batch(ours, item)
+    batch = peak_bytes() - before
+    return [one("memory, explain", alone, "bytes"), one(f"memory, explain, {MANY} samples", batch, "bytes")]
 
 
 def beside(task: Task) -> list[Figure]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from . import machine
+from .job import MANY
 from .models import TITLES
 from .runner import Results, Row
 
@@ -71,9 +72,10 @@ def _memory(rows: Sequence[Row]) -> list[str]:
     body = []
     for r in rows:
         if r.figure.name == "memory, explain":
-            beside = plain.get(r.model, 0)
-            body.append([_title(r), r.method, _mb(beside), _mb(r.figure.median), _by(r.figure.median, beside)])
-    heads = ["model", "method", "forward, MB", "explain, MB", "ratio"]
+            beside, batch = plain.get(r.model, 0), _same(rows, r, f"memory, explain, {MANY} samples")
+            eight = _mb(batch.figure.median) if batch else ""
+            body.append([_title(r), r.method, _mb(beside), _mb(r.figure.median), _by(r.figure.median, beside), eight])
+    heads = ["model", "method", "forward, MB", "explain, MB", "ratio", f"{MANY} samples, MB"]
     return _table("Peak resident memory of a process of its own, weights included, libraries not", heads, body)
 
 

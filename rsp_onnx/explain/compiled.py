@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -93,7 +93,7 @@ class Compiled:
         results = self.serving.outputs(items, [self.scores.output_name])
         return None if results is None else np.concatenate([self.scores.read(one) for one in results])
 
-    @property
+    @cached_property
     def first(self) -> InputSignature:
         """The first explained input that has axes, whose relevance is the explanation's."""
         return next((one for one in self.inputs if one.shape), self.inputs[0])

@@ -48,8 +48,10 @@ def rivals_for(method: str, hostile: Choice) -> Choice:
 
 def far_from_the_prediction(explained: Explanation) -> str:
     """Say that the model does not mean the class asked for: empty where it does, or nearly."""
+    if explained.is_predicted:
+        return ""
     rank, chance = explained.rank, explained.probability
-    if chance is None or explained.is_predicted or (rank <= _FAR and chance >= _UNLIKELY):
+    if chance is None or (rank <= _FAR and chance >= _UNLIKELY):
         return ""
     return (
         f"{_target(explained)} is not what the model predicts: rank {rank} of {explained.scores.size}, "

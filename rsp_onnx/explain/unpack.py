@@ -47,17 +47,16 @@ def explanations(
         rows = {key: _of_sample(compiled, key, r, n) for key, r in results.items() if _is_ours(key)}
         given = [name for name in compiled.outputs if name in results]
         own = {name: _row(results[name], compiled.sample_axes.get(name), n) for name in given}
-        base = Explanation(
-            _NOTHING, _NOTHING, scores[n], 0, outputs=own, labels=compiled.labels, photo=item.photo,
+        make = partial(
+            Explanation, scores=scores[n], outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=run.form.session.provider, method=compiled.method,
-            kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
-            warnings=item.remarks, cached=run.form.cached,
+            kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs), cached=run.form.cached,
         )  # fmt: skip
-        classes = [base.predicted if t == PREDICTED else t for t in targets[n]]
+        classes = [int(np.argmax(scores[n])) if t == PREDICTED else t for t in targets[n]]
         asked = list(enumerate(zip(classes, map(tuple, rivals[n]), strict=False)))
         accounts = [_account(compiled, run.form, item, rows, k, *one) for k, one in asked]
         notes = (*compiled.warnings, *run.form.notes)
-        explained.append([_filled(compiled, base, rows, k, *one, accounts[k], notes) for k, one in asked])
+        explained.append([_filled(compiled, item, make, rows, k, *one, accounts[k], notes) for k, one in asked])
     return explained
 
 
@@ -80,14 +79,13 @@ def _row(output: Array, axis: int | None, n: int) -> Array:
 
 
 _BY_ROW = ("ledger", "balance")
-_NOTHING = np.zeros((0,), np.float32)
 
 
 def _filled(
-    compiled: Compiled, base: Explanation, rows: Mapping[str, Array], k: int, target: int, hostile: tuple[int, ...],
-    account: Account, notes: Sequence[str],
+    compiled: Compiled, item: Feeds, make: Callable[..., Explanation], rows: Mapping[str, Array], k: int, target: int,
+    hostile: tuple[int, ...], account: Account, notes: Sequence[str],
 ) -> Explanation:  # fmt: skip
-    """Add the relevance of the k-th target: tensors [K, ...], evidence [K, 1+H]. notes: for every reader."""
+    """Make the k-th target's, of relevance [K, ...] and evidence [K, 1+H]. make: knows the rest; notes: for all."""
     relevances = {name.partition("/")[2]: r[k] for name, r in rows.items() if name.startswith("relevance/")}
     main = rows["relevance"][k] if "relevance" in rows else relevances[compiled.name]
     if not np.isfinite(main).all():
@@ -96,14 +94,15 @@ def _filled(
     if compiled.name in compiled.one_sample:
         relevance, heatmap = main, main.sum(axis=-1, dtype=np.float64)  # time comes first, what was measured last
     else:
-        relevance, heatmap = _as_image(main, compiled, base.photo is not None)
-    explained = replace(
-        base, relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), relevances=relevances,
+        relevance, heatmap = _as_image(main, compiled, item.photo is not None)
+    explained = make(
+        relevance=relevance.astype(np.float32), heatmap=heatmap.astype(np.float32), relevances=relevances,
         target=target, hostile=hostile if known_method(compiled.method).compares else (), account=account,
+        warnings=tuple(dict.fromkeys((*notes, *item.remarks))),
     )  # fmt: skip
     evidence, answers = (rows[name][k] if name in rows else None for name in ("evidence", ANSWERS))
     own = (*_warnings(explained, evidence), *remarks(explained, hostile, answers))
-    return replace(explained, warnings=tuple(dict.fromkeys((*notes, *own, *base.warnings))))
+    return replace(explained, warnings=tuple(dict.fromkeys((*notes, *own, *item.remarks)))) if own else explained
 
 
 def _account(

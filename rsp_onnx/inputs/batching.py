@@ -46,7 +46,7 @@ def stacked(items: Sequence[Feeds], batch: int | None) -> Iterable[tuple[dict[st
 
 
 def _together(arrays: Sequence[Array]) -> Array:
-    return np.concatenate(arrays) if arrays[0].ndim else arrays[0]
+    return np.concatenate(arrays) if arrays[0].ndim and len(arrays) > 1 else arrays[0]
 
 
 def class_arrays(

@@ -14,7 +14,7 @@ from rsp_onnx.rulekit.linear import Dense
 from rsp_onnx.rulekit.numerics import divide_sum
 from rsp_onnx.rulekit.source import is_source
 
-_SMALL = 2.0**-27  # times W, which cancels: S is as much larger, so that the faintest relevance makes no denormal numbers
+_SMALL = 2.0**-27  # times W, and S as much larger: what is made of the faintest relevance is not denormal
 
 
 def image_source(ctx: Context, value: ir.Value) -> ir.Value | None:

@@ -47,12 +47,12 @@ def named(results: Sequence[Sequence[Explanation]], names: Names) -> list[list[E
     BadInput
         There is another number of column names than of entries.
     """
+    if names == Names():
+        return Explanations(map(Explanations, results))
     return Explanations(Explanations(_named(one, names) for one in per_item) for per_item in results)
 
 
 def _named(explanation: Explanation, names: Names) -> Explanation:
-    if names == Names():
-        return explanation
     kind = kind_of(explanation)
     if kind == "table":
         names.check(explanation.heatmap.size)

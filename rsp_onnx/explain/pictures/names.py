@@ -27,7 +27,7 @@ class Names:
     columns : tuple of str
         What a table's entries are called, in order; empty where nobody said.
     axes : mapping
-        By input, what the model calls its axes, without the batch; empty names where it says nothing.
+        By input, what the model calls its axes, without the batch; '' for an axis it does not name.
     """
 
     tokens: Mapping[int, str] | None = field(default=None, repr=False)
@@ -75,7 +75,8 @@ def read_names(
         A file cannot be read, or holds no such names.
     """
     axes = {s.name: s.axes if s.is_one_sample else s.axes[1:] for s in signatures}
-    return Names(_vocabulary(tokens), read_labels(columns) or () if columns is not None else (), axes)
+    told = {name: one for name, one in axes.items() if any(one)}
+    return Names(_vocabulary(tokens), read_labels(columns) or () if columns is not None else (), told)
 
 
 def _vocabulary(source: TokenSource) -> dict[int, str] | None:
