@@ -50,7 +50,8 @@ def explanations(
         make = partial(
             Explanation, scores=scores[n], outputs=own, labels=compiled.labels, photo=item.photo,
             geometry=item.geometry, provider=run.form.session.provider, method=compiled.method,
-            kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs), cached=run.form.cached,
+            kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
+            cached=run.form.cached,
         )  # fmt: skip
         classes = [int(np.argmax(scores[n])) if t == PREDICTED else t for t in targets[n]]
         asked = list(enumerate(zip(classes, map(tuple, rivals[n]), strict=False)))
