@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from rsp_onnx import compile_explainer
+from rsp_onnx import compile_explainer, inspect_model
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.graph.signs import is_nonnegative, is_zero
 from rsp_onnx.graph.upward import answer
@@ -66,6 +66,15 @@ def test_a_deep_chain_of_activations_is_walked(method):
     deep = network(first, *chain("Relu", "a"), last)
     plain = network(first, helper.make_node("Relu", ["a"], ["end"]), last)
     assert relative_l2(explained(deep, method), explained(plain, method)) < 1e-6
+
+
+@pytest.mark.parametrize("op", ["Relu", "Softplus"])
+def test_a_deep_chain_is_inspected_cost_included(op):
+    """What is folded, and what ONNX Runtime computes in one pass, is found without recursion and without squares."""
+    first, last = helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("MatMul", ["end", "v"], ["y"])
+    report = inspect_model(network(first, *chain(op, "a"), last))
+    assert report["explainable"]
+    assert report["cost"]["operations"] > report["cost"]["forward_operations"] > 0
 
 
 def test_signs_are_found_however_far_up_and_through_however_many_paths():

@@ -9,7 +9,7 @@ from enum import Enum
 import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import subgraphs
-from rsp_onnx.graph.op_facts import Data, Layout, OpFacts, Role, facts_of, facts_of_op, is_folded
+from rsp_onnx.graph.op_facts import Data, Layout, OpFacts, Role, facts_of, facts_of_op
 
 from .chains import fused_chains
 from .table import Shape, Sizes
@@ -118,7 +118,7 @@ def _of_node(node: ir.Node, sizes: Sizes, times: int) -> Iterator[Amount]:
 
 def _amount(node: ir.Node, sizes: Sizes, times: int) -> Amount:
     facts = facts_of(node)
-    if is_folded(node.outputs[0]):
+    if sizes.is_folded(node.outputs[0]):
         return Amount(Kind.NOTHING, 0, 0, 0)
     if facts.view or all(v in sizes.values for v in node.outputs if v.name):
         return Amount(Kind.NOTHING, 0, 0, times)

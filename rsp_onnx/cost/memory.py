@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from rsp_onnx.graph.nodes import captured, subgraphs
-from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of, is_folded
+from rsp_onnx.graph.op_facts import Data, Layout, Role, facts_of
 
 from .amounts import is_fused
 from .table import Sizes
@@ -21,8 +21,8 @@ def weight_bytes(graph: ir.Graph) -> int:
 
 def folded_bytes(graph: ir.Graph, sizes: Sizes) -> int:
     """Return how many bytes ONNX Runtime computes of weights alone, when it loads a model, and keeps."""
-    read = {v for node in graph if not is_folded(node.outputs[0]) for v in (*node.inputs, *captured(node))}
-    return sum(sizes.bytes(v) for v in read if v is not None and v.producer() is not None and is_folded(v))
+    read = {v for node in graph if not sizes.is_folded(node.outputs[0]) for v in (*node.inputs, *captured(node))}
+    return sum(sizes.bytes(v) for v in read if v is not None and v.producer() is not None and sizes.is_folded(v))
 
 
 def largest_weight(model: ir.Model) -> int:
@@ -55,7 +55,7 @@ def live_bytes(graph: ir.Graph, sizes: Sizes) -> int:
         taken = _taken_over(node, step, alive, last, home, sizes)
         for output in node.outputs:
             if output.name and output not in home:
-                nothing = is_folded(output) or (output is node.outputs[0] and taken is not None)
+                nothing = sizes.is_folded(output) or (output is node.outputs[0] and taken is not None)
                 alive[output] = 0 if nothing else sizes.bytes(output)
                 now += alive[output]
         most = max(most, now + max((live_bytes(body, sizes) for body in subgraphs(node)), default=0))

@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
+from rsp_onnx.graph.constants import is_folded
+
 Shape: TypeAlias = "tuple[int, ...]"
 Told: TypeAlias = "tuple[Shape, ir.DataType]"
 
@@ -35,10 +37,15 @@ class Sizes:
     trips: dict[ir.Node, int] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     valueless: set[ir.Value] = field(default_factory=set)
+    folded: dict[ir.Value, bool] = field(default_factory=dict)
 
     def put(self, value: ir.Value, told: Told) -> None:
         """Note a tensor's shape and dtype."""
         self.shapes[value], self.types[value] = told
+
+    def is_folded(self, value: ir.Value) -> bool:
+        """Tell whether a tensor is made of weights alone, see ``constants``."""
+        return is_folded(value, self.folded)
 
     def entries(self, value: ir.Value | None) -> int:
         """Return how many entries a tensor has; 0 of one that is left out or of unknown size."""

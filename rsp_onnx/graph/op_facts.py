@@ -207,16 +207,3 @@ def plain_op(node: ir.Node) -> str:
 def is_layer(node: ir.Node) -> bool:
     """Tell of a layer with weights."""
     return facts_of(node).role is Role.LAYER
-
-
-def is_folded(value: ir.Value | None) -> bool:
-    """Tell of a weight, or of what is computed from weights alone: ONNX Runtime does that once, when it loads a model.
-
-    Not of integers made numbers: it waits with those, since it may compute with the integers.
-    """
-    if value is None:
-        return True
-    node = value.producer()
-    if node is None:
-        return value.const_value is not None and not value.is_graph_input()
-    return facts_of(node).data is not Data.QUANTISES and bool(node.inputs) and all(map(is_folded, node.inputs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from rsp_onnx.graph.constants import is_constant
 from rsp_onnx.graph.emit import PREFIX
 from rsp_onnx.graph.nodes import attribute
 from rsp_onnx.graph.op_facts import Role, facts_of
@@ -21,7 +22,7 @@ def keep_weights_apart(model: ir.Model) -> None:
     constant: dict[ir.Value, bool] = {}
     weights = {v: None for node in model.graph.all_nodes() if _is_layer(node) for v in node.inputs if v is not None}
     for index, value in enumerate(weights):
-        if len(_ways(value)) > 1 and _is_constant(value, constant):
+        if len(_ways(value)) > 1 and is_constant(value, constant):
             given = value
             for number, readers in enumerate(list(_ways(value).values())[1:], 1):
                 given = _twice_negated(model.graph, given, f"{PREFIX}/apart_{index}_{number}")
@@ -41,17 +42,6 @@ def _ways(value: ir.Value) -> dict[Way, list[tuple[ir.Node, int]]]:
             way = (node.domain, node.op_type, slot, attribute(node, "transA", 0), attribute(node, "transB", 0))
             ways.setdefault(way, []).append((node, slot))
     return ways
-
-
-def _is_constant(value: ir.Value, known: dict[ir.Value, bool]) -> bool:
-    """Tell of a weight, or of what is computed from weights alone."""
-    if value not in known:
-        node = value.producer()
-        if node is None:
-            known[value] = value.const_value is not None and not value.is_graph_input()
-        else:
-            known[value] = all(_is_constant(v, known) for v in node.inputs if v is not None)
-    return known[value]
 
 
 def _twice_negated(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:

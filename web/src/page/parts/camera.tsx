@@ -33,7 +33,6 @@ export function Camera({ close }: { close: () => void }) {
   }, []);
   return (
     <div class="camera">
-      {}
       <video ref={video} muted playsInline aria-label="Camera" />
       <button
         type="button"
