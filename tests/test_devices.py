@@ -14,7 +14,7 @@ from rsp_onnx.devices.device import CPU, CUDA, Device, in_full_precision, resolv
 from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, OutOfMemory
 from rsp_onnx.model.load import load_model
 from rsp_onnx.model.session import Session, _suit
-from rsp_onnx.serving.forms import Form, FormKey, Serving
+from rsp_onnx.serving.variants import Serving, Variant, VariantKey
 
 from .little import conv_net
 
@@ -210,8 +210,8 @@ class Small:
 def test_half_as_many_are_tried_once(room, asked):
     from rsp_onnx.inputs.tensors import Feeds
 
-    session, key = Small(room), FormKey(one_by_one=False, ledger=False)
-    serving = Serving(lambda key: Form(session, key, None), key)
+    session, key = Small(room), VariantKey(one_by_one=False, ledger=False)
+    serving = Serving(lambda key: Variant(session, key, None), key)
     x = np.random.default_rng(1).normal(size=(5, 3, 2, 2)).astype(np.float32)
     items = [Feeds({"x": x[i : i + 1]}) for i in range(5)]
     runs = serving.runs(items, [[i] for i in range(5)], [[[]]] * 5)

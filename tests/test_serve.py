@@ -354,14 +354,14 @@ def test_the_server_answers_while_it_compiles(page, monkeypatch):
 
 @pytest.mark.parametrize("shaped", [False, True])
 def test_nothing_is_compiled_for_nothing(page, monkeypatch, shaped):
-    """Where scores must be read before the class is known, one form serves that and the map."""
-    made, real = [], Making.form
+    """Where scores must be read before the class is known, one variant serves that and the map."""
+    made, real = [], Making.variant
 
-    def form(self, key, draft):
+    def variant(self, key, draft):
         made.append(key)
         return real(self, key, draft)
 
-    monkeypatch.setattr(Making, "form", form)
+    monkeypatch.setattr(Making, "variant", variant)
     model = conv_net()
     if shaped:  # [N, 1, 4]: the classes last
         model.graph.node.append(onnx.helper.make_node("Unsqueeze", ["y", "one"], ["u"]))

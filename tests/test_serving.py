@@ -196,7 +196,8 @@ def test_the_form_for_one_class_is_the_loops_body_and_is_not_made_beside_it():
     alone, both = one.explain(photo, 1, 2), several.explain(photo, [1, 3], 2)
     assert relative_l2(alone.relevance, both[0].relevance) < 1e-6
     assert relative_l2(several.explain(photo, 1, 2).relevance, alone.relevance) < 1e-6
-    keys = [[key.several for (c,) in (e._compiled._kept.values(),) for key in c.serving._forms] for e in (one, several)]
+    kept = [c for e in (one, several) for c in e._compiled._kept.values()]
+    keys = [[key.several for key in c.serving._variants] for c in kept]
     assert keys == [[False], [True]]
     flat = compile_ir(found("vgg"), one_by_one=True, several=False)
     assert "Loop" not in {node.op_type for node in flat.graph}
@@ -211,14 +212,14 @@ def test_the_ledger_is_computed_when_it_is_asked_for():
     photo = np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8)
     one, other = (e.explain(photo, 1, 2) for e in (lazy, eager))
     (serving,) = (c.serving for c in lazy._compiled._kept.values())
-    assert len(serving._forms) == 1
-    assert "ledger" not in serving.form().session.outputs
+    assert len(serving._variants) == 1
+    assert "ledger" not in serving.variant().session.outputs
     assert one.warnings == other.warnings
     assert relative_l2(one.relevance, other.relevance) < 1e-6
     assert list(one.ledger) == list(other.ledger)
     assert one.ledger == pytest.approx(other.ledger, rel=1e-5, abs=1e-6)
     assert one.losses == other.losses
-    assert len(serving._forms) == 2
+    assert len(serving._variants) == 2
     assert one.ledger is one.ledger  # computed once
 
 
@@ -246,7 +247,7 @@ def test_a_method_that_asks_many_times_has_no_ledger_and_no_second_session():
     one = explainer.explain(np.random.default_rng(0).integers(0, 255, (20, 30, 3), dtype=np.uint8), 1)
     assert (dict(one.ledger), one.losses) == ({}, ())
     (compiled,) = explainer._compiled._kept.values()
-    assert len(compiled.serving._forms) == 1
+    assert len(compiled.serving._variants) == 1
 
 
 # ---- files for so many samples and classes ----

@@ -13,7 +13,7 @@ from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.classes import PREDICTED, Choice, asks_for_predicted, choose_classes, needs_scores
 from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.inputs.tensors import Feeds
-from rsp_onnx.serving.forms import Serving
+from rsp_onnx.serving.variants import Serving
 from rsp_onnx.types import Array
 
 from .remarks import rivals_for
@@ -85,9 +85,9 @@ class Compiled:
         return choose_classes(target, hostile, scores, kind, self.labels)
 
     def get_ready(self, targets: int | None = None, ledger: bool = False) -> None:
-        """Compile the form that explains so many classes, None for the one with the highest score, and start it."""
+        """Compile the variant that explains so many classes, None for the one with the highest score, and start it."""
         several = not self.scores.are_plain if targets is None else targets > 1
-        self.serving.form(several=several, ledger=ledger)
+        self.serving.variant(several=several, ledger=ledger)
 
     def _own_scores(self, items: Sequence[Feeds]) -> Array | None:
         results = self.serving.outputs(items, [self.scores.output_name])

@@ -14,8 +14,8 @@ from rsp_onnx.inputs.tensors import Feeds
 from rsp_onnx.layout import NO_CHANNELS, channels_last
 from rsp_onnx.names import ANSWERS
 from rsp_onnx.serving.account import Account, Found
-from rsp_onnx.serving.forms import Form, Run
 from rsp_onnx.serving.losses import losses
+from rsp_onnx.serving.variants import Run, Variant
 from rsp_onnx.types import Array
 
 from .compiled import Compiled
@@ -49,14 +49,14 @@ def explanations(
         own = {name: _row(results[name], compiled.sample_axes.get(name), n) for name in given}
         make = partial(
             Explanation, scores=scores[n], outputs=own, labels=compiled.labels, photo=item.photo,
-            geometry=item.geometry, provider=run.form.session.provider, method=compiled.method,
+            geometry=item.geometry, provider=run.variant.session.provider, method=compiled.method,
             kind=compiled.scores.kind, tensor=_one(compiled, item), inputs=tuple(s.name for s in compiled.inputs),
-            cached=run.form.cached,
+            cached=run.variant.cached,
         )  # fmt: skip
         classes = [int(np.argmax(scores[n])) if t == PREDICTED else t for t in targets[n]]
         asked = list(enumerate(zip(classes, map(tuple, rivals[n]), strict=False)))
-        accounts = [_account(compiled, run.form, item, rows, k, *one) for k, one in asked]
-        notes = (*compiled.warnings, *run.form.notes)
+        accounts = [_account(compiled, run.variant, item, rows, k, *one) for k, one in asked]
+        notes = (*compiled.warnings, *run.variant.notes)
         explained.append([_filled(compiled, item, make, rows, k, *one, accounts[k], notes) for k, one in asked])
     return explained
 
@@ -107,28 +107,28 @@ def _filled(
 
 
 def _account(
-    compiled: Compiled, form: Form, item: Feeds, rows: Mapping[str, Array], k: int, target: int,
+    compiled: Compiled, variant: Variant, item: Feeds, rows: Mapping[str, Array], k: int, target: int,
     hostile: tuple[int, ...],
 ) -> Account:  # fmt: skip
     """Return where the k-th target's relevance went; where this run did not tell, another one will."""
-    if form.key.ledger or compiled.renew is None:
-        return Account(_booked(form, rows, k))
+    if variant.key.ledger or compiled.renew is None:
+        return Account(_booked(variant, rows, k))
     return Account(find=partial(_run_again, compiled.renew, item, target, hostile))
 
 
-def _booked(form: Form, rows: Mapping[str, Array], k: int) -> Found:
+def _booked(variant: Variant, rows: Mapping[str, Array], k: int) -> Found:
     """ledger: [L, K]; balance [1+L, K]: Σ|R₀|, then what each node gained."""
-    sums = zip(form.ledger, rows["ledger"][:, k] if "ledger" in rows else (), strict=True)
+    sums = zip(variant.ledger, rows["ledger"][:, k] if "ledger" in rows else (), strict=True)
     row = rows["balance"][:, k] if "balance" in rows else [0.0]
-    gained = {node: (op, float(g)) for (node, op), g in zip(form.balance, row[1:], strict=True)}
-    return {name: float(s) for name, s in sums}, losses(gained, float(row[0]), form.reasons)
+    gained = {node: (op, float(g)) for (node, op), g in zip(variant.balance, row[1:], strict=True)}
+    return {name: float(s) for name, s in sums}, losses(gained, float(row[0]), variant.reasons)
 
 
 def _run_again(renew: Callable[[], Compiled], item: Feeds, target: int, hostile: Sequence[int]) -> Found:
     """Run once more with the ledger. renew: the compiled explainer, which nobody may have kept since."""
     compiled = renew()
     (run,) = compiled.serving.runs([item], [[target]], [[hostile]], ledger=True)
-    return _booked(run.form, {key: r[:, :, 0] for key, r in run.results.items() if key in _BY_ROW}, 0)
+    return _booked(run.variant, {key: r[:, :, 0] for key, r in run.results.items() if key in _BY_ROW}, 0)
 
 
 def _is_ours(name: str) -> bool:

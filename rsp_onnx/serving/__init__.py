@@ -1,4 +1,4 @@
-"""Running compiled explainers: which form of a model's runs, and what is only computed when it is asked for.
+"""Running compiled explainers: which variant of a model's runs, and what is only computed when it is asked for.
 
-Public: Account, Form, form_of, FormKey, Found, Loss, losses, Run, Serving.
+Public: Account, Found, Loss, losses, Run, Serving, Variant, variant_of, VariantKey.
 """

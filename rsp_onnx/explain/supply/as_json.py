@@ -10,7 +10,7 @@ import numpy as np
 from rsp_onnx.explain.compiled import Compiled
 from rsp_onnx.inputs.layout import InputSignature
 from rsp_onnx.model.session import Session
-from rsp_onnx.serving.forms import Form, FormKey, Serving
+from rsp_onnx.serving.variants import Serving, Variant, VariantKey
 
 from .scoring import Scores
 
@@ -39,7 +39,7 @@ def _dtype(name: str) -> np.dtype[Any]:
         return found
 
 
-def compiled_to(compiled: Compiled, key: FormKey) -> dict[str, Any]:
+def compiled_to(compiled: Compiled, key: VariantKey) -> dict[str, Any]:
     """Return what is known of a compiled explainer beside its sessions as JSON."""
     scores = compiled.scores
     return {
@@ -64,18 +64,18 @@ def compiled_from(
     )  # fmt: skip
 
 
-def form_to(form: Form) -> dict[str, Any]:
-    """Return what is known of a form beside its session as JSON."""
+def variant_to(variant: Variant) -> dict[str, Any]:
+    """Return what is known of a variant beside its session as JSON."""
     return {
-        "batch": form.batch, "ledger": list(form.ledger), "balance": [list(pair) for pair in form.balance],
-        "unreached": list(form.unreached), "reasons": dict(form.reasons), "method": form.method,
+        "batch": variant.batch, "ledger": list(variant.ledger), "balance": [list(pair) for pair in variant.balance],
+        "unreached": list(variant.unreached), "reasons": dict(variant.reasons), "method": variant.method,
     }  # fmt: skip
 
 
-def form_from(said: Mapping[str, Any], session: Session, key: FormKey) -> Form:
-    """Return the form that JSON tells, read from the cache."""
+def variant_from(said: Mapping[str, Any], session: Session, key: VariantKey) -> Variant:
+    """Return the variant that JSON tells, read from the cache."""
     balance = tuple((node, op) for node, op in said["balance"])
-    return Form(
+    return Variant(
         session,
         key,
         said["batch"],

@@ -29,7 +29,7 @@ from rsp_onnx.rulekit.registry import why_lost
 from rsp_onnx.scores.axes import sample_axis
 from rsp_onnx.scores.outputs import exposed
 from rsp_onnx.scores.reading import ScoreOptions
-from rsp_onnx.serving.forms import Form, FormKey, Serving, form_of
+from rsp_onnx.serving.variants import Serving, Variant, VariantKey, variant_of
 
 from .reading import not_by_sample, scores_of
 from .sessions import FILE, Kept
@@ -47,7 +47,7 @@ def analysed(model: Model, settings: Settings, shapes: Shapes, needs: Needs | No
 
 
 class Making:
-    """Compiles the forms of one request; the model is analysed once, when something is asked."""
+    """Compiles the variants of one request; the model is analysed once, when something is asked."""
 
     def __init__(self, model: Model, settings: Settings, request: Request) -> None:
         self._model, self._settings, self._request = model, settings, request
@@ -58,13 +58,13 @@ class Making:
         return analysed(self._model, self._settings, self._request.shapes, needs_of(self._settings.method))
 
     @property
-    def key(self) -> FormKey:
-        """The form that serves."""
+    def key(self) -> VariantKey:
+        """The variant that serves."""
         alone = runs_one_by_one(self.analysis, self._settings.method, self._settings.device)
-        return FormKey(alone, self._settings.ledger or not keeps_ledger(self._settings.method))
+        return VariantKey(alone, self._settings.ledger or not keeps_ledger(self._settings.method))
 
-    def form(self, key: FormKey, draft: Path | None) -> tuple[Form, Kept | None]:
-        """Compile a form; where there is a draft, its model is written there, and what was is returned too."""
+    def variant(self, key: VariantKey, draft: Path | None) -> tuple[Variant, Kept | None]:
+        """Compile a variant; where there is a draft, its model is written there, and what was is returned too."""
         told, analysis = self._settings, self.analysis
         options = Options(told.purge, told.split, told.signed_inputs, in_process=key.one_by_one)
         compiled = compile_ir(
@@ -76,8 +76,8 @@ class Making:
             spinning=told.threads is not None,
         )  # fmt: skip
         session, kept = started(compiled, start, told.device, draft)
-        form = form_of(session, key, compiled.metadata_props, 1 if key.one_by_one else analysis.graph.batch)
-        return replace(form, reasons={op: why_lost(op) for _, op in form.balance}), kept
+        variant = variant_of(session, key, compiled.metadata_props, 1 if key.one_by_one else analysis.graph.batch)
+        return replace(variant, reasons={op: why_lost(op) for _, op in variant.balance}), kept
 
     def _threads_for(self, compiled: ir.Model) -> int | None:
         """Return how many threads run a file; None for as many as cores.
@@ -95,7 +95,7 @@ class Making:
         """Return a compiled explainer's sessions with what must be known to read their results."""
         graph, told = self.analysis.graph, self._settings
         method = load_method(told.method)
-        if not method.is_black_box:  # told before a form is compiled, which is done when one is needed
+        if not method.is_black_box:  # told before a variant is compiled, which is done when one is needed
             check_method(self.analysis, method)
         outputs = graph.model.graph.outputs
         first = next((v for v in graph.inputs if graph.dims(v)), graph.inputs[0])

@@ -13,9 +13,9 @@ from rsp_onnx.explain.compiled import Compiled
 from rsp_onnx.inputs.batching import Shapes
 from rsp_onnx.inputs.labels import check_labels
 from rsp_onnx.model.session import Session
-from rsp_onnx.serving.forms import Form, FormKey, Serving
+from rsp_onnx.serving.variants import Serving, Variant, VariantKey
 
-from .as_json import compiled_from, compiled_to, form_from, form_to
+from .as_json import compiled_from, compiled_to, variant_from, variant_to
 from .deployed import Deployed, about
 from .sessions import restarted
 from .settings import Request, Settings
@@ -53,7 +53,7 @@ class Supply:
         def known(entry: Entry) -> Compiled:
             reading = entry.read(READING) if READING in entry.files else None
             serving = Serving(
-                partial(self._form, request, lazily), FormKey(entry.facts["one_by_one"], entry.facts["ledger"])
+                partial(self._variant, request, lazily), VariantKey(entry.facts["one_by_one"], entry.facts["ledger"])
             )
             return compiled_from(entry.facts, reading, serving, self._settings.method, self._labels())
 
@@ -63,7 +63,7 @@ class Supply:
             return found
         making = lazily.get()
         self._check_labels(making.analysis.classes)
-        found = making.compiled(Serving(partial(self._form, request, lazily), making.key), self._labels())
+        found = making.compiled(Serving(partial(self._variant, request, lazily), making.key), self._labels())
         with self._deployed.shelf.write(parts, self._about("how scores and maps are read")) as draft:
             if draft is not None:
                 if found.scores.reading is not None:
@@ -94,22 +94,22 @@ class Supply:
                 draft.finish(None if kept is None else kept.as_json())
         return session
 
-    def _form(self, request: Request, lazily: _Making, key: FormKey) -> Form:
+    def _variant(self, request: Request, lazily: _Making, key: VariantKey) -> Variant:
         settings = self._settings
         which = {"one_by_one": key.one_by_one, "ledger": key.ledger, "several": key.several}
-        parts = self._parts("form", {**self._asked(request), **which})
+        parts = self._parts("variant", {**self._asked(request), **which})
 
-        def known(entry: Entry) -> Form:
-            return form_from(entry.facts, restarted(entry, settings.device), key)
+        def known(entry: Entry) -> Variant:
+            return variant_from(entry.facts, restarted(entry, settings.device), key)
 
         found = self._deployed.shelf.read(parts, known)
         if found is not None:
             return found
         with self._deployed.shelf.write(parts, self._about("the explainer")) as draft:
-            form, kept = lazily.get().form(key, None if draft is None else draft.folder)
+            variant, kept = lazily.get().variant(key, None if draft is None else draft.folder)
             if draft is not None:
-                draft.finish(None if kept is None else {**form_to(form), **kept.as_json()})
-        return form
+                draft.finish(None if kept is None else {**variant_to(variant), **kept.as_json()})
+        return variant
 
     def _check_labels(self, classes: int | None) -> None:
         labels = self._labels()
