@@ -13,7 +13,7 @@ from rsp_onnx.devices import device as devices
 from rsp_onnx.devices.device import CPU, CUDA, Device, in_full_precision, resolve_device
 from rsp_onnx.errors import BadInput, BadModel, DeviceUnavailable, OutOfMemory
 from rsp_onnx.model.load import load_model
-from rsp_onnx.model.session import Session, _suit
+from rsp_onnx.model.session import Session
 from rsp_onnx.serving.variants import Serving, Variant, VariantKey
 
 from .little import conv_net
@@ -76,7 +76,7 @@ def test_a_check_computes_in_full_precision(with_cuda):
 def test_constants_are_made_numbers_on_cuda_alone(with_cuda):
     for text, wanted in (("cuda", "1"), ("cpu", "")):
         options = ort.SessionOptions()
-        _suit(options, resolve_device(text))
+        resolve_device(text).suit(options)
         key = "session.disable_quant_qdq"
         found = options.get_session_config_entry(key) if wanted else ""
         assert found == wanted

@@ -101,6 +101,13 @@ class Resolved:
         """The providers' names."""
         return [one if isinstance(one, str) else one[0] for one in self.providers]
 
+    def suit(self, options: ort.SessionOptions) -> None:
+        """Set what the first provider needs of a session."""
+        if self.names[0] == CUDA:  # it has no kernels for integers, so that constants may be made numbers at once
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        if self.names[0] == PROVIDERS["directml"]:  # as its documentation asks for
+            options.enable_mem_pattern = False
+
     @property
     def on_cpu(self) -> bool:
         """Tell whether the CPU alone runs it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime as ort
 
-from rsp_onnx.devices.device import CUDA, PROVIDERS, Resolved, resolve_device
+from rsp_onnx.devices.device import CUDA, Resolved, resolve_device
 from rsp_onnx.errors import BadInput, BadModel, OutOfMemory, UnsupportedOp
 from rsp_onnx.model.custom_ops import custom_op_libraries
 
@@ -73,7 +73,7 @@ class Session:
         where = resolve_device(device)
         self.note = where.note
         options = _options(ready, threads, self.level)
-        _suit(options, where)
+        where.suit(options)
         if not spinning:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if probing:  # nodes that read a shape run as soon as they can
@@ -160,14 +160,6 @@ def _options(ready: Ready, threads: int | None, level: str) -> ort.SessionOption
     if level != LEVELS[0]:
         options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
     return options
-
-
-def _suit(options: ort.SessionOptions, where: Resolved) -> None:
-    """Set what a provider needs of a session."""
-    if where.names[0] == CUDA:  # it has no kernels for integers, so that constants may be made numbers at once
-        options.add_session_config_entry("session.disable_quant_qdq", "1")
-    if where.names[0] == PROVIDERS["directml"]:  # as its documentation asks for
-        options.enable_mem_pattern = False
 
 
 def _keep(options: ort.SessionOptions, path: Path, large: bool) -> None:
