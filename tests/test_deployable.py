@@ -18,7 +18,7 @@ from rsp_onnx.rulekit.context import Options
 from rsp_onnx.simplify.apart import keep_weights_apart
 
 from .little import conv_net, little, table_net
-from .running import run
+from .running import relative_l2, run
 
 METHODS = ("rsp", "gradient", "grad-cam", "lrp-epsilon-plus-flat", "integrated-gradients:steps=2")
 
@@ -83,6 +83,26 @@ def test_every_way_gets_a_tensor_of_its_own():
     read = [next(v.name for v in node.inputs if v.name not in "xabcd") for node in layers]
     assert read[0] == read[3] == "w" and len(set(read)) == 4
     np.testing.assert_array_equal(run(ir.to_proto(model), {"x": np.eye(4, dtype=np.float32)})["y"], before)
+
+
+def test_a_branchs_own_constants_are_kept_apart_within_it():
+    """Winograd's form holds its matrices in a branch of an If, read by convolutions and their adjoints."""
+    rng = np.random.default_rng(2)
+    net = little(
+        """g (float[N,3,28,28] x) => (float[N,5] y) {
+            a = Conv<pads=[1,1,1,1]>(x, u) r = Relu(a) b = Conv<pads=[1,1,1,1]>(r, w) s = Relu(b)
+            p = GlobalAveragePool(s) f = Flatten(p) y = MatMul(f, v) }""",
+        u=rng.normal(size=(64, 3, 3, 3)).astype(np.float32),
+        w=rng.normal(size=(64, 64, 3, 3)).astype(np.float32),
+        v=rng.normal(size=(64, 5)).astype(np.float32),
+    )
+    x = {"x": rng.normal(size=(1, 3, 28, 28)).astype(np.float32), "target": np.array([[2]])}
+    maps = {}
+    for form in ("winograd", "unfold"):
+        compiled = compile_explainer(net, form=form, section="s", batch=1, targets=1)
+        assert ("If" in {node.op_type for node in compiled.graph.node}) == (form == "winograd")
+        maps[form] = run(compiled, {**x, "hostile": np.zeros((1, 1, 0), np.int64)})["relevance"]
+    assert relative_l2(maps["winograd"], maps["unfold"]) < 2e-4  # Winograd's own bound
 
 
 def test_in_this_process_weights_are_shared():

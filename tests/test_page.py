@@ -12,8 +12,9 @@ from PIL import Image
 from rsp_onnx import BadInput, BadOutput, Explainer
 from rsp_onnx.cli.main import main
 from rsp_onnx.web import built
-from rsp_onnx.web.page.samples import photographs, write_samples
+from rsp_onnx.web.page.samples import write_samples
 from rsp_onnx.web.page.write import write_page
+from rsp_onnx.web.samples import sample_photos
 
 from .little import conv_net, gray_net, nhwc_net, signal_net
 
@@ -180,11 +181,12 @@ def test_samples_are_what_browsers_read(tmp_path):
     for name in ("b.tiff", "a.jpg", "c.png"):
         Image.fromarray(IMAGE).save(folder / name)
     (folder / "notes.txt").touch()
-    found = write_samples(photographs(folder), tmp_path / "samples")
+    found = write_samples(sample_photos(folder), tmp_path / "samples")
     assert [(one["name"], one["url"]) for one in found] == [
         ("a", "samples/0.jpg"), ("b", "samples/1.png"), ("c", "samples/2.png"),
     ]  # fmt: skip
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "samples/1.png")), IMAGE)
-    for place, why in ((tmp_path / "none", "is not a folder"), (tmp_path / "samples/..", "holds no photographs")):
+    missing = "with images cannot be read: No such file"
+    for place, why in ((tmp_path / "none", missing), (tmp_path / "samples/..", "holds no photographs")):
         with pytest.raises(BadInput, match=why):
-            photographs(place)
+            sample_photos(place)

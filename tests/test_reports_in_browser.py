@@ -1,7 +1,6 @@
 """The four reports in a browser: on a phone and a desk, light and dark, with axe-core; and a large one."""
 
 import re
-import time
 
 import pytest
 from PIL import Image
@@ -86,7 +85,7 @@ def test_tables_sort_and_filter(browser, reports):
 
 
 @pytest.mark.slow
-def test_the_report_of_two_thousand_items_opens_at_once(browser, repo, tmp_path):
+def test_the_report_of_two_thousand_items_shows_a_hundred_at_once(browser, repo, tmp_path):
     """Pictures of 28 pixels: what counts is how many items there are."""
     data = tmp_path / "data"
     data.mkdir()
@@ -101,12 +100,8 @@ def test_the_report_of_two_thousand_items_opens_at_once(browser, repo, tmp_path)
     )  # fmt: skip
     report = tmp_path / "run/report.html"
     assert report.stat().st_size < 20e6
-    took = []
-    while not took or (min(took) >= 3 and len(took) < 5):  # of five, since others use the cores
-        with tab(browser, 390) as (page, _):
-            began = time.perf_counter()
-            page.goto(report.as_uri())
-            page.get_by_text("1 to 100 of 2000").wait_for()
-            took.append(time.perf_counter() - began)
-            assert scrolls_sideways(page) == []
-    assert min(took) < 3, took
+    with tab(browser, 390) as (page, _):
+        page.goto(report.as_uri())
+        page.get_by_text("1 to 100 of 2000").wait_for()
+        assert scrolls_sideways(page) == []
+        assert page.locator("table.data tbody tr").count() < 300  # what is not shown is not laid out

@@ -25,7 +25,7 @@ def keep_weights_apart(model: ir.Model) -> None:
         if len(_ways(value)) > 1 and is_constant(value, constant):
             given = value
             for number, readers in enumerate(list(_ways(value).values())[1:], 1):
-                given = _twice_negated(model.graph, given, f"{PREFIX}/apart_{index}_{number}")
+                given = _twice_negated(given, f"{PREFIX}/apart_{index}_{number}")
                 for node, slot in readers:
                     node.replace_input_with(slot, given)
 
@@ -44,14 +44,15 @@ def _ways(value: ir.Value) -> dict[Way, list[tuple[ir.Node, int]]]:
     return ways
 
 
-def _twice_negated(graph: ir.Graph, value: ir.Value, name: str) -> ir.Value:
+def _twice_negated(value: ir.Value, name: str) -> ir.Value:
     once = ir.node("Neg", [value], name=f"{name}/once")
     twice = ir.node("Neg", [once.outputs[0]], name=f"{name}/twice")
     for node in (once, twice):
         node.outputs[0].name, node.outputs[0].type, node.outputs[0].shape = f"{node.name}:0", value.type, value.shape
-    producer = value.producer()
-    if producer is None or producer.graph is None:
-        graph.insert_before(graph[0], [once, twice])
+    home, producer = value.graph, value.producer()  # a branch has constants of its own
+    assert home is not None
+    if producer is None:
+        home.insert_before(home[0], [once, twice])
     else:
-        producer.graph.insert_after(producer, [once, twice])
+        home.insert_after(producer, [once, twice])
     return twice.outputs[0]

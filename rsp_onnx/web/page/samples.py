@@ -1,4 +1,4 @@
-"""Sample pictures of a page: a folder's photographs, as browsers read them."""
+"""Sample pictures beside a page, as browsers read them."""
 
 from __future__ import annotations
 
@@ -6,32 +6,10 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image
-
-from rsp_onnx.errors import BadInput
 from rsp_onnx.files import make_folder, save_png
 from rsp_onnx.inputs.photos import read_photo
 
-_MOST = 24
 _OF_BROWSERS = {".jpg": ".jpg", ".jpeg": ".jpg", ".png": ".png", ".webp": ".webp", ".gif": ".gif"}
-
-
-def photographs(folder: str | Path) -> list[Path]:
-    """Return the first photographs of a folder by name, at most 24.
-
-    Raises
-    ------
-    BadInput
-        It is no folder, or holds none.
-    """
-    place = Path(folder)
-    if not place.is_dir():
-        raise BadInput(f"{folder} is not a folder: give one with photographs.")
-    known = set(Image.registered_extensions())
-    found = sorted(path for path in place.iterdir() if path.suffix.lower() in known and path.is_file())
-    if not found:
-        raise BadInput(f"The folder {folder} holds no photographs.")
-    return found[:_MOST]
 
 
 def write_samples(photos: Iterable[Path], folder: Path) -> list[dict[str, str]]:

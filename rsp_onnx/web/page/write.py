@@ -20,9 +20,10 @@ from rsp_onnx.types import Progress
 from rsp_onnx.version import __version__
 from rsp_onnx.web import built
 from rsp_onnx.web.facts import method_facts, model_facts, trial_item
+from rsp_onnx.web.samples import sample_photos
 
 from .explainers import input_shape, wanted, write_explainers
-from .samples import photographs, write_samples
+from .samples import write_samples
 
 _FACTS = "page.json"  # by which a folder that this wrote is known
 
@@ -72,7 +73,7 @@ def write_page(
     """
     first, target = built.index_html("browser", built.BUILT), Path(folder)
     _check(models, labels, target)
-    samples = photographs(images) if images is not None else []
+    samples = sample_photos(images) if images is not None else []
     for method in methods:
         find_method(method)
     make_folder(target.absolute().parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import mimetypes
 import threading
 import zipfile
 from collections import OrderedDict
@@ -16,15 +17,12 @@ from typing import Any
 from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.inputs.photos import read, read_photo
 from rsp_onnx.inputs.tensors import TENSOR_FILES, read_tensor_file
+from rsp_onnx.web.samples import sample_photos
 
 from .asked import RefusedError
 
-MOST_IMAGES, MOST_SAMPLES, THUMBNAIL = 32, 24, 256
+MOST_IMAGES, THUMBNAIL = 32, 256
 _MOST_UNPACKED = 1 << 29  # bytes of the arrays in a .npz file
-_TYPES = {
-    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp", ".gif": "image/gif",
-    ".bmp": "image/bmp", ".tif": "image/tiff", ".tiff": "image/tiff",
-}  # fmt: skip
 
 
 @contextmanager
@@ -115,16 +113,10 @@ def _check_unpacked(path: Path) -> None:
 
 
 class Samples:
-    """The first pictures of a folder, by name.
-
-    Raises
-    ------
-    BadInput
-        There is no such folder, or no picture in it.
-    """
+    """Photographs of a folder; BadInput where there are none, see ``sample_photos``."""
 
     def __init__(self, folder: str | Path | None) -> None:
-        self.paths: tuple[Path, ...] = () if folder is None else _pictures(Path(folder))
+        self.paths = () if folder is None else tuple(sample_photos(folder))
 
     def listed(self) -> list[dict[str, str]]:
         """Return them as ``Sample`` of the page, with addresses below ``/api/``."""
@@ -136,18 +128,8 @@ class Samples:
             raise RefusedError(f"There is no sample {number}; there are {len(self.paths)}.", 404)
         path = self.paths[number]
         if size is None:
-            return path.read_bytes(), _TYPES.get(path.suffix.lower(), "application/octet-stream")
+            return path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         small, buffer = read_photo(path), io.BytesIO()
         small.thumbnail((min(size, THUMBNAIL),) * 2)
         small.save(buffer, "JPEG", quality=85)
         return buffer.getvalue(), "image/jpeg"
-
-
-def _pictures(folder: Path) -> tuple[Path, ...]:
-    try:
-        files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TYPES and path.is_file())
-    except OSError as error:
-        raise BadInput(f"The folder {folder} with images cannot be read: {error.strerror or error}.") from error
-    if not files:
-        raise BadInput(f"The folder {folder} holds no images: give one with {', '.join(_TYPES)} files.")
-    return tuple(files[:MOST_SAMPLES])
