@@ -10,8 +10,6 @@ from typing import Any
 
 from .machine import Others
 
-SAMPLE = 5e-4  # seconds a sample takes at least: what is quicker is repeated in it; the rest is run once in turn, since
-# a forward pass that is repeated finds its weights in the cache and takes half as long as one between two explanations
 PAUSE = 0.005  # seconds between samples where there are several threads: those of the last session stop spinning
 
 
@@ -41,7 +39,10 @@ def one(name: str, value: float, unit: str = "s", beside: float | None = None) -
 
 
 def in_turn(things: Mapping[str, Callable[[], object]], runs: int, threads: int = 1) -> list[Figure]:
-    """Measure things in turn, ``runs`` times each.
+    """Measure things in turn, ``runs`` times each, after two runs that warm up.
+
+    Once each, however quick: a forward pass that is repeated finds its weights in the cache and takes half as long as
+    one between two explanations.
 
     Returns
     -------
@@ -49,29 +50,23 @@ def in_turn(things: Mapping[str, Callable[[], object]], runs: int, threads: int 
         In their order. Ratios are of each thing's sample to the first thing's of the same round, so that a change of
         the machine's pace between rounds is in neither.
     """
-    repeats = {name: _repeats(run) for name, run in things.items()}
+    for run in (*things.values(), *things.values()):
+        run()
     samples: dict[str, list[float]] = {name: [] for name in things}
     watch = Others.start()
     for _ in range(runs):
         for name, run in things.items():
             if threads > 1:
                 time.sleep(PAUSE)
-            samples[name].append(_seconds(run, repeats[name]))
+            samples[name].append(_seconds(run))
     others, first = watch.cores(), next(iter(samples.values()))
     return [_figure(name, took, first, others) for name, took in samples.items()]
 
 
-def _repeats(run: Callable[[], object]) -> int:
-    """Return how often a thing is repeated in a sample; runs it twice, which warms it up."""
-    run()
-    return max(1, round(SAMPLE / max(_seconds(run, 1), 1e-6)))
-
-
-def _seconds(run: Callable[[], object], repeats: int) -> float:
+def _seconds(run: Callable[[], object]) -> float:
     start = time.perf_counter()
-    for _ in range(repeats):
-        run()
-    return (time.perf_counter() - start) / repeats
+    run()
+    return time.perf_counter() - start
 
 
 def _figure(name: str, took: list[float], first: list[float], others: float | None) -> Figure:

@@ -65,7 +65,7 @@ def cost_of(model: ir.Model, shapes: Shapes | None = None, *, calls: int = 0, be
         Bytes that are taken before it runs, see ``before_running``.
     """
     sizes = sizes_of(model, shapes)
-    seconds = seconds_of(amounts(model.graph, sizes, alone=not calls)) + calls * rates.CALL
+    seconds = seconds_of(amounts(model.graph, sizes, alone=not calls)) + rates.RUN + calls * rates.CALL
     memory = running_bytes(*memory_parts(model, sizes))
     one = rates.SECONDS[Kind.DENSE][1]
     return Cost(round(seconds / one), round(max(memory, before)), len(sizes.unknown))
@@ -119,6 +119,10 @@ def memory_parts(model: ir.Model, sizes: Sizes | None = None) -> tuple[int, int,
 
 
 def running_bytes(weights: int, copied: int, filters: int, live: int, nodes: int) -> float:
-    """Return the resident memory of a session that has run once."""
-    own = rates.WEIGHTS * weights + rates.COPIED * copied + rates.FILTERS * filters
-    return own + rates.LIVE * live + rates.NODE * nodes + rates.LEAST
+    """Return the resident memory of a session that has run once.
+
+    Making it takes memory per node and per byte that is serialised, running it per byte of filters and of tensors;
+    what making it takes is free again when it runs.
+    """
+    made, run = rates.COPIED * copied + rates.NODE * nodes, rates.FILTERS * filters + rates.LIVE * live
+    return rates.WEIGHTS * weights + max(made, run) + rates.LEAST

@@ -7,14 +7,15 @@ from .amounts import Kind
 MEASURED = "29 November 2026, one core of a shared x86-64 machine with AVX-512 and AMX"
 # seconds by kind: per node, per multiply-add, per byte read or written; one thread
 SECONDS = {
-    Kind.DENSE: (2.85e-06, 2.23e-11, 2.14e-11),
-    Kind.THIN: (2.01e-06, 8.85e-11, 1.53e-10),
-    Kind.ENTRIES: (8.95e-07, 0.0, 9.8e-11),
-    Kind.POOL: (9.47e-07, 0.0, 8.82e-11),
-    Kind.MOVE: (7.55e-07, 0.0, 3.39e-11),
-    Kind.NOTHING: (4.38e-07, 0.0, 0.0),
+    Kind.DENSE: (2.18e-05, 5.68e-12, 2.74e-11),
+    Kind.THIN: (1.09e-06, 4.26e-11, 1.79e-10),
+    Kind.ENTRIES: (4.78e-07, 0.0, 6.06e-11),
+    Kind.POOL: (9e-07, 0.0, 1.18e-10),
+    Kind.MOVE: (1.2e-06, 0.0, 3.81e-11),
+    Kind.NOTHING: (1.02e-06, 0.0, 0.0),
 }
-CALL = 0.000741  # seconds of explain() outside the session
+RUN = 6.64e-05  # seconds of any run of a session
+CALL = 0.000591  # seconds of explain() outside the session
 # resident bytes per byte of weights, of those serialised, of filters, of live tensors; per node; at least
-WEIGHTS, COPIED, FILTERS, LIVE, NODE, LEAST = 1.0, 3.0, 2.0, 1.25, 6000.0, 5000000.0
+WEIGHTS, COPIED, FILTERS, LIVE, NODE, LEAST = 1.0, 4.78, 1.66, 1.57, 17800.0, 863000.0
 LOADING = 1.05  # per byte of the model's file while it is read
