@@ -12,8 +12,7 @@ from rsp_onnx import compile_explainer
 from rsp_onnx.compiler.analysis import analyse
 from rsp_onnx.explain.compile import compile_ir
 from rsp_onnx.explain.saving import save_explainer
-from rsp_onnx.graph.constants import is_folded
-from rsp_onnx.graph.op_facts import Role, facts_of
+from rsp_onnx.graph.op_facts import Role, facts_of, is_folded
 from rsp_onnx.rulekit.context import Options
 from rsp_onnx.simplify.apart import keep_weights_apart
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from rsp_onnx.graph.constants import is_folded
+from rsp_onnx.graph.op_facts import is_folded
 
 Shape: TypeAlias = "tuple[int, ...]"
 Told: TypeAlias = "tuple[Shape, ir.DataType]"
@@ -44,7 +44,7 @@ class Sizes:
         self.shapes[value], self.types[value] = told
 
     def is_folded(self, value: ir.Value) -> bool:
-        """Tell whether a tensor is made of weights alone, see ``constants``."""
+        """Tell whether a tensor is made of weights alone, see ``op_facts``."""
         return is_folded(value, self.folded)
 
     def entries(self, value: ir.Value | None) -> int:

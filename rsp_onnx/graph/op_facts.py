@@ -6,9 +6,10 @@ Whoever walks the graph asks here instead of keeping a list of op names, so that
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,7 +17,9 @@ import onnx
 import onnx_ir as ir
 
 from .rule_modules import load_all_rules, note_author
+from .upward import Asking, answer
 
+Found: TypeAlias = "MutableMapping[ir.Value, bool]"  # of tensors of a graph that has not changed since
 STANDARD = ("", "ai.onnx")
 MICROSOFT = "com.microsoft::"
 
@@ -207,3 +210,30 @@ def plain_op(node: ir.Node) -> str:
 def is_layer(node: ir.Node) -> bool:
     """Tell of a layer with weights."""
     return facts_of(node).role is Role.LAYER
+
+
+def is_folded(value: ir.Value | None, known: Found | None = None) -> bool:
+    """Tell of a weight, or of what is computed from weights alone: ONNX Runtime does that once, when it loads a model.
+
+    Not of integers made numbers: it waits with those, since it may compute with the integers.
+
+    known: what was found before, of a graph that has not changed since; what is found now is added.
+    """
+    return value is None or answer(value, partial(_is_made_of_weights, False), {} if known is None else known)
+
+
+def is_constant(value: ir.Value, known: Found | None = None) -> bool:
+    """Tell of a weight, or of what is computed from weights alone, integers made numbers too. known: see above."""
+    return answer(value, partial(_is_made_of_weights, True), {} if known is None else known)
+
+
+def _is_made_of_weights(integers: bool, value: ir.Value) -> Asking[ir.Value, bool]:
+    node = value.producer()
+    if node is None:
+        return value.const_value is not None and not value.is_graph_input()
+    if not node.inputs or (facts_of(node).data is Data.QUANTISES and not integers):
+        return False
+    for source in node.inputs:
+        if source is not None and not (yield source):
+            return False
+    return True

@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 
 from rsp_onnx.errors import BadModel
-from rsp_onnx.graph.constants import is_folded
 from rsp_onnx.graph.emit import Emitter
 from rsp_onnx.graph.nodes import attribute
+from rsp_onnx.graph.op_facts import is_folded
 
 from .context import Context
 from .numerics import cut, pad

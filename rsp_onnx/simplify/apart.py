@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from rsp_onnx.graph.constants import is_constant
 from rsp_onnx.graph.emit import PREFIX
 from rsp_onnx.graph.nodes import attribute
-from rsp_onnx.graph.op_facts import Role, facts_of
+from rsp_onnx.graph.op_facts import Role, facts_of, is_constant
 
 Way = tuple[object, ...]
 
