@@ -164,7 +164,7 @@ def test_the_cost_is_told_before_anything_runs(repo):
     path = repo / "models/digits_pytorch.onnx"
     cost = inspect_model(path)["cost"]
     assert set(cost) == {"operations", "forward_operations", "ratio", "peak_memory_bytes"}
-    assert cost["ratio"] == pytest.approx(cost["operations"] / cost["forward_operations"], abs=0.01)
+    assert 3 < cost["operations"] / cost["forward_operations"] < 10
     assert 2 < cost["ratio"] < 60
     assert 5e6 < cost["peak_memory_bytes"] < 60e6
     text = text_of(path)

@@ -122,10 +122,10 @@ def _cost(report: dict[str, Any]) -> list[str]:
     cost = report["cost"]
     if cost is None:
         return []
-    each = [f"{cost[key] / 1e6:,.0f} Mop" for key in ("operations", "forward_operations")]
+    each = [f"{cost[key] / 1e6:,.0f}" for key in ("operations", "forward_operations")]
     return [
         "One explanation (RSP, one sample, one class, one thread):",
-        f"  time    about {cost['ratio']:.1f} × a forward pass ({each[0]} beside {each[1]}, in multiply-adds)",
+        f"  time    about {cost['ratio']:.1f} × a forward pass ({each[0]} M multiply-adds beside {each[1]} M)",
         f"  memory  about {cost['peak_memory_bytes'] / 1e6:,.0f} MB at its peak, weights included",
     ]
 

@@ -15,7 +15,7 @@ from rsp_onnx.model.serialise import HAND_OVER
 from rsp_onnx.model.weights import is_large
 
 from . import rates
-from .amounts import Amounts, Kind, amounts
+from .amounts import Amounts, amounts
 from .memory import filter_bytes, folded_bytes, largest_weight, live_bytes, weight_bytes
 from .sizes import sizes_of
 from .table import Sizes
@@ -30,14 +30,17 @@ class Cost:
 
     Attributes
     ----------
+    seconds : float
+        On one thread of the machine the rates were measured on; what counts is its ratio to a forward pass.
     operations : int
-        In multiply-adds of a matrix product: everything else is counted as so many as take the same time.
+        Multiply-adds of its products.
     peak_memory_bytes : int
         Resident memory from the model's file to the result: weights, tensors, ONNX Runtime's own; libraries not.
     unknown : int
         Tensors of a size that depends on the numbers of the input, and that are in neither.
     """
 
+    seconds: float
     operations: int
     peak_memory_bytes: int
     unknown: int = 0
@@ -47,7 +50,7 @@ class Cost:
         return {
             "operations": self.operations,
             "forward_operations": forward.operations,
-            "ratio": round(self.operations / max(forward.operations, 1), 2),
+            "ratio": round(self.seconds / forward.seconds, 2),
             "peak_memory_bytes": self.peak_memory_bytes,
         }
 
@@ -65,10 +68,10 @@ def cost_of(model: ir.Model, shapes: Shapes | None = None, *, calls: int = 0, be
         Bytes that are taken before it runs, see ``before_running``.
     """
     sizes = sizes_of(model, shapes)
-    seconds = seconds_of(amounts(model.graph, sizes, alone=not calls)) + rates.RUN + calls * rates.CALL
+    total = amounts(model.graph, sizes, alone=not calls)
+    seconds = seconds_of(total) + rates.RUN + calls * rates.CALL
     memory = running_bytes(*memory_parts(model, sizes))
-    one = rates.SECONDS[Kind.DENSE][1]
-    return Cost(round(seconds / one), round(max(memory, before)), len(sizes.unknown))
+    return Cost(seconds, total.products, round(max(memory, before)), len(sizes.unknown))
 
 
 def sizes_given(graph: Graph) -> dict[str, list[int]]:

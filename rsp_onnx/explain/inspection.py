@@ -48,8 +48,8 @@ def inspect_model(
         JSON-ready: ``model``, ``sha256``, ``version``, ``opset``, ``inputs``, ``outputs``, ``ops`` (op, count, where,
         relevance, gradient, explained), ``nodes`` (node, op, where, output, what its rule does, explained),
         ``section``, ``alternatives``, ``forms`` (per conv or dense node: form, operations, memory, alternatives),
-        ``cost`` (of one explanation by RSP: ``operations``, in multiply-adds, what takes as long counted as such;
-        ``forward_operations``; ``ratio`` of the two on one thread; ``peak_memory_bytes``, resident, from the file to
+        ``cost`` (of one explanation by RSP: ``operations``, multiply-adds of its products, and ``forward_operations``;
+        ``ratio`` of the time to that of a forward pass, one thread; ``peak_memory_bytes``, resident, from the file to
         the map, weights included and libraries not; None where it was not asked for or cannot be told),
         ``missing``, ``warnings``, ``explainable``, ``tensors`` (of the deployed graph; ``relevance`` tells whether
         relevance passes them).
