@@ -318,6 +318,17 @@ def test_samples_are_listed_small_and_whole(tmp_path, repo):
         assert page.error("GET", "samples/0?size=-1")[0] == 400
 
 
+@pytest.mark.parametrize("ending, kind", [(".webp", "image/webp"), (".JPG", "image/jpeg"), (".tif", "image/tiff")])
+def test_samples_of_every_kind_have_their_media_type(tmp_path, monkeypatch, ending, kind):
+    """Browsers show nothing of another type; what this machine's own tables know does not count."""
+    monkeypatch.setattr("mimetypes.guess_type", lambda *_, **__: (None, None))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / f"a{ending}")
+    with page_of(tmp_path, samples=folder) as page:
+        assert page.ask("GET", "samples/0").headers["content-type"] == kind
+
+
 # ---- threads ----
 
 

@@ -28,3 +28,8 @@ def sample_photos(folder: str | Path) -> list[Path]:
     if not found:
         raise BadInput(f"The folder {folder} holds no photographs: give one with .jpg or .png files.")
     return found[:MOST_SAMPLES]
+
+
+def media_type(photo: Path) -> str:
+    """Return a photograph's media type by its ending: Pillow's, since Python's own table has no WebP before 3.13."""
+    return Image.MIME.get(Image.registered_extensions().get(photo.suffix.lower(), ""), "application/octet-stream")

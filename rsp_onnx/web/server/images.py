@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import mimetypes
 import threading
 import zipfile
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from typing import Any
 from rsp_onnx.errors import BadInput, RspError
 from rsp_onnx.inputs.photos import read, read_photo
 from rsp_onnx.inputs.tensors import TENSOR_FILES, read_tensor_file
-from rsp_onnx.web.samples import sample_photos
+from rsp_onnx.web.samples import media_type, sample_photos
 
 from .asked import RefusedError
 
@@ -128,7 +127,7 @@ class Samples:
             raise RefusedError(f"There is no sample {number}; there are {len(self.paths)}.", 404)
         path = self.paths[number]
         if size is None:
-            return path.read_bytes(), mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            return path.read_bytes(), media_type(path)
         small, buffer = read_photo(path), io.BytesIO()
         small.thumbnail((min(size, THUMBNAIL),) * 2)
         small.save(buffer, "JPEG", quality=85)
