@@ -11,6 +11,7 @@ import click
 
 from rsp_onnx import CacheWarning, RspError, __version__
 
+from .late_imports import import_late
 from .on_demand import CommandsOnDemand
 
 
@@ -38,6 +39,7 @@ def main() -> None:
       rsp-onnx inspect model.onnx
     """
     gc.set_threshold(50_000)  # what is imported stays: looking through it for garbage takes a tenth of a start
+    import_late()
     _say_warnings_as_ours()
     logging.getLogger("onnx_ir").setLevel(logging.CRITICAL)  # a broken model is told in our one sentence
 

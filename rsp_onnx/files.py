@@ -93,7 +93,8 @@ def save_bytes(path: str | Path, data: bytes) -> None:
 
 def save_png(path: str | Path, image: Image.Image) -> None:
     """Write a picture as PNG; see `write_atomically`."""
-    write_atomically(path, lambda file: image.save(file, format="PNG"))
+    # zlib's level 4: half the time of its usual 6 for 3 % more bytes
+    write_atomically(path, lambda file: image.save(file, format="PNG", compress_level=4))
 
 
 def save_json(path: str | Path, obj: object) -> None:

@@ -22,16 +22,59 @@ def imported(*arguments):
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return {name.partition(".")[0] for name in done.stderr.split()}
+    return set(done.stderr.partition("imported ")[2].split())
+
+
+def packages(*arguments):
+    return {name.partition(".")[0] for name in imported(*arguments)}
 
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
 def test_what_runs_no_model_imports_nothing_that_models_need(arguments):
-    assert imported(*arguments) & HEAVY == set()
+    assert packages(*arguments) & HEAVY == set()
 
 
 def test_the_version_and_the_help_do_not_even_need_numpy():
-    assert "numpy" not in imported("--version") | imported("--help")
+    assert "numpy" not in packages("--version") | packages("--help")
+
+
+def test_a_first_explanation_executes_neither_sympy_nor_the_rarer_picture_formats(repo, tmp_path):
+    scene, model = repo / "models/scenes/scene_0.png", repo / "models/digits_pytorch.onnx"
+    found = imported("explain", str(model), str(scene), "-o", str(tmp_path), "--no-cache", "--device", "cpu")
+    assert {name for name in found if name.startswith("sympy.")} == set()
+    assert "PIL.PngImagePlugin" in found and "PIL.TiffImagePlugin" not in found
+
+
+def test_sympy_is_there_when_a_symbolic_size_is_reckoned_with():
+    code = (
+        "import sys\nfrom rsp_onnx.cli.late_imports import import_late\nimport_late()\nimport_late()\n"
+        "import onnx_ir as ir\nn = ir.SymbolicDim('N')\nbefore = 'sympy.core' in sys.modules\n"
+        "print(before, (n * 2).value, len([f for f in sys.meta_path if type(f).__name__ == '_Late']))\n"
+        "import sympy\nprint(sympy.Integer(6) / 4)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "2*N", "1", "3/2"]
+
+
+def test_drawing_is_made_ready_while_the_session_is_built(repo, tmp_path):
+    """Sooner it would take turns with the compiler."""
+    code = (
+        "import sys, threading\nfrom rsp_onnx import Explainer, explain_files\n"
+        "import rsp_onnx.explain.explain_files as ours, rsp_onnx.model.session as session\n"
+        "create, ready, drawing = session._create, ours._get_ready_to_draw, threading.Event()\n"
+        "def told(*given):\n    print('session', drawing.wait(9))\n    return create(*given)\n"
+        "def ready_and_told():\n    print('drawing')\n    drawing.set()\n    ready()\n"
+        "session._create, ours._get_ready_to_draw = told, ready_and_told\n"
+        "explainer = Explainer(sys.argv[1], device='cpu', cache=False)\nprint('compiling')\n"
+        "for _ in range(2):\n    explain_files(explainer, [sys.argv[2]], sys.argv[3])\n    print('written')\n"
+    )
+    asked = [repo / "models/digits_pytorch.onnx", repo / "models/scenes/scene_0.png", tmp_path]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, asked)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[:3] == ["compiling", "drawing", "session True"] and said[-2:] == ["written", "written"]
+    assert said.count("drawing") == 1
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ from rsp_onnx.inputs.classes import Choice
 from rsp_onnx.inputs.items import whole_batches
 from rsp_onnx.inputs.labels import label_of
 from rsp_onnx.inputs.tensors import Picture
+from rsp_onnx.model.meanwhile import meanwhile
 from rsp_onnx.render.figure import panel_names
 from rsp_onnx.render.vector import KINDS
 from rsp_onnx.types import Progress
@@ -70,7 +70,6 @@ def explain_files(
     """
     drawing = _Drawing(layout, tuple(dict.fromkeys(formats)), ContactSheets(Path(folder)) if contact_sheet else None)
     paths = [Path(p) for p in images]
-    threading.Thread(target=_get_ready_to_draw).start()  # while the model is compiled and runs
     if contact_sheet and any(path.stem == STEM for path in paths):
         raise BadInput(f"{STEM}.* is what the contact sheet is written as; give the image of that name another one.")
     count, size = _check(explainer, paths), whole_batches(max(batch_size, 1), explainer.signatures)
@@ -78,7 +77,8 @@ def explain_files(
     records = Records()
     try:
         while part := list(islice(items, size)):
-            results = explainer.explain_batch([one.picture for one in part], target, hostile, batch_size=size)
+            with meanwhile(_get_ready_to_draw):
+                results = explainer.explain_batch([one.picture for one in part], target, hostile, batch_size=size)
             out = make_folder(folder)
             for item, explanations in zip(part, results, strict=True):
                 records.extend(_write(explainer, item, one, out, drawing) for one in explanations)

@@ -62,13 +62,25 @@ def read(image: str | Path | Image.Image | NDArray[Any]) -> Photo:
     raise BadInput(f"A photo is a file, a PIL image or a uint8 array, not {type(image).__name__}.")
 
 
+def open_photo(path: Path) -> Image.Image:
+    """Open a file of any format that Pillow reads, but EPS, without decoding it; raises what Pillow raises."""
+    Image.preinit()
+    try:
+        return Image.open(path, formats=_safe())
+    except UnidentifiedImageError:
+        Image.init()  # the rarer formats: forty modules
+        return Image.open(path, formats=_safe())
+
+
+def _safe() -> list[str]:
+    return [name for name in Image.ID if name != "EPS"]  # Pillow hands EPS to Ghostscript: a photo must run no programs
+
+
 def _from_file(path: Path) -> Photo:
     try:
         if path.is_dir():
             raise BadInput(f"{path} is a folder: give one image file.")
-        Image.init()
-        # EPS is left out: Pillow hands it to Ghostscript, and a photograph must not run programs
-        with Image.open(path, formats=[name for name in Image.ID if name != "EPS"]) as image:
+        with open_photo(path) as image:
             _check_pixels(path, image.size)
             photo = _decode(image, str(path))
             return replace(photo, remarks=photo.remarks + _of_frames(image))

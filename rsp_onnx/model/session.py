@@ -17,6 +17,7 @@ from rsp_onnx.errors import BadInput, BadModel, OutOfMemory, UnsupportedOp
 from rsp_onnx.model.custom_ops import custom_op_libraries
 
 from .guard import LEVELS, safe_level
+from .meanwhile import start_waiting
 from .ready import Ready, hand_over
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Session:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         if keep is not None:
             _keep(options, keep, bool(ready.weights))
+        start_waiting()
         self._session = _create(ready.model, options, where)
         self._weights = ready.weights  # the session reads them where they are, as long as it lives
         self._provider = str(self._session.get_providers()[0])

@@ -104,11 +104,10 @@ def look_at(image: Path, stated: tuple[int, int] | None = None) -> PhotoFile:
     BadItem
         There is no photo, it cannot be read, or the annotation is of one of another size.
     """
-    from PIL import Image
+    from rsp_onnx.inputs.photos import open_photo
 
     try:
-        Image.init()
-        with Image.open(image, formats=[name for name in Image.ID if name != "EPS"]) as photo:
+        with open_photo(image) as photo:
             size, turn = photo.size, _turn_of(photo)
     except FileNotFoundError:
         raise BadItem(f"There is no image {image}.") from None
