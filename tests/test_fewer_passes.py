@@ -10,8 +10,9 @@ from onnx import shape_inference
 from rsp_onnx import compile_explainer
 from rsp_onnx.attribution import cams, rsp
 from rsp_onnx.compiler import head
+from rsp_onnx.rulekit.context import Options
 from rsp_onnx.rules.reductions import pooling
-from rsp_onnx.testing.checks import vjp_model
+from rsp_onnx.testing.checks import rule_model, vjp_model
 
 from .grid.row import Row
 from .little import RNG, little
@@ -50,6 +51,40 @@ def test_relevance_of_a_window_goes_where_onnx_runtimes_index_says_also_among_eq
     assert "ScatterElements" not in {n.op_type for n in compared.graph.node}
     got, want = (run(m, {"x0": x, "g": g})["gradient/x0"] for m in (compared, by_index))
     np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def alone(model):
+    """The rule for one class of one sample, in this process."""
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    return rule_model(model, options=Options(in_process=True), targets=1)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(poolings(), st.integers(0, 50))
+def test_relevance_is_scattered_to_the_same_maxima_where_windows_overlap(pooling_, seed):
+    size, attributes = pooling_
+    model = as_float32(Row("MaxPool", "", ((2, *size),), attributes).model())
+    x = np.random.default_rng(seed).integers(-1, 2, (1, 2, *size)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pooling, "_FEW", 0)
+        by_index = rule_model(model)
+    (out,) = run(model, {"x0": x}).values()
+    scattered = alone(model)
+    overlap = any(k > s for k, s in zip(attributes["kernel_shape"], attributes["strides"], strict=True))
+    assert ("ScatterElements" in {n.op_type for n in scattered.graph.node}) == overlap
+    r = np.random.default_rng(seed).normal(size=(1, *out.shape)).astype(np.float32)
+    got, want = (run(m, {"x0": x, "g": r})["relevance/x0"] for m in (scattered, by_index))
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_window_without_a_maximum_scatters_into_the_map_all_the_same(value):
+    """Its relevance means nothing, but ONNX Runtime refuses places outside."""
+    attributes = {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [2, 2, 2, 2]}
+    model = alone(as_float32(Row("MaxPool", "", ((2, 4, 4),), attributes).model()))
+    got = run(model, {"x0": np.full((1, 2, 4, 4), value, np.float32), "g": np.ones((1, 1, 2, 6, 6), np.float32)})
+    assert got["relevance/x0"].sum() == 72
 
 
 def as_float32(model):
