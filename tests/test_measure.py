@@ -136,3 +136,17 @@ def test_the_fit_finds_the_rates_that_made_the_figures(repo, monkeypatch):
         monkeypatch.setattr(fit.rates, name, written[name])
     assert [r.told for r in runs] == pytest.approx([r.ratio for r in runs], rel=0.02)
     assert "Within 20%: 40 of 40 ratios, 40 of 40 peaks." in fit.table(runs)
+
+
+@pytest.mark.slow
+def test_starts_are_measured_in_turn(repo, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(repo))
+    starts = importlib.import_module("benchmarks.starts")
+    command = ["starts", repo / "models/digits_pytorch.onnx", repo / "models/scenes/scene_0.png", "--runs", "1"]
+    monkeypatch.setattr("sys.argv", list(map(str, command)))
+    starts.main()
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [
+        "| import onnx, onnxruntime", "| rsp-onnx --version", "| rsp-onnx explain, first (--no-cache)",
+        "| rsp-onnx explain, from the cache",
+    ]  # fmt: skip

@@ -89,16 +89,17 @@ def many(task: Task) -> list[Figure]:
     batches = engines.explainer(path, task.method, task.threads)  # which is asked for one class, and so has no Loop
     item = ours.prepare(feeds)
     classes = list(range(min(CLASSES, ours.scores(item).size)))
+    plain = engines.plain(path, task.threads, feeds)
+    several = {"plain": plain, f"explain, {len(classes)} classes": lambda: ours.explain(item, classes, "none")}
     runs = {
-        "plain": engines.plain(path, task.threads, feeds),
+        "plain": plain,
         "explain, class not given": lambda: ours.explain(item),
-        f"explain, {len(classes)} classes": lambda: ours.explain(item, classes, "none"),
         "explain, 1 sample": lambda: batches.explain(item, engines.TARGET, "none"),
         f"explain, {MANY} samples": lambda: _batch(batches, item),
     }
     if task.wide:
         runs[f"plain, {MANY} samples"] = engines.plain(path, task.threads, _load(task.wide))
-    return in_turn(runs, min(task.runs, 7), task.threads)
+    return [*in_turn(several, task.runs, task.threads), *in_turn(runs, min(task.runs, 7), task.threads)]
 
 
 def _batch(ours: Any, item: Any) -> object:

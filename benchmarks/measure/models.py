@@ -77,7 +77,10 @@ def _build(name: str, path: Path) -> Found:
 
 
 def feeds_for(model: Model, batch: int = 1) -> Feeds:
-    """Return made-up inputs: normal numbers, pixels for bytes, zeros for ids; free sizes as ``inspect`` takes them."""
+    """Return made-up inputs: normal numbers, pixels for bytes, zeros for ids; free sizes as ``inspect`` takes them.
+
+    Masks are of ones: a text of which nothing is attended to is none.
+    """
     shapes: dict[str, Any] = trial_sizes(model.ir) if free_axes(model.ir) else {}
     draw, feeds = np.random.default_rng(0), {}
     for value in model.ir.graph.inputs:
@@ -89,8 +92,8 @@ def feeds_for(model: Model, batch: int = 1) -> Feeds:
         if dtype.kind == "f":
             feeds[str(value.name)] = draw.standard_normal(sizes).astype(dtype)
         else:
-            top = 256 if dtype == np.uint8 else 1
-            feeds[str(value.name)] = draw.integers(0, top, sizes).astype(dtype)
+            low, top = (1, 2) if "mask" in str(value.name) else (0, 256 if dtype == np.uint8 else 1)
+            feeds[str(value.name)] = draw.integers(low, top, sizes).astype(dtype)
     return feeds
 
 
