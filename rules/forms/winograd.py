@@ -6,6 +6,8 @@ per tile; the gradient for its weight and its transpose are the same three matri
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -118,9 +120,10 @@ def _depth(pads: list[int]) -> list[int]:
 
 def _squares(op: Emitter, x: ir.Value, layer: Layer) -> ir.Value:
     """|X_p|² of every window: [1, 1, *out]."""
-    w = layer.c.window
-    summed = op.ReduceSum(op.Mul(x, x), [1], keepdims=1)
-    return op.Conv(summed, np.ones((1, 1, 3, 3)), pads=[*w.before, *w.after])
+    c, w = layer.c, layer.c.window
+    squares = op.Reshape(op.Mul(x, x), [1, c.channels, math.prod(w.size)])
+    summed = op.MatMul(np.ones((1, c.channels)), squares)  # ReduceSum over channels takes twice as long
+    return op.Conv(op.Reshape(summed, [1, 1, *w.size]), np.ones((1, 1, 3, 3)), pads=[*w.before, *w.after])
 
 
 def _bound(op: Emitter, squares: ir.Value, layer: Layer) -> ir.Value:
