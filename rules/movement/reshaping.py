@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -111,19 +112,29 @@ def cut_padding_off(ctx: Context, node: ir.Node, r: ir.Value) -> Parts:
     pads = ctx.need_constant(node, 1).astype(int).tolist()
     axes = [int(a) % rank for a in ctx.need_constant(node, 3)] if _has(node, 3) else list(range(rank))
     mode = str(ctx.attr(node, "mode", "constant"))
-    for i, axis in enumerate(axes):
-        before, after = pads[i], pads[i + len(axes)]
-        if before or after:
-            r = _unpad_axis(ctx, node, r, axis, before, after, mode)
+    amounts = [(axis, pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes) if pads[i] or pads[i + len(axes)]]
+    if mode == "constant":
+        return [_inside(ctx, node, r, amounts)] + [None] * (len(node.inputs) - 1)
+    for axis, before, after in amounts:
+        r = _unpad_axis(ctx, node, r, axis, before, after, mode)
     return [r] + [None] * (len(node.inputs) - 1)
+
+
+def _inside(ctx: Context, node: ir.Node, r: ir.Value, amounts: Sequence[tuple[int, int, int]]) -> ir.Value:
+    """Take what is not padding, all axes at once; zeros where negative pads cut something off."""
+    if not amounts:
+        return r
+    before, after = ([0] * (len(ctx.dims(node.inputs[0])) + 1) for _ in range(2))
+    ends = []
+    for axis, first, last in amounts:
+        before[axis + 1], after[axis + 1] = max(-first, 0), max(-last, 0)
+        ends.append(max(first, 0) + _known(ctx, node, node.inputs[0], axis) - before[axis + 1] - after[axis + 1])
+    inside = ctx.op.Slice(r, [max(first, 0) for _, first, _ in amounts], ends, [axis + 1 for axis, _, _ in amounts])
+    return pad(ctx.op, inside, before, after)
 
 
 def _unpad_axis(ctx: Context, node: ir.Node, r: ir.Value, axis: int, before: int, after: int, mode: str) -> ir.Value:
     size = _known(ctx, node, node.inputs[0], axis)
-    if mode == "constant":
-        kept = range(max(-before, 0), size - max(-after, 0))
-        r = cut(ctx.op, r, axis + 1, max(before, 0), len(kept))
-        return _pad_axis(ctx, node, r, axis, kept[0], size - kept[-1] - 1)
     left = np.arange(size)[max(-before, 0) : size - max(-after, 0)]  # negative pads cut first
     ends = (max(before, 0), max(after, 0))
     source = np.pad(left, ends, mode=mode)  # type: ignore[call-overload]  # numpy has the same modes
