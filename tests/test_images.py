@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -463,3 +465,10 @@ def test_files_that_are_no_preprocessing(tmp_path):
         resolve_preprocess("imagenet", signature=IMAGE)
     with pytest.raises(BadInput, match=METADATA_KEY):
         resolve_preprocess(None, signature=IMAGE, metadata={METADATA_KEY: "{"})
+
+
+def test_a_rarer_format_is_read_by_a_process_that_has_seen_none(tmp_path):
+    Image.new("RGB", (3, 2), (1, 2, 3)).save(tmp_path / "photo", "TIFF")  # no ending, by which Pillow might guess
+    code = "import sys\nfrom rsp_onnx.inputs.photos import read_photo\nprint(read_photo(sys.argv[1]).getpixel((2, 1)))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "photo")], capture_output=True, text=True)
+    assert done.stdout == "(1, 2, 3)\n", done.stderr

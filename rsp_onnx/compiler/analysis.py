@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -90,14 +90,14 @@ class Analysis:
         """What the model does to the logits at its end, see ``ScoreReading``."""
         return self.reading.kind
 
-    def copied(self) -> Analysis:
-        """Return an equal analysis whose graph is its own, to be written into."""
-        return self._with(*self.graph.copied())
+    def copied(self, *changes: Callable[[ir.Model], None]) -> Analysis:
+        """Return an equal analysis whose graph is its own, to be written into. changes: see ``Graph.copied``."""
+        return self._with(*self.graph.copied(*changes))
 
-    def for_one(self) -> Analysis:
+    def for_one(self, *changes: Callable[[ir.Model], None]) -> Analysis:
         """Return the analysis for one sample and one class; as ``copied`` where the graph fixes another batch."""
-        graph, twins = self.graph.copied(fix_batch if self.graph.batch is None else None)
-        return replace(self._with(graph, twins), targets=1)
+        fixing = () if self.graph.batch is not None else (fix_batch,)
+        return replace(self._with(*self.graph.copied(*fixing, *changes, batch_stays=not fixing)), targets=1)
 
     def _with(self, graph: Graph, twins: dict[ir.Value, ir.Value]) -> Analysis:
         """Return the analysis of a copy. twins: which of our tensors is which of the copy's."""

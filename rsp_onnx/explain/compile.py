@@ -29,6 +29,7 @@ from rsp_onnx.rulekit.context import Options
 from rsp_onnx.scores.reading import ScoreOptions
 from rsp_onnx.simplify.apart import keep_weights_apart
 from rsp_onnx.simplify.lower import lower_opset
+from rsp_onnx.simplify.padding import pad_in_convolutions
 from rsp_onnx.simplify.simplify import simplify
 
 
@@ -138,7 +139,10 @@ def compile_ir(
     options = checked(options or Options())
     chosen = load_method(method)
     check_names(analysis)
-    analysis = analysis.for_one() if one_by_one else analysis.copied()
+    kept = {analysis.section.value, analysis.logits}
+    joined = pad_in_convolutions(analysis.graph, kept)
+    changes = () if tensors or ledger else (joined,)  # where tensors are asked about, all of the model's are there
+    analysis = analysis.for_one(*changes) if one_by_one else analysis.copied(*changes)
     own = len(analysis.graph.model.graph.outputs)
     parameters = {**asdict(options), **chosen.parameters}
     del parameters["in_process"]  # says where it runs, not what it computes

@@ -61,18 +61,20 @@ class Graph:
         """Return the same model's graph as seen from other inputs. batch: where it is none of the first input's."""
         return Graph(self.model, explained, self._stops, batch)
 
-    def copied(self, change: Callable[[ir.Model], None] | None = None) -> tuple[Graph, dict[ir.Value, ir.Value]]:
+    def copied(
+        self, *changes: Callable[[ir.Model], None], batch_stays: bool = True
+    ) -> tuple[Graph, dict[ir.Value, ir.Value]]:
         """Return a graph of its own to write into, and which of its tensors is which of ours.
 
-        change: tells the copy more of its sizes.
+        changes: of the copy, such as telling it more of its sizes. batch_stays: they leave the batch as it is.
         """
         model = self.model.clone()
         twins = dict(zip(tensors(self.model), tensors(model), strict=True))
-        if change is not None:
+        for change in changes:
             change(model)
-        copy = Graph(model, [str(v.name) for v in self.inputs], self._stops, self._batch if change is None else None)
+        copy = Graph(model, [str(v.name) for v in self.inputs], self._stops, self._batch if batch_stays else None)
         known = self._constants.items()
-        copy._constants = {twins[v]: a for v, a in known if v in twins and (a is not None or change is None)}
+        copy._constants = {twins[v]: a for v, a in known if v in twins and (a is not None or not changes)}
         return copy, twins
 
     def _build(self, stops: Stops) -> nx.DiGraph[object]:
