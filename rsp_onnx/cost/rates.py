@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .amounts import Kind
 
-MEASURED = "29 November 2026, one core of a shared x86-64 machine with AVX-512 and AMX"
+MEASURED = "29 and 30 November 2026, one core of a shared x86-64 machine with AVX-512 and AMX"
 # seconds by kind: per node, per multiply-add, per byte read or written; one thread
 SECONDS = {
     Kind.DENSE: (2.18e-05, 5.68e-12, 2.74e-11),
@@ -17,5 +17,5 @@ SECONDS = {
 RUN = 6.64e-05  # seconds of any run of a session
 CALL = 0.000591  # seconds of explain() outside the session
 # resident bytes per byte of weights, of those serialised, of filters, of live tensors; per node; at least
-WEIGHTS, COPIED, FILTERS, LIVE, NODE, LEAST = 1.0, 4.78, 1.66, 1.57, 17800.0, 863000.0
+WEIGHTS, COPIED, FILTERS, LIVE, NODE, LEAST = 1.0, 4.1, 2.06, 1.51, 19700.0, 934000.0
 LOADING = 1.05  # per byte of the model's file while it is read
